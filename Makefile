@@ -63,6 +63,11 @@ $(VENV)/replay/.ready: | $(VENV)/.ready-test
 	$(@D)/bin/python -m pip --disable-pip-version-check install -q 'pywb>=2.9' 'cdxj-indexer>=1.4.6' 'wacz>=0.5' \
 	    && touch $@ || echo "pywb, cdxj-indexer and wacz could not be had" >&2
 
+# ReplayWeb.page, which shows a WACZ file in a browser.
+$(VENV)/replaywebpage/.ready: | $(VENV)/.ready-test
+	@mkdir -p $(@D) && cd $(@D) && npm pack --silent replaywebpage@2 >/dev/null && tar -xzf replaywebpage-*.tgz && \
+	    touch .ready || echo "ReplayWeb.page could not be had" >&2
+
 # Manuals that are one page of several megabytes, as their makers wrote them.
 $(VENV)/pages/.ready: | $(VENV)/.ready-test
 	@sh .ci/pages $(@D) && touch $@ || echo "tests of large real pages are left out" >&2
@@ -71,7 +76,7 @@ $(VENV)/pages/.ready: | $(VENV)/.ready-test
 $(VENV)/react/.ready: | $(VENV)/.ready-test
 	$(PIP) download -q --no-deps -d $(@D) dash==3.0.4 && touch $@ || echo "React could not be had" >&2
 
-test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready $(VENV)/react/.ready $(VENV)/replay/.ready lint types
+test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready $(VENV)/react/.ready $(VENV)/replay/.ready $(VENV)/replaywebpage/.ready lint types
 	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium varnishtest redis-server postgres mariadbd \
 	    varnishd varnish-header pen tomcat
 	$(BIN)/python -m pytest $(PROCESSES) $(ARGS)

@@ -161,7 +161,8 @@ class Notice:
     :ivar noticed_at: when the node received the notice, in seconds since the epoch.
     :ivar page_url: the copy's URL if the node knows it, else empty.
     :ivar source: the browser, or the node itself.
-    :ivar visitor: a pseudonym of the visitor, to count visitors by; empty if unknown.
+    :ivar visitor: the visitor's pseudonym, made from the visitor cookie; empty without that cookie.
+    :ivar sender: a pseudonym of the request's sender, only for counting visitors; empty if unknown.
     """
 
     token: str
@@ -172,6 +173,7 @@ class Notice:
     page_url: str = ""
     source: NoticeSource = NoticeSource.BROWSER
     visitor: str = field(default="", repr=False)
+    sender: str = field(default="", repr=False)
 
 
 class LossCode(Enum):

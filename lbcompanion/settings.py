@@ -47,6 +47,7 @@ class CaptureTable:
     enabled: bool = True
     ratio: float = 1.0
     visitor_cookie: str = "WRUID"
+    identify: bool = False
     revalidate: str = "keep"
     no_store: tuple[str, ...] = ()
     outlive_pull: tuple[str, ...] = ()
@@ -194,6 +195,8 @@ class CrawlerTable:
     rotate_bytes: int = 1073741824
     rotate_seconds: float = 86400
     min_free_bytes: int = 268435456
+    keep_days: float = 0
+    keep_bytes: int = 0
     concurrency: int = 32
     per_node: int = 0
     lease_seconds: float = 60

@@ -14,16 +14,19 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import system_info
+from bench.crawler import pending as pending_notices
 from bench.crawler.measure import measure, verdicts
 from bench.peers.interface import PeerFailed
+from bench.targets import Verdict
 
 
 @click.command()
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 100))
 @click.option("--pages", default=1500, show_default=True, type=click.IntRange(50, 50000), help="in each round")
 @click.option("--files", is_flag=True, help="pages with three files of their own origin, which are archived too")
+@click.option("--pending", default=0, type=click.IntRange(0, 5_000_000), help="instead: start with so many notices")
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
-def main(rounds: int, pages: int, files: bool, as_json: bool) -> None:
+def main(rounds: int, pages: int, files: bool, pending: int, as_json: bool) -> None:
     """CPU time, syncs and new connections for each archived page of 10 KB."""
     console = Console(stderr=as_json)
     console.width = max(console.width, 120)
@@ -31,7 +34,10 @@ def main(rounds: int, pages: int, files: bool, as_json: bool) -> None:
     disturbance = system_info.Disturbance()
     try:
         with tempfile.TemporaryDirectory(prefix="lbcompanion-bench-") as folder:
-            result = measure(Path(folder), rounds, pages, files, console.print)
+            if pending:
+                result = pending_notices.measure(Path(folder), pending, console.print)
+            else:
+                result = measure(Path(folder), rounds, pages, files, console.print)
     except PeerFailed as error:
         console.print(f"bench: {error}", style="bold", markup=False, soft_wrap=True)
         sys.exit(1)
@@ -39,7 +45,10 @@ def main(rounds: int, pages: int, files: bool, as_json: bool) -> None:
     if as_json:
         print(json.dumps({**result, "disturbance": told}))
         return
-    _show(console, result)
+    if pending:
+        _show_verdicts(console, pending_notices.verdicts(result))
+    else:
+        _show(console, result)
     console.print(f"Load average {told['load_before']} before, {told['load_after']} after.")
 
 
@@ -62,12 +71,16 @@ def _show(console: Console, result: dict[str, object]) -> None:
             ),
         )
     console.print(table, markup=False)
-    for verdict in verdicts(figures):
-        word = {True: "reached", False: "MISSED", None: "not measured"}[verdict.holds]
-        console.print(f"{word}: {verdict.wanted}: {verdict.found}", highlight=False, markup=False)
+    _show_verdicts(console, verdicts(figures))
     left_out: dict[str, str] = result["left_out"]  # type: ignore[assignment]
     for name, why in left_out.items():
         console.print(f"LEFT OUT: {name}: {why}", style="bold", markup=False)
+
+
+def _show_verdicts(console: Console, found: list[Verdict]) -> None:
+    for verdict in found:
+        word = {True: "reached", False: "MISSED", None: "not measured"}[verdict.holds]
+        console.print(f"{word}: {verdict.wanted}: {verdict.found}", highlight=False, markup=False)
 
 
 if __name__ == "__main__":

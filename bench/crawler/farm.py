@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
@@ -94,7 +95,7 @@ class Crawler(Peer):
     front_port = 0
     requisites = True
     prefix: tuple[str, ...] = ()
-    module: tuple[str, ...] = ("-c", _CLI)
+    prepare: Callable[[Path], None]
 
     @classmethod
     def missing(cls) -> str:
@@ -113,7 +114,8 @@ class Crawler(Peer):
                 requisites=str(self.requisites).lower(),
             )
         )
-        command = self.python_command(*self.module, "crawler", "--config", "crawler.toml")
+        self.prepare(self.folder)
+        command = self.python_command("-c", _CLI, "crawler", "--config", "crawler.toml")
         return [command[0], *self.prefix, *command[1:]]
 
     def stats(self) -> dict[str, Any]:
@@ -183,15 +185,18 @@ class Farm:
         peer.start()
         return peer
 
-    def crawler(self, name: str, prefix: dict[str, str], module: tuple[str, ...] = ()) -> Crawler:
+    def crawler(
+        self, name: str, prefix: dict[str, str], prepare: Callable[[Path], None] = lambda _folder: None
+    ) -> Crawler:
         """Start a crawler, which ends with the farm.
 
         :param prefix: variables of its environment.
+        :param prepare: called with its folder before it starts.
         """
         made = Crawler(self.folder / name, 0, self.ports.take(), self.ports.take())
         made.secret, made.front_port = self.secret, self.front_port
         made.prefix = tuple(f"{key}={value}" for key, value in prefix.items())
-        made.module = module or made.module
+        made.prepare = prepare
         self._start(made)
         return made
 

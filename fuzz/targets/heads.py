@@ -2,7 +2,8 @@
 
 An input is one byte (what it is the head of, and how it is answered) and a head. Broken is: whatever raises but a
 refusal; a head that we accept and h11 does not, or reads otherwise, in its fields or in where the message ends; a head
-that h11 accepts and we do not, for none of the reasons in :data:`STRICTER`.
+that h11 accepts and we do not, for none of the reasons in :data:`STRICTER`; an answer's head that a copy does not keep
+as we read it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,16 @@ from fuzz.h11_reading import connection
 from fuzz.target import Target
 from lbcompanion.errors import BadRequest, BadResponse
 from lbcompanion.http1.framing import BodyKind, Framing, request_framing, response_framing
-from lbcompanion.http1.heads import RequestHead, has_bare_lf, head_end, read_request_head, read_response_head
+from lbcompanion.http1.heads import (
+    RequestHead,
+    ResponseHead,
+    has_bare_lf,
+    head_end,
+    read_request_head,
+    read_response_head,
+)
+from lbcompanion.http1.kept_head import kept_head, kept_head_in_python
+from lbcompanion.protocol.page_heads import PageHead
 from tests.support.http1_samples import ACCEPTED, BAD_ANSWERS, REFUSED, answer
 
 METHODS = (b"GET", b"HEAD", b"POST")
@@ -205,6 +215,20 @@ def _kind(head: RequestHead, framing: Framing) -> Hashable:
     return head.method, head.version, framing.kind, frozenset(name for name, _ in head.fields if name in _KNOWN)
 
 
+def _check_kept(head: ResponseHead) -> None:
+    """A copy has each field of a head as the proxy reads it, but those left out, whose names it has."""
+    left_out = (b"connection", b"te", b"transfer-encoding", b"x-a")
+    kept = kept_head(head.raw, left_out)
+    assert kept == kept_head_in_python(head.raw, left_out), head.raw
+    read = PageHead.read(kept)
+    assert read is not None, kept
+    assert read.status == head.status
+    fields = [(name, spelling.decode(), value.decode("latin-1")) for name, spelling, value in head.split()]
+    assert list(read.fields) == [(spelling, value) for name, spelling, value in fields if name not in left_out]
+    names = [name.decode() for name, _, _ in fields if name in left_out]
+    assert [name.lower() for name in read.left_out] == list(dict.fromkeys(names))
+
+
 def _answer(raw: bytes, method: bytes) -> Hashable:
     theirs = connection(h11.CLIENT)
     upgrade = [("Connection", "upgrade"), ("Upgrade", "any")] if b" 101" in raw[:14] else []
@@ -228,6 +252,7 @@ def _answer(raw: bytes, method: bytes) -> Hashable:
         framing = response_framing(ours, method)
     except BadResponse as refused:
         return refused.why, accepted and _excused(raw, STRICTER_ANSWERS)
+    _check_kept(ours)
     assert isinstance(event, (h11.Response, h11.InformationalResponse)), (event, raw)
     assert ours.status == event.status_code
     assert _told(ours.fields) == _told(list(event.headers))

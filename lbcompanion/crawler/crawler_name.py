@@ -14,7 +14,7 @@ from lbcompanion.model import CRAWLER_NAME
 from lbcompanion.settings import CrawlerTable
 
 _FILE = "crawler-name"
-_ARCHIVE_FILE = re.compile(r"lbc-(.+)-\d{14}-\d{4,}\.warc\.gz", re.ASCII)
+_ARCHIVE_FILE = re.compile(r"lbc-(.+)-\d{14}-\d{4,}(?:-e\d+)?\.warc\.gz", re.ASCII)
 _OTHER = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 
 

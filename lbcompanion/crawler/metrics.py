@@ -122,6 +122,15 @@ class CrawlerMetrics:
         self._confirmations = Counter(
             "confirmations", "Copies confirmed to their nodes", ["result"], namespace=_NAMESPACE, registry=self.registry
         )
+        self._erased = Counter(
+            "erased_recordings", "Recordings erased, by reason", ["by"], namespace=_NAMESPACE, registry=self.registry
+        )
+        self._refused_erased = Counter(
+            "notices_of_erased",
+            "Notices that were left out because their recording was erased",
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
         self._open = Gauge("notices_open", "Notices under way", namespace=_NAMESPACE, registry=self.registry)
         self._running = Gauge(
             "fetches_running", "Notices being fetched at this moment", namespace=_NAMESPACE, registry=self.registry
@@ -240,6 +249,15 @@ class CrawlerMetrics:
         self._cache_bytes.set_function(lambda: cache.total_bytes)
         self._cache_files.set_function(lambda: len(cache))
         self._cache_evicted.set_function(lambda: cache.evicted)
+
+    def count_erased(self, by: str, recordings: int) -> None:
+        """Count erased recordings; ``by`` is ``command``, ``api``, ``keep_days`` or ``keep_bytes``."""
+        self._erased.labels(by).inc(recordings)
+        self._add("recordings_erased", recordings)
+
+    def count_refused_erased(self, count: int) -> None:
+        """Count notices of erased recordings that were delivered again."""
+        self._refused_erased.inc(count)
 
     def count_lost(self) -> None:
         """Count one lost page."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from attrs import evolve
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock, execute, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.threads import deferToThreadPool
@@ -32,11 +32,14 @@ from lbcompanion.crawler.crawl.scheduler import Scheduler
 from lbcompanion.crawler.crawl.sharing import Sharing
 from lbcompanion.crawler.crawler_name import crawler_name, remember
 from lbcompanion.crawler.dns_check import DnsCheck
+from lbcompanion.crawler.erasure.eraser import Eraser
+from lbcompanion.crawler.erasure.erasing import Erasing, Kept, build_eraser
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
+from lbcompanion.crawler.queue.erasures import Erasures
 from lbcompanion.crawler.queue.route_table import RouteTable
 from lbcompanion.crawler.routes.visitor_cookies import load_trusted_routes, note_values
 from lbcompanion.crawler.sites import AgentFactory, build_sites, network_agents
@@ -56,6 +59,10 @@ GATHER_SECONDS = 0.02
 
 class StartFailed(CompanionError):
     """The crawler cannot start; the text says why."""
+
+
+class CrawlerRuns(StartFailed):
+    """Another process uses the state directory, the queue or the archive."""
 
 
 class CrawlerService(MultiService):
@@ -116,6 +123,7 @@ class CrawlerService(MultiService):
         )
         self._routes = Routes()
         self._contexts: Mapping[str, SiteContext] = {}
+        self._file_lock = DeferredLock()
         self._uploads = Uploads(
             archive=self._archive,
             index=self._archive_index,
@@ -126,8 +134,10 @@ class CrawlerService(MultiService):
             metrics=self._metrics,
             health=self._health,
             jitter=random.random,
+            file_lock=self._file_lock,
         )
         self._scheduler: Scheduler | None = None
+        self._erasing: Erasing | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
         self._locks: dict[Path, Lock] = {}
         self._trigger: Any = None
@@ -204,7 +214,7 @@ class CrawlerService(MultiService):
         try:
             self._locks[locked] = Lock(locked, f"{self._name} (state directory {self.settings.crawler.state_dir})")
         except InUse as refused:
-            raise StartFailed(str(refused)) from None
+            raise CrawlerRuns(str(refused)) from None
 
     async def _start(self) -> None:
         routes = self._routes = Routes(await self._defer(self._open_state))
@@ -237,6 +247,7 @@ class CrawlerService(MultiService):
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )
         self._metrics.watch(routes, lambda: [context.minter for context in contexts.values()])
+        self._erasing = self._build_erasing(routes)
         intake = Intake(
             secret=crawler.secret,
             sites=self.settings.sites,
@@ -253,6 +264,7 @@ class CrawlerService(MultiService):
             sites=self._origins,
             hosts=crawler.admin_hosts,
             health=self._health,
+            erasing=self._erasing,
             read=self._read,
         )
         intake_limits = IntakeLimits(
@@ -267,7 +279,54 @@ class CrawlerService(MultiService):
             self._sharing.start(self._scheduler, routes, contexts)
         self._scheduler.wake()
         self._uploads.start()
+        self._erasing.start()
         self.started.callback(self)
+
+    def open_for_command(self) -> Eraser:
+        """Open the crawler's state without running the crawler; :meth:`close_after_command` closes it.
+
+        :raises CrawlerRuns: if the crawler runs.
+        """
+        try:
+            self._open_state()
+        except BaseException:
+            self._close()
+            raise
+        return build_eraser(self._kept(), execute, execute, self._now, self._health)
+
+    @property
+    def erasures(self) -> Erasures:
+        """The erasures in the crawler's database."""
+        return Erasures(self._database)
+
+    def close_after_command(self) -> None:
+        """Close the database, and release the locks."""
+        self._close()
+
+    def _kept(self) -> Kept:
+        crawler = self.settings.crawler
+        return Kept(
+            database=self._database,
+            index=self._archive_index,
+            archive=self._archive,
+            folder=crawler.archive_dir,
+            secret=crawler.secret,
+            keep_days=crawler.keep_days,
+            keep_bytes=crawler.keep_bytes,
+            store_url=crawler.archive,
+            file_lock=self._file_lock,
+        )
+
+    def _build_erasing(self, routes: Routes) -> Erasing:
+        return Erasing(
+            self._kept(),
+            defer=self._defer,
+            reactor=self._reactor,
+            now=self._now,
+            health=self._health,
+            routes=routes,
+            on_erased=self._metrics.count_erased,
+        )
 
     async def _listen(self, endpoint_text: str, site: Site) -> int:
         factory = WrappingFactory(site)
@@ -294,6 +353,9 @@ class CrawlerService(MultiService):
 
     def _add_to_backlog(self, arrivals: list[Arrival], losses: list[Loss]) -> int:
         now = self._now()
+        if self._erasing is not None:
+            arrivals, losses, refused = self._erasing.erasures.without_erased(arrivals, losses)
+            self._metrics.count_refused_erased(refused)
         if losses:
             # Losses first, so that notices of the same delivery already have them when they are scheduled.
             self._backlog.add_losses(losses, now)
@@ -315,6 +377,8 @@ class CrawlerService(MultiService):
         self._dns_check.stop()
         ports = [maybeDeferred(listening.stopListening) for listening, _ in self._ports]
         await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)
+        if self._erasing is not None:
+            self._erasing.stop()
         if self._scheduler is not None:
             await self._stop_scheduler(self._scheduler)
         await self._uploads.stop()
@@ -332,6 +396,8 @@ class CrawlerService(MultiService):
     def _stop_pool(self) -> None:
         pools = (self._pool, self._parsing_pool, self._reading_pool)
         self._pool = self._parsing_pool = self._reading_pool = None
+        if self._erasing is not None:
+            self._erasing.stop()
         for pool in pools:
             if pool is not None:
                 pool.stop()

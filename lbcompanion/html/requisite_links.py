@@ -37,7 +37,7 @@ MAX_HREF_CHARS = 4 * MAX_URL_CHARS
 #: After this many different URLs the rest of a page is not searched.
 MAX_LINKS = 5000
 #: After so many steps the rest of a page is not searched. A token is one step, a tag whose attributes are read takes
-#: more. Text, and tags without attributes, take none. A page of 2 MiB of documentation has some 30,000 steps.
+#: more. Text, and tags that can name no file, take none. A page of 2 MiB of documentation has some 30,000 steps.
 MAX_STEPS = 80_000
 _STEPS_FOR_ATTRIBUTES = 4
 #: The depth of ``<iframe srcdoc>`` within ``<iframe srcdoc>``. Deeper ones are not searched.
@@ -52,11 +52,6 @@ _RAW_TEXT_ENDS = {
     for name in (b"script", b"style", b"title", b"textarea", b"xmp", b"iframe", b"noembed", b"noframes")
 }
 _FOREIGN = frozenset({b"svg", b"math"})
-#: Text and tags that name no file and do not change how the following is read.
-_PLAIN = re.compile(
-    rb"(?:[^<]++|<(?!(?:svg|math|plaintext|" + b"|".join(sorted(_RAW_TEXT_ENDS)) + rb")>)[A-Za-z][A-Za-z0-9]*+>"
-    rb"|</(?!(?:svg|math)>)[A-Za-z][A-Za-z0-9]*+>)++", re.IGNORECASE
-)  # fmt: skip
 #: A character reference in an attribute. A name without a semicolon is not one before ``=``, a letter or a digit.
 _REFERENCE = re.compile(r"&(#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[A-Za-z][A-Za-z0-9]{0,31}+(?:;|(?![A-Za-z0-9=])))", re.ASCII)
 
@@ -86,6 +81,17 @@ _CSS_ATTRIBUTES = (
     *(b"marker-start", b"marker-mid", b"marker-end"),
 )
 _READ_ALWAYS = frozenset({*_URL_ATTRIBUTES, *_SRCSET_ATTRIBUTES, b"base", b"iframe"})
+#: Tags that change how the following is read, and those that may name a file by an attribute.
+_TURNING = rb"(?:" + b"|".join(sorted({*_RAW_TEXT_ENDS, *_FOREIGN, b"plaintext"})) + rb")"
+_NAMING = rb"(?:" + b"|".join(sorted(_READ_ALWAYS)) + rb")"
+_PLAIN_VALUE = rb"""(?:"[^"&(]*+"|'[^'&(]*+'|[^\t\n\f\r "'&(<>=`]++)"""
+_PLAIN_ATTRIBUTE = rb"[\t\n\f\r ]++[A-Za-z][-A-Za-z0-9_:.]*+(?:=" + _PLAIN_VALUE + rb")?"
+#: Text, and other tags of the plainest form. In an attribute that has neither ``(`` nor ``&`` there is no ``url()``.
+_PLAIN = re.compile(
+    rb"(?:[^<]++|<(?!" + _TURNING + rb"[\t\n\f\r />])[A-Za-z][A-Za-z0-9]*+>"
+    + rb"|<(?!(?:" + _TURNING + rb"|" + _NAMING + rb")[\t\n\f\r />])[A-Za-z][A-Za-z0-9]*+(?:" + _PLAIN_ATTRIBUTE
+    + rb")*+[\t\n\f\r ]*+/?>|</(?!(?:svg|math)>)[A-Za-z][A-Za-z0-9]*+>)++", re.IGNORECASE
+)  # fmt: skip
 _MAY_HAVE_CSS = re.compile(rb"url\(|\bstyle\b|\\", re.IGNORECASE)
 
 

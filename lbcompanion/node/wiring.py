@@ -26,7 +26,7 @@ from lbcompanion.node.endpoints.fetch_auth import FetchAuthorizer
 from lbcompanion.node.endpoints.router import EndpointRouter
 from lbcompanion.node.endpoints.used_nonces import NonceStore, UsedNonces
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.notices.pseudonyms import Pseudonyms
+from lbcompanion.node.notices.pseudonyms import Pseudonyms, VisitorPseudonyms
 from lbcompanion.node.notices.receiver import NoticeReceiver
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.proxy.client_info import TrustedProxies
@@ -124,6 +124,7 @@ def build(dependencies: NodeDependencies) -> Parts:
         trusts=proxies.trusts,
         on_notice=dependencies.on_notice,
         pseudonym=Pseudonyms(node.secret, proxies.trusts),
+        visitor=VisitorPseudonyms(node.secret, settings.capture.visitor_cookie),
     )
     script = _script(settings, reader)
     capture_rules = CaptureRules(capture)
@@ -231,6 +232,7 @@ def _script(settings: NodeSettings, reader: CookieReader) -> Script:
             settings.inject.clicktale_names,
             ratio=capture.ratio,
             visitor_cookie=capture.visitor_cookie,
+            identify=capture.identify,
             force_parameter=capture.force_parameter,
         )
     )

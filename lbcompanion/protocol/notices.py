@@ -73,6 +73,7 @@ def write_notices(notices: Sequence[Notice], losses: Sequence[Loss] = ()) -> byt
             "page_url": notice.page_url if _is_url(notice.page_url) else "",
             "by": notice.source.value,
             **({"visitor": notice.visitor} if notice.visitor else {}),
+            **({"sender": notice.sender} if notice.sender else {}),
         }
         for notice in notices
     ]
@@ -127,15 +128,16 @@ def _notice(entry: object, location: str) -> Notice:
         # A notice counts even if the page's URL is unusable: the copy's head contains it too.
         page_url if _is_url(page_url := payload.get("page_url")) else "",
         NoticeSource(source),
-        _visitor(payload, location),
+        _pseudonym(payload, location, "visitor"),
+        _pseudonym(payload, location, "sender"),
     )
 
 
-def _visitor(payload: Mapping[str, Any], location: str) -> str:
-    visitor = payload.get("visitor", "")
-    if not isinstance(visitor, str) or not _PSEUDONYM.fullmatch(visitor):
-        _reject(location, "visitor", "a pseudonym: at most 63 of A-Z a-z 0-9 _ -")
-    return visitor
+def _pseudonym(payload: Mapping[str, Any], location: str, key: str) -> str:
+    pseudonym = payload.get(key, "")
+    if not isinstance(pseudonym, str) or not _PSEUDONYM.fullmatch(pseudonym):
+        _reject(location, key, "a pseudonym: at most 63 of A-Z a-z 0-9 _ -")
+    return pseudonym
 
 
 def _reject(location: str, key: str, expected: str) -> NoReturn:

@@ -141,28 +141,61 @@
       return config.force !== "" && location.search.slice(1).split("&").indexOf(config.force) >= 0;
     }, false);
 
-    var setVisitorCookie = guarded(function (value) {
-      document.cookie = config.visitorCookie + "=" + value +
-        "; path=/; max-age=31536000; samesite=lax" + (location.protocol === "https:" ? "; secure" : "");
+    var setVisitorCookie = guarded(function (value, lifetime) {
+      document.cookie = config.visitorCookie + "=" + value + "; path=/" + lifetime +
+        "; samesite=lax" + (location.protocol === "https:" ? "; secure" : "");
     });
 
-    // Whether this visitor is recorded. If only a share is, this is decided at random once for each visitor.
-    var isChosen = function () {
+    var YEAR = "; max-age=31536000";
+
+    // 128 random bits in hexadecimal; empty if the browser has no source of them.
+    var randomId = guarded(function () {
+      var numbers = new window.Uint8Array(16);
+      window.crypto.getRandomValues(numbers);
+      var text = "";
+      for (var i = 0; i < 16; i += 1) {
+        text += (numbers[i] + 256).toString(16).slice(1);
+      }
+      return text;
+    }, "");
+
+    // Give a recorded visitor a value of his own, which ends with the session.
+    var identify = function () {
+      var id = config.identify ? randomId() : "";
+      if (id) {
+        setVisitorCookie(id, "");
+      }
+      return id !== "";
+    };
+
+    var visitorValue = function () {
       var pairs = pageCookies();
       for (var i = 0; i < pairs.length; i += 1) {
         if (pairs[i][0] === config.visitorCookie) {
-          return pairs[i][1] !== "0";
+          return pairs[i][1];
         }
       }
-      if (isForced()) {
-        return true;
+      return null;
+    };
+
+    // Whether this visitor is recorded. If only a share is, this is decided at random once for each visitor.
+    var isChosen = function () {
+      var value = visitorValue();
+      if (value === "0") {
+        return false;
       }
-      if (config.ratio >= 1) {
-        return true;
+      if (value === null && !isForced() && config.ratio < 1) {
+        if (Math.random() >= config.ratio) {
+          setVisitorCookie("0", YEAR);
+          return false;
+        }
+        if (!identify()) {
+          setVisitorCookie("1", YEAR);
+        }
+      } else if (value === null || value === "1") {
+        identify();
       }
-      var chosen = Math.random() < config.ratio;
-      setVisitorCookie(chosen ? "1" : "0");
-      return chosen;
+      return true;
     };
 
     // A string of JSON. A page's own JSON.stringify, or its String.prototype.toJSON, may do anything.

@@ -32,6 +32,7 @@ def recorder_source(
     *,
     ratio: float = 1.0,
     visitor_cookie: str = "WRUID",
+    identify: bool = False,
     force_parameter: str = "",
 ) -> bytes:
     """The script for one node's configuration.
@@ -39,6 +40,7 @@ def recorder_source(
     :param names: sticky cookies to record: names, or patterns between slashes, found anywhere in a name.
     :param ratio: the share of new visitors that is recorded.
     :param visitor_cookie: set in the browser where ``ratio`` is below 1; with 0 in it nothing is posted.
+    :param identify: whether the script gives a visitor without a value of his own one, for the session.
     :param force_parameter: in the page's query: no lots are drawn; empty for none.
     """
     config = {
@@ -47,6 +49,7 @@ def recorder_source(
         "clicktaleNames": clicktale_names,
         "ratio": ratio,
         "visitorCookie": visitor_cookie,
+        "identify": identify,
         "force": force_parameter,
     }
     source = (files("lbcompanion.recorder") / "recorder.js").read_bytes()

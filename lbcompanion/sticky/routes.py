@@ -185,6 +185,13 @@ class Routes:
         guesses = [*self.candidates(site, node), *([route] if route is not None else [])]
         return any(guess.state is RouteState.CANDIDATE and not guess.has_expired(now) for guess in guesses)
 
+    def forget_traffic(self, site: str, node: str) -> None:
+        """Remove the route to a node if it comes from a visitor's cookie, and the candidates for it."""
+        route = self.get(site, node)
+        if route is not None and route.source is Source.TRAFFIC:
+            del self._routes[site, node]
+        self._candidates.pop((site, node), None)
+
     def drop_candidate(self, route: Route) -> None:
         """Remove a candidate that was tried or stored."""
         rest = tuple(

@@ -98,16 +98,20 @@ def sqlite(url: URL, busy_seconds: float) -> Database:
     return Database(engine, shared=False, file=Path(url.database or ""))
 
 
-def postgresql(text: str, timeout_seconds: float = STATEMENT_SECONDS * 2, **options: Any) -> Database:
+def postgresql(
+    text: str, timeout_seconds: float = STATEMENT_SECONDS * 2, session_options: str = "", **options: Any
+) -> Database:
     """A PostgreSQL server, through psycopg.
 
     :param timeout_seconds: how long one answer of the server may take. A server whose process is stopped (SIGSTOP)
         keeps its connections open, and the driver would wait for it without limit.
+    :param session_options: further options of the server's session, such as ``-c NAME=VALUE``.
     :param options: of SQLAlchemy's engine, such as its pool.
     """
     connect_with_timeout = _timeout_connection(timeout_seconds).connect
     url = make_url(text).set(drivername="postgresql+psycopg")
-    database = _server(url, _POSTGRESQL, options)
+    arguments = {**_POSTGRESQL, "options": f"{_POSTGRESQL['options']} {session_options}".strip()}
+    database = _server(url, arguments, options)
 
     def connect(_dialect: Any, _entry: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         return connect_with_timeout(*arguments, **keywords)

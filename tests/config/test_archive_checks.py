@@ -89,6 +89,8 @@ def test_one_of_the_two_keys(folder: Path) -> None:
     assert error_of(folder, f'archive = "file://{folder}/a.file"').key == "crawler.archive"
     assert error_of(folder, "rotate_bytes = 0").key == "crawler.rotate_bytes"
     assert error_of(folder, "rotate_seconds = -1").key == "crawler.rotate_seconds"
+    assert error_of(folder, "keep_days = -1").key == "crawler.keep_days"
+    assert error_of(folder, "keep_bytes = 1.5").key == "crawler.keep_bytes"
 
 
 def test_the_library_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

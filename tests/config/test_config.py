@@ -257,6 +257,7 @@ WRONG_NODES = [
     ("[node]", "[capture]\nstatuses = [99]\n[node]", "capture.statuses", "99", "200"),
     ("[node]", "[capture]\nfragments = 'always'\n[node]", "capture.fragments", "always", '"on-request", "never"'),
     ("[node]", "[capture]\nvisitor_cookie = 'a b'\n[node]", "capture.visitor_cookie", "a b", "cookie"),
+    ("[node]", "[capture]\nidentify = 'yes'\n[node]", "capture.identify", "yes", "true or false"),
     ("[node]", "[capture]\nmax_page_bytes = -1\n[node]", "capture.max_page_bytes", "-1", "1 or more"),
     ("[node]", "[capture]\ninclude = ['shop/*']\n[node]", "capture.include", "shop/*", 'begin with "/"'),
     ("[node]", "[capture]\nexclude = ['/a', '//b']\n[node]", "capture.exclude", "//b", '"//"'),

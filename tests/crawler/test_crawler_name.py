@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.crawler.crawler_name import archive_file_name, crawler_name, crawler_of_file, name_from_host, remember
+from lbcompanion.crawler.erasure.folder import successor_name
 from lbcompanion.model import CRAWLER_NAME
 from lbcompanion.settings import CrawlerTable
 
@@ -57,7 +58,9 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 @given(st.from_regex(CRAWLER_NAME, fullmatch=True), st.integers(0, 20000))
 def test_a_file_names_its_crawler(name: str, serial: int) -> None:
-    assert crawler_of_file(archive_file_name(name, "20261123211000", serial)) == name
+    file = archive_file_name(name, "20261123211000", serial)
+    assert crawler_of_file(file) == name
+    assert crawler_of_file(successor_name(file, lambda _other: False)) == name
 
 
 def test_a_file_of_an_earlier_version_names_none() -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent
 
+from lbcompanion.crawler.archive import uploads
 from lbcompanion.crawler.service import CrawlerService, StartFailed
 from lbcompanion.protocol.notices import write_notices
 from lbcompanion.protocol.signatures import Signer
+from tests.support.object_stores import BUCKET, S3Server, objects, s3_server
 from tests.support.simulated_farm import SECRET, SimulatedFarm
 
 pytestmark = pytest.mark.network
@@ -141,3 +144,70 @@ class ServiceTests(TestCase):
         third.startService()
         await third.started
         await third.stopService()
+
+    async def _archive(self, service: CrawlerService, body: bytes) -> str:
+        token = self.farm.nodes["n1"].capture(body)
+        await self.post(service.intake_port, write_notices([self.farm.notice(token)]))
+        self.assertEqual((await self.recording(service.admin_port, token))["outcome"], "archived")
+        return token
+
+    async def _page(self, service: CrawlerService, token: str) -> bytes:
+        address = f"http://127.0.0.1:{service.admin_port}/api/recordings/{token}/page"
+        response = await treq.get(address, agent=Agent(reactor), reactor=reactor)
+        return bytes(await response.content())
+
+    async def _until(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        for _ in range(300):
+            if await condition():
+                return
+            await deferLater(reactor, 0.1)
+        raise AssertionError("not in time")
+
+    def test_files_go_to_an_object_store_and_pages_are_shown_from_there(self) -> Deferred[None]:
+        self.patch(uploads, "INTERVAL_SECONDS", 0.1)
+        self.patch(uploads, "FIRST_PAUSE_SECONDS", 0.1)
+        running = s3_server()
+        server = running.__enter__()
+        self.addCleanup(running.__exit__, None, None, None)
+        return Deferred.fromCoroutine(self._uploaded(server))
+
+    test_files_go_to_an_object_store_and_pages_are_shown_from_there.timeout = 90  # type: ignore[attr-defined]
+
+    async def _uploaded(self, server: S3Server) -> None:
+        archive = self.folder / "archive"
+
+        def started() -> CrawlerService:
+            settings = self.farm.settings(self.folder)
+            table = evolve(settings.crawler, archive=f"s3://{BUCKET}/farm", rotate_bytes=1)
+            settings = evolve(settings, crawler=table)
+            service = CrawlerService(settings, reactor, now=self.farm.now, agent_factory=self.farm.agents)
+            service.startService()
+            return service
+
+        async def is_uploaded() -> bool:
+            return not list(archive.glob("*.warc.gz"))
+
+        async def is_unwell() -> bool:
+            return (await self._health(service.admin_port))[0] == 503
+
+        bodies = [b"<p>first", b"<p>second", b"<p>third"]
+        service = started()
+        await service.started
+        tokens = [await self._archive(service, bodies[0])]
+        await self._until(is_uploaded)
+        self.assertEqual(await self._page(service, tokens[0]), bodies[0])
+        server.failing = 1 << 30
+        tokens.append(await self._archive(service, bodies[1]))
+        await self._until(is_unwell)
+        self.assertIn("archive files cannot be uploaded", (await self._health(service.admin_port))[1])
+        self.assertEqual(await self._page(service, tokens[1]), bodies[1])  # still on the disk
+        await service.stopService()
+        server.failing = 0
+        service = started()
+        await service.started
+        tokens.append(await self._archive(service, bodies[2]))
+        await self._until(is_uploaded)
+        shutil.rmtree(archive)
+        self.assertEqual([await self._page(service, token) for token in tokens], bodies)
+        self.assertEqual(len(objects(server)), 3)
+        await service.stopService()

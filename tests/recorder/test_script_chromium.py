@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import suppress
 from datetime import datetime
@@ -193,6 +194,40 @@ class TestSampling:
         page.goto(site.origin + "/?a=1&lbc=record")
         self.settle(page)
         assert len(site.notices) == 1
+
+    @pytest.mark.parametrize("sent", [None, "1"])
+    def test_a_visitor_is_identified_for_the_session(
+        self, context: Any, site: Site, page: Any, sent: str | None
+    ) -> None:
+        site.scripts["/_lbc/fetch-from.js"] = recorder_source([], identify=True)
+        site.add("/")
+        if sent:
+            cookies_of(context, site, ("WRUID", sent))
+        page.goto(site.origin + "/")
+        assert len(site.wait()) == 1
+        (cookie,) = [each for each in context.cookies(site.origin) if each["name"] == "WRUID"]
+        assert re.fullmatch("[0-9a-f]{32}", cookie["value"])
+        assert cookie["expires"] == -1
+        page.goto(site.origin + "/")
+        self.settle(page)
+        assert self.visitor(context, site) == [cookie["value"]]
+
+    @pytest.mark.parametrize(("sent", "count"), [("0", 0), ("alice", 1)])
+    def test_a_value_that_is_there_is_kept(self, context: Any, site: Site, page: Any, sent: str, count: int) -> None:
+        site.scripts["/_lbc/fetch-from.js"] = recorder_source([], ratio=0.5, identify=True)
+        site.add("/")
+        cookies_of(context, site, ("WRUID", sent))
+        page.goto(site.origin + "/")
+        self.settle(page)
+        assert self.visitor(context, site) == [sent]
+        assert len(site.notices) == count
+
+    def test_only_recorded_visitors_are_identified(self, context: Any, site: Site, page: Any) -> None:
+        site.scripts["/_lbc/fetch-from.js"] = recorder_source([], ratio=0.5, identify=True)
+        page.add_init_script("Math.random = () => 0.6")
+        page.goto(site.add("/"))
+        self.settle(page)
+        assert self.visitor(context, site) == ["0"]
 
 
 class TestObject:

@@ -38,15 +38,21 @@ def copy(body: bytes, method: str = "GET", status: int = 200, head: PageHead | N
 
 class Place:
     def __init__(
-        self, folder: Path, rotate_bytes: int = 1 << 30, min_free_bytes: int = 0, rotate_seconds: float = 0
+        self,
+        folder: Path,
+        rotate_bytes: int = 1 << 30,
+        min_free_bytes: int = 0,
+        rotate_seconds: float = 0,
+        queue: str = "",
+        crawler: str = "crawler",
     ) -> None:
         self.folder = folder
         self.now = NOW
         self.health = Health()
-        self.database = Database(open_engine(f"sqlite:///{folder}/q.db"))
+        self.database = Database(open_engine(queue or f"sqlite:///{folder}/q.db"))
         self.database.open()
         self.backlog = Backlog(self.database)
-        self.index = ArchiveIndex(self.database)
+        self.index = ArchiveIndex(self.database, crawler)
         self.archive = Archive(
             folder / "archive",
             self.index,

@@ -6,6 +6,8 @@ from lbcompanion.crawler.queue.backlog import Arrival
 from lbcompanion.model import Notice, NoticeSource
 
 
-def arrival(token: str, node: str = "n1", cookies: dict[str, str] | None = None) -> Arrival:
-    notice = Notice(token, "http://www.example.com/", cookies or {}, 1.0, 2.0, source=NoticeSource.SERVER)
+def arrival(token: str, node: str = "n1", cookies: dict[str, str] | None = None, visitor: str = "") -> Arrival:
+    notice = Notice(
+        token, "http://www.example.com/", cookies or {}, 1.0, 2.0, source=NoticeSource.SERVER, visitor=visitor
+    )
     return Arrival(notice, node, "main")

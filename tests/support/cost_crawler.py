@@ -44,6 +44,7 @@ PAGE = (
     "<link rel=stylesheet href={}>", "<link rel='a a a' href=b>", "<iframe srcdoc='<img src=a>'>", "<iframe srcdoc='",
     "<p style='background:url(/a{})'>", "<p style=\"a:'\">", "<svg><use href=#{}>", "<img src=' \\\\..\\\\'>", "\xe9",
     "<img src=../{}>", "<meta charset=utf-8>", "<input src=?{}>", "<td background={}>", "<title>", "<plaintext>",
+    "<p a=b", "<p a='", '<p a="&', "<p a b ", "<p a", " a=b", "</p", "<p\n\n", "<p a='b'", "<svgx", "<scriptx a=b>",
 )  # fmt: skip
 SRCSET = (
     ",", " ", "a", "a,", "a 1x,", "a{} 1x, ", "a (", "a (1x, ", "(", ")", "a 1w 1h, ", "1x ", "a 1e9x,", "a -", "\t",

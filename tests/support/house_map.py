@@ -38,10 +38,12 @@ DISTRICTS = {
         ("queue",),
         ("routes",),
         ("archive",),
+        ("erasure",),
         ("crawl",),
         ("admin",),
         ("sites", "dns_check"),
         ("service", "fetch_command"),
+        ("erase_command",),
     ),
 }
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}

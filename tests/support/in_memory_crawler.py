@@ -30,7 +30,7 @@ class InMemoryCrawler:
 
     def __init__(self, farm: SimulatedFarm, folder: Path, **site: Any) -> None:
         self.farm = farm
-        settings = farm.settings(folder, **site)
+        settings = self.settings = farm.settings(folder, **site)
         (folder / "state").mkdir(exist_ok=True)
         self.database = Database(open_engine(settings.crawler.queue))
         self.database.open()

@@ -44,11 +44,14 @@ def find_program(name: str) -> str | None:
     if name in _REPLAY_TOOLS:  # in an environment of their own: they need old versions of libraries
         tool = Path(sys.prefix) / "replay" / "bin" / name
         return str(tool) if tool.is_file() else None
+    if name == "replaywebpage":  # scripts for a browser
+        package = Path(sys.prefix) / "replaywebpage" / "package"
+        return str(package) if package.is_dir() else None
     if name == "gunicorn":  # run by this Python
         return sys.executable if find_spec("gunicorn") else None
     if name == "envoy":  # in a wheel
-        package = find_spec("envoy")
-        wheel = Path(next(iter((package and package.submodule_search_locations) or ("",)))) / "_bin" / "envoy"
+        spec = find_spec("envoy")
+        wheel = Path(next(iter((spec and spec.submodule_search_locations) or ("",)))) / "_bin" / "envoy"
         return str(wheel) if wheel.is_file() else None
     if name == "traefik":  # in a wheel, beside this Python
         beside = Path(sys.executable).parent / "traefik"

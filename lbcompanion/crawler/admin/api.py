@@ -1,4 +1,4 @@
-"""The admin listener's responses: JSON, metrics, archived pages and the dashboard. All are read-only."""
+"""The admin listener's responses: JSON, metrics, archived pages and the dashboard."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.crawler.admin import dashboard, json_views
+from lbcompanion.crawler.admin.erase_api import EraseApi, EraseRefused, allowed_methods
 from lbcompanion.crawler.archive.files import Archive, ArchiveError, FileElsewhere
 from lbcompanion.crawler.crawl.scheduler import Defer
+from lbcompanion.crawler.erasure.erasing import Erasing
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import Backlog
@@ -25,7 +27,7 @@ from lbcompanion.sticky.routes import Routes
 from lbcompanion.web import QuietSite
 
 _DEFAULT_LIMIT, _MAX_LIMIT = 100, 1000
-_FILTERS = ("outcome", "route", "node")
+_FILTERS = ("outcome", "route", "node", "visitor")
 _OUTCOMES = frozenset({"", "archived", "lost", "open", "null"})
 
 _JSON = "application/json"
@@ -97,6 +99,7 @@ class AdminResource(Resource):
 
     :param health: the crawler's current problems, for ``/healthz``.
     :param hosts: host names that requests may use, besides IP addresses and ``localhost``.
+    :param erasing: erases on request; None: nothing can be erased.
     :param read: reads pages on a thread that may wait for an object store; None: the backlog's thread.
     """
 
@@ -113,6 +116,7 @@ class AdminResource(Resource):
         sites: Callable[[], list[str]],
         hosts: tuple[str, ...] = (),
         health: Health | None = None,
+        erasing: Erasing | None = None,
         read: Defer | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -125,6 +129,7 @@ class AdminResource(Resource):
         self._sites = sites
         self._hosts = hosts
         self._health = health or Health()
+        self._erase_api = None if erasing is None else EraseApi(erasing, defer)
         self._log = Logger(namespace="lbcompanion.crawler.api")
         self._handlers: dict[tuple[str, ...], Callable[[Request], Coroutine[Deferred[Any], Any, Response]]] = {
             ("healthz",): self._health_text,
@@ -132,6 +137,7 @@ class AdminResource(Resource):
             ("api", "stats"): self._stats,
             ("api", "routes"): self._routes_json,
             ("api", "recordings"): self._recordings,
+            ("api", "erasures"): self._erasures,
             ("",): self._dashboard,
             ("live",): self._live,
             ("dashboard.css",): self._css,
@@ -156,10 +162,9 @@ class AdminResource(Resource):
         )
         if refused is not None:
             raise _HttpError(*refused)
-        if request.method not in {b"GET", b"HEAD"}:
-            request.setHeader(b"allow", b"GET, HEAD")
-            raise _HttpError(405, "only GET and HEAD here")
         path = tuple(request.path.decode("latin-1").split("/")[1:])
+        if request.method not in {b"GET", b"HEAD"} or path == ("api", "erase"):
+            return await self._write(request, path)
         handler = self._handlers.get(path)
         if handler is not None:
             return await handler(request)
@@ -171,6 +176,26 @@ class AdminResource(Resource):
             row = json_views.recording(await self._row(path[1]))
             return _page(dashboard.recording_page(row))
         raise _HttpError(404, "there is nothing here")
+
+    async def _write(self, request: Request, path: tuple[str, ...]) -> Response:
+        """Answer a request that changes something."""
+        methods = allowed_methods(path) if self._erase_api is not None else ()
+        if self._erase_api is None or request.method not in methods:
+            allowed = methods if path == ("api", "erase") else (b"GET", b"HEAD", *methods)
+            request.setHeader(b"allow", b", ".join(allowed))
+            raise _HttpError(405, "only " + " and ".join(each.decode() for each in allowed) + " here")
+        try:
+            if request.method == b"DELETE":
+                return _json(await self._erase_api.delete(path[2]))
+            return _json(await self._erase_api.post(request))
+        except EraseRefused as refused:
+            raise _HttpError(refused.status, str(refused)) from None
+
+    async def _erasures(self, request: Request) -> Response:
+        if self._erase_api is None:
+            raise _HttpError(404, "there is nothing here")
+        query = read_query(request)
+        return _json(await self._erase_api.entries(query.limit, query.after))
 
     def _refuse(self, failure: Any, request: Request) -> Response:
         status, why = 500, "the crawler could not answer"
@@ -242,19 +267,26 @@ class AdminResource(Resource):
         if not row["warc_file"]:
             raise _HttpError(404, "that page is not archived")
         try:
-            file, offset = row["warc_file"], row["warc_offset"]
-            place, same = await self._defer(self._archive.locate, file, offset)
-            body = await self._read(self._archive.read_page, file, offset, place, same)
+            body = await self._archived_body(row)
         except FileElsewhere as failure:
             raise _HttpError(404, str(failure)) from None
         except ArchiveError as failure:
-            raise _HttpError(500, str(failure)) from None
+            moved = await self._row(token)
+            if (moved["warc_file"], moved["warc_offset"]) == (row["warc_file"], row["warc_offset"]):
+                raise _HttpError(500, str(failure)) from None
+            # Its file was written anew in between, without the records of erased recordings.
+            body = await self._archived_body(moved)
         policy = (
             ("content-security-policy", _ARCHIVED_POLICY),
             ("x-dns-prefetch-control", "off"),
             ("x-robots-tag", "noindex, nofollow"),
         )
         return Response(body, row["content_type"] or "application/octet-stream", policy)
+
+    async def _archived_body(self, row: Any) -> bytes:
+        file, offset = row["warc_file"], row["warc_offset"]
+        place, same = await self._defer(self._archive.locate, file, offset)
+        return await self._read(self._archive.read_page, file, offset, place, same)
 
     async def _dashboard(self, request: Request) -> Response:
         query = read_query(request)

@@ -72,7 +72,7 @@ _NUMBERS = (
 )
 _FACTS = (
     *("outcome", "reason", "origin_node", "answered_by", "route", "captured_at", "viewed_at", "noticed_at"),
-    *("finished_at", "by", "content_type", "bytes", "sha256"),
+    *("finished_at", "by", "visitor", "content_type", "bytes", "sha256"),
 )
 
 
@@ -96,7 +96,8 @@ def _filter_form(filters: Mapping[str, str]) -> str:
     outcome = _select("outcome", "any outcome", ("archived", "lost", "open"), filters.get("outcome", ""))
     route = _select("route", "any route", DEFAULT_LADDER, filters.get("route", ""))
     node = f'<input name="node" placeholder="origin node" size="12" value="{escape(filters.get("node", ""))}">'
-    return f'<form method="get" action="/">{outcome}{route}{node}<button>Filter</button></form>'
+    visitor = f'<input name="visitor" placeholder="visitor" size="26" value="{escape(filters.get("visitor", ""))}">'
+    return f'<form method="get" action="/">{outcome}{route}{node}{visitor}<button>Filter</button></form>'
 
 
 def _select(name: str, empty_text: str, choices: Sequence[str], chosen: str) -> str:

@@ -40,6 +40,7 @@ def recording(row: Any) -> dict[str, Any]:
         "bytes": row["bytes"],
         "content_type": row["content_type"] or None,
         "by": row["told_by"],
+        "visitor": row["visitor"] or None,
         "captured_at": _time(row["captured_at"]),
         "viewed_at": _time(row["viewed_at"]),
         "noticed_at": _time(row["noticed_at"]),

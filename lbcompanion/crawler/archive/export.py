@@ -63,7 +63,8 @@ class Selection:
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions for the table of recordings."""
         columns = RECORDINGS.c
-        found = [columns.outcome == Verdict.ARCHIVED.value]
+        # An erased page's records may still wait to be removed from the archive.
+        found = [columns.outcome == Verdict.ARCHIVED.value, columns.erasure.is_(None)]
         if self.url:
             found.append(columns.page_url.startswith(self.url, autoescape=True))
         if self.start is not None:

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -52,6 +52,9 @@ from lbcompanion.model import Attempt, WallClock, to_rfc3339
 #: The topics of :class:`~lbcompanion.crawler.health.Health`.
 WRITING, ROOM = "the archive cannot be written", "the archive has no room"
 
+#: How many of a file's latest pages are known, so that the same bytes again become a revisit; about 6 MB of memory.
+KNOWN_PAGES = 20_000
+
 #: The default size at which a file is closed.
 ROTATE_BYTES = 1 << 30
 
@@ -71,14 +74,24 @@ class _EncodedPage:
     """The records of one page as bytes.
 
     :ivar page_offset: where the page's own record starts.
-    :ivar payloads: the payloads that are new to the file.
+    :ivar payloads: the requisites that are new to the file.
     :ivar refused: requisites that no record can hold.
+    :ivar has_new_page: whether the page's bytes are in its own record.
     """
 
     data: bytes
     page_offset: int
     payloads: tuple[tuple[str, str, str], ...]
     refused: tuple[MissingRequisite, ...]
+    has_new_page: bool
+
+
+@frozen
+class _OwnRecords:
+    """A page's own record and its request's, and whether they have the page's bytes."""
+
+    parts: list[bytes]
+    has_body: bool
 
 
 class Archive:
@@ -119,6 +132,8 @@ class Archive:
         #: While pages are gathered: the files that were written and are not synced yet.
         self._unsynced: dict[str, int] | None = None
         self._payloads: dict[str, tuple[str, str]] = {}
+        #: The latest pages of the current file that have their bytes in their own record: URL and date by digest.
+        self._pages: dict[str, tuple[str, str]] = {}
         self._stores: dict[str, ObjectStore] = {}
         self._log = Logger(namespace="lbcompanion.crawler.archive")
 
@@ -178,7 +193,7 @@ class Archive:
             _truncate(path, file.committed)
         if size >= 0 and file.state is not FileState.CLOSED:
             self._name, self._committed_end, self._opened_at = file.name, file.committed, file.opened_at
-            self._payloads = self._index.payloads(file.name)
+            self._read_payloads()
 
     def close_if_due(self) -> bool:
         """Close the current file if it is large or old enough, and return whether it was closed.
@@ -189,12 +204,35 @@ class Archive:
         self._find_end()
         if not self._name or not self._is_due():
             return False
+        self.close_file()
+        return True
+
+    def close_file(self) -> None:
+        """Close the current file; the next page begins a new one.
+
+        :raises ArchiveError: if the file cannot be written.
+        :raises BacklogError: if the database fails.
+        """
+        self._find_end()
         try:
             self._close_file()
         except OSError as failure:
             raise ArchiveError(f"the archive cannot be written: {failure.strerror}") from None
         self._index.close_files()
-        return True
+
+    def cut_off_uncommitted(self) -> None:
+        """Cut off bytes of the current file that no recording has, such as those of a commit that failed.
+
+        :raises OSError: if the file cannot be written.
+        :raises BacklogError: if the database fails.
+        """
+        self._find_end()
+        self._cut_off()
+
+    @property
+    def current_file(self) -> str:
+        """The name of the file to which the next page is appended; empty: a new one."""
+        return self._name
 
     def _is_due(self) -> bool:
         """Whether no further page should be added to the current file. An empty file is always continued."""
@@ -205,10 +243,13 @@ class Archive:
 
     def _close_file(self) -> None:
         """Cut off what a failed commit left behind: readers take a closed file as a whole."""
-        path = self._folder / self._name
-        if path.exists() and path.stat().st_size > self._committed_end:
-            _truncate(path, self._committed_end)
+        self._cut_off()
         self._name = ""
+
+    def _cut_off(self) -> None:
+        path = self._folder / self._name
+        if self._name and path.exists() and path.stat().st_size > self._committed_end:
+            _truncate(path, self._committed_end)
 
     def store(
         self,
@@ -252,11 +293,20 @@ class Archive:
         )
         try:
             self._index.mark_archived(token, record, attempts, self._now())
-        except BacklogError as failure:
-            self._is_end_uncertain = not isinstance(failure, AlreadyEnded)
+        except AlreadyEnded:
+            # The notice may have been erased while its page was fetched: its bytes must not stay either.
+            with suppress(OSError):
+                self._cut_off()
+            raise
+        except BacklogError:
+            self._is_end_uncertain = True
             raise
         self._committed_end = record.committed
         self._payloads.update({digest: (url, date) for digest, url, date in encoded.payloads})
+        if encoded.has_new_page and record.sha256 not in self._pages:
+            self._pages[record.sha256] = (copy.url, to_rfc3339(copy.captured_at))
+            if len(self._pages) > KNOWN_PAGES:
+                del self._pages[next(iter(self._pages))]
         return record
 
     @contextmanager
@@ -318,8 +368,13 @@ class Archive:
         """
         if self._is_end_uncertain:
             self._committed_end = self._index.committed(self._name)
-            self._payloads = self._index.payloads(self._name)
+            self._read_payloads()
             self._is_end_uncertain = False
+
+    def _read_payloads(self) -> None:
+        self._payloads = self._index.payloads(self._name)
+        pages = self._index.first_pages(self._name, KNOWN_PAGES)
+        self._pages = {digest: (url, to_rfc3339(captured_at)) for digest, url, captured_at in pages}
 
     def _leave_damaged_file(self) -> None:
         """Go on in a new file if someone removed or shortened the current one, or the whole folder."""
@@ -343,14 +398,15 @@ class Archive:
         parts = [] if self._committed_end else [info_record(self._name, f"lbcompanion/{__version__}")]
         page_offset = sum(map(len, parts))
         date = to_rfc3339(copy.captured_at)
+        page = self._encode_page(copy)
+        parts += page.parts
+        # The page's bytes are no entry of the table of payloads: its row in the queue has their digest.
+        here = {copy.sha256.hex(): (copy.url, date)} if page.has_body else {}
         new: dict[str, tuple[str, str]] = {}
-        parts += self._encode_page(copy)
-        if self._first_occurrence(copy.sha256.hex()) is None:
-            new[copy.sha256.hex()] = (copy.url, date)
         refused: list[MissingRequisite] = []
         for requisite in requisites:
             digest = requisite.sha256.hex()
-            first = self._first_occurrence(digest) or new.get(digest)
+            first = self._first_occurrence(digest) or here.get(digest) or new.get(digest)
             try:
                 parts.append(
                     requisite_record(requisite, date) if first is None else revisit_record(requisite, date, *first)
@@ -361,24 +417,24 @@ class Archive:
             if first is None:
                 new[digest] = (requisite.url, date)
         payloads = tuple((digest, *first) for digest, first in new.items())
-        return _EncodedPage(b"".join(parts), page_offset, payloads, tuple(refused))
+        return _EncodedPage(b"".join(parts), page_offset, payloads, tuple(refused), page.has_body)
 
-    def _encode_page(self, copy: FetchedCopy) -> list[bytes]:
+    def _encode_page(self, copy: FetchedCopy) -> _OwnRecords:
         record_id = new_record_id()
         if copy.method != "GET":
             # No revisit: indexers add the method to the key of a response only.
-            return [page_record(copy, record_id), request_record(copy, record_id)]
+            return _OwnRecords([page_record(copy, record_id), request_record(copy, record_id)], has_body=True)
         first = self._first_occurrence(copy.sha256.hex())
         if first is None:
-            return [page_record(copy, record_id)]
-        return [page_revisit_record(copy, record_id, *first)]
+            return _OwnRecords([page_record(copy, record_id)], has_body=True)
+        return _OwnRecords([page_revisit_record(copy, record_id, *first)], has_body=False)
 
     def _first_occurrence(self, digest: str) -> tuple[str, str] | None:
         """Return URL and date of a payload's first occurrence in this file, or None.
 
         Earlier versions stored URLs that no record can hold; these are ignored.
         """
-        first = self._payloads.get(digest)
+        first = self._payloads.get(digest) or self._pages.get(digest)
         return first if first is not None and is_recordable(first[0]) else None
 
     def _start_file(self) -> None:
@@ -386,14 +442,15 @@ class Archive:
             self._close_file()
         now = self._now()
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d%H%M%S")
-        serial, known, crawler = 0, self._index.files(), self._index.crawler
+        serial, known, crawler = 0, self._index.used_names(), self._index.crawler
         while (name := archive_file_name(crawler, stamp, serial)) in known or (self._folder / name).exists():
             serial += 1
         # The row comes first: a file without a row is not the crawler's and is never changed.
         self._index.new_file(name, now)
         os.close(os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         _sync_folder(self._folder)
-        self._name, self._committed_end, self._opened_at, self._payloads = name, 0, now, {}
+        self._name, self._committed_end, self._opened_at = name, 0, now
+        self._payloads, self._pages = {}, {}
 
     def _append(self, data: bytes) -> None:
         descriptor = self._descriptor()

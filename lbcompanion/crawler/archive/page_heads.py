@@ -24,6 +24,8 @@ _CODINGS = frozenset({"content-encoding", "transfer-encoding"})
 class OriginalHead(StatusAndHeaders):  # type: ignore[misc]
     """The application's own head. warcio would percent-encode the values that are not ASCII; this writes each byte."""
 
+    headers_buff: bytes | None
+
     @classmethod
     def read(cls, block: bytes) -> OriginalHead:
         """Read a head as a record of this archive has it, so that it is written again byte for byte."""
@@ -33,9 +35,10 @@ class OriginalHead(StatusAndHeaders):  # type: ignore[misc]
         return cls(status_line, [(name, value) for name, _, value in fields], protocol=protocol)
 
     def compute_headers_buffer(self, header_filter: object = None) -> None:
-        """Set the bytes that are written."""
-        lines = [f"{self.protocol} {self.statusline}", *(f"{name}: {value}" for name, value in self.headers)]
-        self.headers_buff = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        """Set the bytes that are written. warcio calls this again for each record that it writes."""
+        if self.headers_buff is None:
+            lines = "".join([f"{name}: {value}\r\n" for name, value in self.headers])
+            self.headers_buff = f"{self.protocol} {self.statusline}\r\n{lines}\r\n".encode("latin-1")
 
 
 def made_up_head(status: int, content_type: str, length: int) -> StatusAndHeaders:

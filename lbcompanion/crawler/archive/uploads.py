@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -37,6 +37,7 @@ class Uploads:
     :param defer: runs a blocking call on the backlog's thread.
     :param in_thread: runs a blocking call on a thread that may wait for the network.
     :param jitter: a random number from 0 to 1.
+    :param file_lock: held while a file is uploaded: meanwhile no erasure writes it anew.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Uploads:
         metrics: CrawlerMetrics,
         health: Health,
         jitter: Callable[[], float],
+        file_lock: DeferredLock | None = None,
     ) -> None:
         self._archive = archive
         self._index = index
@@ -61,6 +63,7 @@ class Uploads:
         self._metrics = metrics
         self._health = health
         self._jitter = jitter
+        self._file_lock = file_lock or DeferredLock()
         self._failures = 0
         self._stopped = False
         self._timer: IDelayedCall | None = None
@@ -96,7 +99,11 @@ class Uploads:
         for number, file in enumerate(waiting, 1):
             if self._stopped:
                 return
-            await self._upload(self._store, file)
+            await self._file_lock.acquire()
+            try:
+                await self._upload(self._store, file)
+            finally:
+                self._file_lock.release()
             self._count_waiting(waiting[number:])
         self._failures = 0
         self._health.works(UPLOADING)
@@ -105,6 +112,9 @@ class Uploads:
         self._metrics.set_waiting_files(len(waiting), sum(file.committed for file in waiting))
 
     async def _upload(self, store: ObjectStore, file: ArchiveFile) -> None:
+        current = await self._defer(self._index.file, file.name)
+        if current != file:
+            return  # an erasure replaced it
         path = await self._defer(self._archive.whole_file, file)
         if path is None:
             return

@@ -7,6 +7,7 @@ import hashlib
 import heapq
 import json
 import re
+import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -77,7 +78,11 @@ class WaczWriter:
     def _part(self, path: str, compression: int) -> Iterator[_Digesting]:
         info = ZipInfo(path, self._now.timetuple()[:6])
         info.compress_type = compression
-        with self._zip.open(info, "w", force_zip64=compression == ZIP_STORED) as stream:
+        is_large = compression == ZIP_STORED
+        if is_large:
+            # ReplayWeb.page looks for the fields of the local header, such as ZIP64's, only if the directory has some.
+            info.extra = struct.pack("<HHBL", 0x5455, 5, 1, int(self._now.timestamp()) & 0xFFFFFFFF)  # time of change
+        with self._zip.open(info, "w", force_zip64=is_large) as stream:
             part = _Digesting(stream)
             yield part
         self._resources.append(_Resource(path, part.digest, part.size))

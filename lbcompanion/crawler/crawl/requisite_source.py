@@ -27,6 +27,9 @@ from lbcompanion.model import MissingKind, WallClock
 from lbcompanion.protocol.page_heads import PageHead
 from lbcompanion.protocol.tokens import digest_of
 from lbcompanion.settings import CaptureTable, RequisitesTable
+from lbcompanion.sticky.cookies import set_cookie_pairs
+from lbcompanion.sticky.reader import CookieReader
+from lbcompanion.sticky.set_cookie import MAX_SET_COOKIES
 
 #: The pause before the first repetition in seconds; each further one takes twice as long.
 _FIRST_PAUSE_SECONDS = 0.25
@@ -66,12 +69,38 @@ class Counts(Protocol):
 
 
 @frozen
+class AnswerCookies:
+    """Reads the ``Set-Cookie`` values of answers for one page.
+
+    :ivar sent: the cookies that are sent.
+    :ivar may_move: whether an answer of another node than the cookies name is expected, because the page itself came
+        from another one.
+    """
+
+    reader: CookieReader
+    sent: Cookies
+    may_move: bool = False
+
+    def shows_move(self, set_cookies: tuple[str, ...]) -> bool:
+        """Whether another node than the page's answered."""
+        return bool(set_cookies) and not self.may_move and self.reader.detects_move(self.sent, set_cookies) is True
+
+    def begins_session(self, set_cookies: tuple[str, ...]) -> bool:
+        """Whether a cookie is the application's. Some balancers renew theirs with each answer."""
+        sent = {each.name for each in self.sent}
+        pairs = set_cookie_pairs(set_cookies[:MAX_SET_COOKIES])
+        return len(set_cookies) > MAX_SET_COOKIES or any(
+            name not in sent and self.reader.dialect_of(name, value) is None for name, value in pairs.items()
+        )
+
+
+@frozen
 class WantedFile:
     """A file of a page.
 
     :ivar node: the node that answered for the page.
     :ivar deadline: until when the page waits for it.
-    :ivar shows_move: whether the ``Set-Cookie`` values of an answer say that another node than the page's answered.
+    :ivar answer_cookies: reads the ``Set-Cookie`` values of an answer.
     """
 
     fetcher: SiteFetcher
@@ -79,7 +108,7 @@ class WantedFile:
     node: str
     url: str
     deadline: float
-    shows_move: Callable[[tuple[str, ...]], bool] = field(repr=False, eq=False)
+    answer_cookies: AnswerCookies = field(repr=False, eq=False)
 
     @property
     def key(self) -> FileKey:
@@ -238,7 +267,7 @@ class RequisiteSource:
         """
         lines = tuple(line for line in reply.headers if line[0] in FIELDS)
         head = StoredHead(reply.status, lines, asked_at, self._now())
-        has_moved = wanted.shows_move(reply.all("set-cookie"))
+        has_moved = wanted.answer_cookies.shows_move(reply.all("set-cookie"))
         if reply.status == 304 and not has_moved:
             fresher = None if validated is None or validated.head is None else validated.head.freshened(head)
             if validated is None or fresher is None:
@@ -273,7 +302,7 @@ class RequisiteSource:
             again = reply.status in _PASSING_STATUSES
             return self._failed(f"status {reply.status}", MissingKind.STATUS, try_again=again)
         result = _result_of(wanted.url, reply)
-        personal = _is_personal(reply, head, wanted.cookies)
+        personal = _is_personal(head) or wanted.answer_cookies.begins_session(reply.all("set-cookie"))
         return _Answer(KnownFile(result, head.received_at, head, wanted.cookies, personal))
 
     def _failed(self, reason: str, kind: MissingKind, *, try_again: bool = False, hurried: bool = False) -> _Answer:
@@ -306,13 +335,6 @@ def _result_of(url: str, reply: Reply) -> Requisite | Refusal:
     return Requisite(url, content_type, digest_of(reply.body), reply.body, head)
 
 
-def _is_personal(reply: Reply, head: StoredHead, cookies: Cookies) -> bool:
-    """Whether a response may depend on the cookies that were sent.
-
-    A cookie with a name that was sent is the balancer's: some balancers renew it with each response. Any other cookie
-    begins a session of the application.
-    """
-    if head.is_private() or head.vary() & {"cookie", "authorization", "*"}:
-        return True
-    sent = {each.name for each in cookies}
-    return any(value.partition("=")[0].strip() not in sent for value in reply.all("set-cookie"))
+def _is_personal(head: StoredHead) -> bool:
+    """Whether a response says that it depends on the user."""
+    return head.is_private() or not head.vary().isdisjoint({"cookie", "authorization", "*"})

@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, FirstError, execute, gatherResults
 
 from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.crawler.archive.warc_records import Requisite
-from lbcompanion.crawler.crawl.requisite_source import RequisiteSource, WantedFile
+from lbcompanion.crawler.crawl.requisite_source import AnswerCookies, RequisiteSource, WantedFile
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.site_addresses import site_origins
 from lbcompanion.crawler.queue.requisite_report import (
@@ -101,15 +101,10 @@ class Requisites:
         self, fetcher: SiteFetcher, reader: CookieReader, copy: FetchedCopy, fetch_path: FetchPath
     ) -> Gathered:
         """Fetch the page's requisites and those of its style sheets; failures are reported, never raised."""
-
-        def shows_move(set_cookies: tuple[str, ...]) -> bool:
-            return reader.detects_move(fetch_path.cookies, set_cookies) is True
-
+        cookies = AnswerCookies(reader, fetch_path.cookies)
         # Where the page itself came from another node than its cookie names, its files come from there too.
-        has_moved = shows_move(copy.set_cookies)
-        return await _Gathering(
-            self, fetcher, copy, fetch_path, (lambda _cookies: False) if has_moved else shows_move
-        ).run()
+        cookies = evolve(cookies, may_move=cookies.shows_move(copy.set_cookies))
+        return await _Gathering(self, fetcher, copy, fetch_path, cookies).run()
 
     async def page_links(self, copy: FetchedCopy) -> PageLinks:
         """Read a page."""
@@ -135,9 +130,9 @@ class _Gathering:
         fetcher: SiteFetcher,
         copy: FetchedCopy,
         fetch_path: FetchPath,
-        shows_move: Callable[[tuple[str, ...]], bool],
+        answer_cookies: AnswerCookies,
     ) -> None:
-        self._shows_move = shows_move
+        self._answer_cookies = answer_cookies
         self._requisites = requisites
         self._limits = requisites.limits
         self._fetcher = fetcher
@@ -223,7 +218,7 @@ class _Gathering:
             await self._fetch(self._waiting.popleft())
 
     async def _fetch(self, url: str) -> None:
-        wanted = WantedFile(self._fetcher, self._fetch_path, self._copy.node, url, self._deadline, self._shows_move)
+        wanted = WantedFile(self._fetcher, self._fetch_path, self._copy.node, url, self._deadline, self._answer_cookies)
         result = await self._requisites.source.get(wanted)
         if isinstance(result, Requisite) and self._bytes + len(result.body) > self._limits.max_bytes:
             result = self._too_many_bytes()

@@ -389,9 +389,9 @@ class Scheduler:
             return
         finally:
             self._metrics.count_attempt(attempts[-1])
-        self._metrics.count_archived(
-            len(copy.body), len(gathered.files), [each.kind for each in gathered.report.missing]
-        )
+        kept = stored.report or gathered.report  # without the files that no record can hold
+        missing = [each.kind for each in kept.missing]
+        self._metrics.count_archived(len(copy.body), kept.wanted - len(missing), missing)
         self._log.info(
             "{token}: archived, from {node} by {route}, {size} bytes",
             token=abbreviate(job.token),

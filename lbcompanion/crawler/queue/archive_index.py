@@ -9,14 +9,17 @@ from contextlib import AbstractContextManager
 from enum import StrEnum
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
 from lbcompanion.crawler.queue.database import Database
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport, dump_report
-from lbcompanion.crawler.queue.schema import FILES, PAYLOADS, RECORDINGS
+from lbcompanion.crawler.queue.schema import DOOMED_FILES, FILES, PAYLOADS, RECORDINGS
 from lbcompanion.model import Attempt, Verdict
+
+# Made once: to make a statement takes SQLAlchemy longer than to run it.
+_SET_COMMITTED = update(FILES).where(FILES.c.name == bindparam("the_file"))
 
 
 @frozen
@@ -26,7 +29,7 @@ class ArchivedRecord:
     :ivar offset: of the page's record in the file, in bytes.
     :ivar committed: the file's length after the records of this page.
     :ivar sha256: hexadecimal digest of the body.
-    :ivar payloads: pages and requisites that the file contains for the first time: digest, URL and date.
+    :ivar payloads: requisites that the file contains for the first time: digest, URL and date.
     :ivar report: what became of the page's requisites; None if they were not asked for.
     """
 
@@ -105,6 +108,13 @@ class ArchiveIndex:
         """Return the committed length of each file of this crawler, oldest file first."""
         return {file.name: file.committed for file in self.own_files()}
 
+    def used_names(self) -> frozenset[str]:
+        """Return the names of this crawler's files, and of its former files that still have to be removed."""
+        query = select(DOOMED_FILES.c.name).where(DOOMED_FILES.c.crawler == self.crawler)
+        with self._database.read() as connection:
+            doomed = connection.execute(query).scalars().all()
+        return frozenset(self.files()) | frozenset(doomed)
+
     def own_files(self) -> list[ArchiveFile]:
         """Return the files of this crawler, oldest file first."""
         return self._select(self._own())
@@ -148,6 +158,29 @@ class ArchiveIndex:
             query = select(FILES.c.committed).where(FILES.c.name == name).with_for_update()
             return int(connection.execute(query).scalar_one())
 
+    def first_pages(self, file: str, limit: int) -> list[tuple[str, str, float]]:
+        """Return digest, URL and time of the pages in a file, of pages with the same bytes the first one.
+
+        :param limit: how many of them, the latest, in the order of their records.
+        """
+        columns = RECORDINGS.c
+        firsts = (
+            select(func.min(columns.warc_offset).label("offset"))
+            .where(columns.warc_file == file)
+            .group_by(columns.sha256)
+            .order_by(func.min(columns.warc_offset).desc())
+            .limit(limit)
+            .subquery()
+        )
+        query = (
+            select(columns.sha256, columns.page_url, columns.captured_at)
+            .join(firsts, columns.warc_offset == firsts.c.offset)
+            .where(columns.warc_file == file, columns.captured_at.is_not(None))
+            .order_by(columns.warc_offset)
+        )
+        with self._database.read() as connection:
+            return [(row.sha256, row.page_url, row.captured_at) for row in connection.execute(query).all()]
+
     def same_pages(self, file: str, offset: int) -> list[int]:
         """Return the offsets, in one file, of earlier pages with the same bytes as the page at an offset."""
         same = RECORDINGS.alias("same")
@@ -161,7 +194,7 @@ class ArchiveIndex:
             return list(connection.execute(query).scalars())
 
     def payloads(self, file: str) -> dict[str, tuple[str, str]]:
-        """Return the payloads in one file: digest to URL and date."""
+        """Return the requisites in one file: digest to URL and date."""
         with self._database.read() as connection:
             rows = connection.execute(select(PAYLOADS).where(PAYLOADS.c.file == file)).all()
         return {row.sha256: (row.url, row.date) for row in rows}
@@ -193,6 +226,10 @@ class ArchiveIndex:
         }
         with self._database.change() as connection:
             update_open(connection, token, values, self._database.claimant)
-            connection.execute(update(FILES).where(FILES.c.name == record.file).values(committed=record.committed))
-            for sha256, url, date in record.payloads:
-                connection.execute(insert(PAYLOADS).values(file=record.file, sha256=sha256, url=url, date=date))
+            connection.execute(_SET_COMMITTED, {"the_file": record.file, "committed": record.committed})
+            if record.payloads:
+                rows = [
+                    {"file": record.file, "sha256": sha256, "url": url, "date": date}
+                    for sha256, url, date in record.payloads
+                ]
+                connection.execute(insert(PAYLOADS), rows)

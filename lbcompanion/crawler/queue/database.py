@@ -33,6 +33,9 @@ CHANNEL = "lbcompanion_queue"
 
 #: For so long after a server could not be reached, transactions fail at once: each of them would wait for its answer.
 _PAUSE_SECONDS = 1.0
+#: A bitmap of all due notices would have to be sorted for each claim. Before its first ANALYZE, PostgreSQL would choose
+#: that; an index has them in order.
+_IN_ORDER = "-c enable_bitmapscan=off"
 #: How often to try the creation of tables: crawlers that start at once may each create another table first.
 _MAX_PREPARE_TRIES = 12
 
@@ -57,7 +60,7 @@ def open_engine(url: str) -> Engine:
     # A server's connection is tested before each use: the server may have been restarted.
     pool: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 1, "pool_pre_ping": True}
     if url.startswith("postgresql:"):
-        return engines.postgresql(url, **pool).engine
+        return engines.postgresql(url, session_options=_IN_ORDER, **pool).engine
     if url.startswith("mysql:"):
         return engines.mysql(url, **pool).engine
     # A single connection; the service uses it from one thread at a time, though the pool may replace that thread.
@@ -202,6 +205,16 @@ class Database:
         """
         if self.notifies:
             connection.execute(select(func.pg_notify(CHANNEL, f"{what} {self.claimant or ''}")))
+
+    def compact(self) -> None:
+        """Empty SQLite's write-ahead log, which has pages with deleted rows; other databases do this themselves."""
+        if self._engine.dialect.name != "sqlite":
+            return
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
+        except SQLAlchemyError as failure:
+            raise BacklogError(f"the queue's database failed: {type(failure).__name__}") from None
 
     def close(self) -> None:
         """Close the connections."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Connection, Double, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy.dialects import mysql
 
 from lbcompanion.schema_migrations import Migration, migrations_table
@@ -20,12 +20,22 @@ _text = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 _number = BigInteger().with_variant(Integer, "sqlite")
 #: The databases that several crawlers can share.
 _SERVERS = ("postgresql", "mysql", "mariadb")
+_ADDED_INDEXES = frozenset({"recordings_visitor", "recordings_erasure", "recordings_received", "recordings_file"})
+
+
+def _index_recordings(connection: Connection) -> None:
+    """Add the indexes of columns that were added to an existing table."""
+    for index in RECORDINGS.indexes:
+        if index.name in _ADDED_INDEXES:
+            index.create(connection, checkfirst=True)
+
+
 #: What was changed in the tables beside new columns, in order.
-MIGRATIONS: tuple[Migration, ...] = ()
+MIGRATIONS: tuple[Migration, ...] = (_index_recordings,)
 #: The numbers of the applied migrations. The table keeps its first name, because existing queues have it.
 APPLIED_MIGRATIONS = migrations_table("schema_steps", METADATA, **_MYSQL)
 
-#: One row for each notice, never deleted; the outcome is null while the notice is open.
+#: One row for each notice, until it is erased; the outcome is null while the notice is open.
 RECORDINGS = Table(
     "recordings",
     METADATA,
@@ -60,10 +70,23 @@ RECORDINGS = Table(
     Column("claimed_by", String(100)),  # NAME/INSTANCE
     Column("claimed_at", Double),  # or renewed at
     Column("lease_until", Double),
+    Column("visitor", String(64)),  # a pseudonym; null or empty: unknown
+    Column("erasure", _number),  # the erasure that removes this row's records from the archive; null: none
     Index("recordings_due", "outcome", "next_at"),
     Index("recordings_claims", "lease_until").ddl_if(dialect=_SERVERS),  # type: ignore[arg-type]
+    Index("recordings_visitor", "visitor"),
+    Index("recordings_erasure", "erasure"),
+    Index("recordings_received", "received_at"),
+    Index("recordings_file", "warc_file"),
     **_MYSQL,
 )
+# Open notices in the order in which they are claimed, of all nodes and of one. PostgreSQL does not see that an index on
+# (outcome, next_at) has the rows without an outcome in that order; its indexes have these rows only.
+_is_open = RECORDINGS.c.outcome.is_(None)
+_ORDER = RECORDINGS.c.next_at, RECORDINGS.c.id
+for _name, _columns in (("recordings_open", _ORDER), ("recordings_open_of_node", (RECORDINGS.c.origin_node, *_ORDER))):
+    Index(f"{_name}_p", *_columns, postgresql_where=_is_open).ddl_if(dialect="postgresql")
+    Index(f"{_name}_m", RECORDINGS.c.outcome, *_columns).ddl_if(dialect=("mysql", "mariadb"))  # type: ignore[arg-type]
 
 #: Copies that their nodes reported lost, for as long as notices of them may come.
 LOSSES = Table(
@@ -136,5 +159,44 @@ TURNS = Table(
     Column("name", String(400), primary_key=True),
     Column("holder", String(100)),
     Column("held_until", Double),
+    **_MYSQL,
+)
+
+#: Erased recordings whose notices may be delivered again: SHA-256 of the token, until when it is kept.
+ERASED_TOKENS = Table(
+    "erased_tokens",
+    METADATA,
+    Column("sha256", String(64), primary_key=True),
+    Column("kept_until", Double, nullable=False),
+    Index("erased_tokens_until", "kept_until"),
+    **_MYSQL,
+)
+
+#: The log of erasures: numbers only, never an erased value.
+ERASURES = Table(
+    "erasures",
+    METADATA,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("finished_at", Double),  # null while records wait to be removed from the archive
+    Column("erased_by", String(16), nullable=False),  # command, api, keep_days or keep_bytes
+    Column("criteria", String(64), nullable=False),  # names only, such as "url, before"
+    Column("recordings", Integer, nullable=False),
+    Column("archived", Integer, nullable=False),
+    Column("losses", Integer, nullable=False),
+    Column("routes", Integer, nullable=False),
+    Column("records", Integer, nullable=False),
+    Column("files", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    **_MYSQL,
+)
+
+#: Archive files that are to be removed: those that were replaced, and those whose writing has not ended.
+DOOMED_FILES = Table(
+    "doomed_files",
+    METADATA,
+    Column("name", String(255), primary_key=True),
+    Column("crawler", String(64), nullable=False),  # the one that removes it
+    Column("place", Text, nullable=False),  # the object store that may have it too; empty: none
     **_MYSQL,
 )

@@ -7,13 +7,14 @@ notice. Every change of a notice checks the claim, so a crawler that lost it can
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, Select, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, func, or_, select, union_all, update
 from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import NO_CLAIM, NOTICES, Backlog, PendingNotice, pending_notice
@@ -24,6 +25,9 @@ from lbcompanion.crawler.queue.schema import LOSSES, RECORDINGS, TURNS
 _CLOCK_SLACK_SECONDS = 5.0
 #: Notices are never postponed for longer; one that is due later was postponed by a clock that was wrong.
 MAX_PAUSE_SECONDS = 600.0
+#: For how long the nodes of open notices are remembered, how many are read at a time, and at how many of them a crawler
+#: looks at once while others are busy.
+_NODES_SECONDS, _MAX_READ_NODES, _MAX_NODES = 1.0, 200, 16
 #: How often to look for further notices after nodes turned out to be busy.
 _MAX_LOOKS = 4
 #: Seconds until the next try, where another crawler claims at this moment, or other crawlers keep the nodes busy.
@@ -112,6 +116,9 @@ class SharedQueue:
         self._per_node = per_node
         self._lease_seconds = lease_seconds
         self._clock = clock
+        self._nodes: set[str] = set()
+        self._nodes_read_at = float("-inf")
+        self._last_node = ""
         #: Whether this crawler holds its name at the queue; without it nothing may be claimed.
         self.may_claim: Callable[[], bool] = lambda: True
 
@@ -153,9 +160,11 @@ class SharedQueue:
         rows: list[Any] = []
         held_up = bool(full)
         for _ in range(_MAX_LOOKS):
-            query = due.where(RECORDINGS.c.origin_node.not_in(sorted(full))) if full else due
-            query = query.where(RECORDINGS.c.id.not_in([row.id for row in rows])) if rows else query
-            found = connection.execute(query.limit(limit - len(rows))).all()
+            query = due.where(RECORDINGS.c.id.not_in([row.id for row in rows])) if rows else due
+            if full:
+                nodes = self._open_nodes(connection, time) - full
+                query = query.where(RECORDINGS.c.id.in_(_first_of_nodes(connection, query, nodes, limit - len(rows))))
+            found = connection.execute(query.limit(limit - len(rows)).with_for_update(skip_locked=True)).all()
             for row in found:
                 if busy[row.origin_node] < self._per_node:
                     busy[row.origin_node] += 1
@@ -166,6 +175,25 @@ class SharedQueue:
             if len(rows) >= limit or not found:
                 break
         return rows, held_up
+
+    def _open_nodes(self, connection: Connection, time: float) -> set[str]:
+        """Return nodes that have open notices, as of a short time ago; of very many, some, and others the next time.
+
+        Each node is one step in an index, however many notices it has.
+        """
+        if self._nodes_read_at <= time < self._nodes_read_at + _NODES_SECONDS:
+            return self._nodes
+        node = RECORDINGS.c.origin_node
+        following = select(node).where(RECORDINGS.c.outcome.is_(None)).order_by(node).limit(1)
+        self._nodes, self._nodes_read_at = set(), time
+        for _ in range(_MAX_READ_NODES):
+            found = connection.execute(following.where(node > self._last_node)).scalar()
+            found = found or connection.execute(following).scalar()
+            if found is None or found in self._nodes:
+                break
+            self._nodes.add(found)
+            self._last_node = found
+        return self._nodes
 
     @staticmethod
     def _busy_nodes(connection: Connection, time: float) -> Counter[str]:
@@ -196,7 +224,8 @@ class SharedQueue:
                     update(RECORDINGS).where(own, RECORDINGS.c.token.in_(tokens)).values(self._lease(time))
                 )
             # Recent claims may belong to jobs that begin just now.
-            forgotten = own, RECORDINGS.c.token.not_in(tokens), RECORDINGS.c.claimed_at < time - self._lease_seconds / 3
+            is_old = RECORDINGS.c.claimed_at < time - self._lease_seconds / 3
+            forgotten = own, RECORDINGS.c.lease_until.is_not(None), RECORDINGS.c.token.not_in(tokens), is_old
             connection.execute(update(RECORDINGS).where(*forgotten).values(NO_CLAIM))
             # A crawler whose clock was set back meanwhile has postponed these until after any pause.
             far = RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > time + MAX_PAUSE_SECONDS
@@ -225,16 +254,33 @@ class SharedQueue:
 
 
 def _due(now: float, time: float, running: Collection[str], full_nodes: Collection[str]) -> Select[Any]:
-    """The query for due notices that nobody works on; rows that other transactions change are skipped."""
+    """The query for due notices that nobody works on."""
     query = (
         select(RECORDINGS)
         .where(RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at <= now, _is_free(time))
         .order_by(RECORDINGS.c.next_at, RECORDINGS.c.id)
-        .with_for_update(skip_locked=True)
     )
     for column, without in ((RECORDINGS.c.token, running), (RECORDINGS.c.origin_node, full_nodes)):
         query = query.where(column.not_in(sorted(without))) if without else query
     return query
+
+
+def _first_of_nodes(connection: Connection, due: Select[Any], nodes: Collection[str], limit: int) -> list[int]:
+    """Return the ids of the first due notices of these nodes, without looking at those of other nodes.
+
+    A node without room may have a million due notices before them.
+    """
+    chosen = sorted(nodes) if len(nodes) <= _MAX_NODES else random.sample(sorted(nodes), _MAX_NODES)
+    columns = RECORDINGS.c.id, RECORDINGS.c.next_at
+    firsts = [
+        select(due.where(RECORDINGS.c.origin_node == node).with_only_columns(*columns).limit(limit).subquery())
+        for node in chosen
+    ]
+    if not firsts:
+        return []
+    found = union_all(*firsts).subquery()
+    query = select(found.c.id).order_by(found.c.next_at, found.c.id).limit(limit)
+    return list(connection.execute(query).scalars())
 
 
 def _is_free(time: float) -> ColumnElement[bool]:

@@ -18,9 +18,9 @@ def note_values(routes: Routes, arrivals: Iterable[Arrival]) -> None:
     """Note the cookies of new notices, so that values that many visitors of a node sent can be found."""
     for arrival in arrivals:
         notice = arrival.notice
-        routes.node_cookie_values.note(
-            arrival.site, arrival.owner, notice.visitor, notice.token, notice.cookies.items()
-        )
+        # A node of an earlier version sends the sender's pseudonym as ``visitor``.
+        sender = notice.sender or notice.visitor
+        routes.node_cookie_values.note(arrival.site, arrival.owner, sender, notice.token, notice.cookies.items())
 
 
 def load_trusted_routes(table: RouteTable, sites: Mapping[str, SiteSettings]) -> list[Route]:

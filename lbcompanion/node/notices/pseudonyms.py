@@ -1,14 +1,16 @@
-"""Pseudonyms of visitors, by which the crawler counts the visitors that sent a cookie's value."""
+"""Pseudonyms in notices: of the sender, by which the crawler counts the visitors that sent a cookie's value, and of the
+visitor, by which recordings are grouped and erased."""
 
 from __future__ import annotations
 
 import base64
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 
 from lbcompanion.node.proxy.client_info import address_of
 from lbcompanion.node.proxy.context import InternalRequest
+from lbcompanion.protocol.visitors import visitor_key, visitor_pseudonym
 from lbcompanion.sticky.cookies import parse
 from lbcompanion.sticky.credentials import is_credential_name
 
@@ -19,7 +21,7 @@ _MAX_SESSIONS = 8
 
 
 class Pseudonyms:
-    """Makes a visitor's pseudonym from the address, the ``User-Agent`` and the session's cookies, keyed with the farm's
+    """Makes a sender's pseudonym from the address, the ``User-Agent`` and the session's cookies, keyed with the farm's
     secret: all nodes make the same one, and without the secret nobody finds what it was made from.
 
     Behind a balancer that does not send the client's address only sessions tell visitors apart.
@@ -32,7 +34,7 @@ class Pseudonyms:
         self._trusts = trusts
 
     def __call__(self, request: InternalRequest) -> str:
-        """Return the pseudonym of the visitor who sent a request."""
+        """Return the pseudonym of a request's sender."""
         head, address = request.head, request.peer
         if request.trusted:
             address = address_of(head, address, b"x-forwarded-for", self._trusts)
@@ -42,3 +44,19 @@ class Pseudonyms:
         parts = [address, agent.decode("latin-1"), *sessions[:_MAX_SESSIONS]]
         digest = hmac.digest(self._key, "\n".join(parts).encode("utf-8", "replace"), sha256)
         return base64.urlsafe_b64encode(digest[:_BYTES]).decode()
+
+
+class VisitorPseudonyms:
+    """Makes a visitor's pseudonym from the value of the visitor cookie.
+
+    :param cookie: the cookie's name (``[capture] visitor_cookie``).
+    """
+
+    def __init__(self, secret: bytes, cookie: str) -> None:
+        self._key = visitor_key(secret)
+        self._cookie = cookie
+
+    def __call__(self, cookies: Mapping[str, str]) -> str:
+        """Return the pseudonym of the visitor who sent these cookies; empty if no visitor cookie is among them."""
+        value = cookies.get(self._cookie, "")
+        return visitor_pseudonym(self._key, value) if value else ""

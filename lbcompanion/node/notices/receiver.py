@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address, ip_network
 
 from twisted.python.failure import Failure
@@ -35,7 +35,8 @@ class NoticeReceiver:
     :param trusts: whether an address is a trusted proxy's.
     :param on_notice: called after each write to the spool.
     :param now: seconds since the epoch.
-    :param pseudonym: returns a pseudonym of the visitor who sent a request.
+    :param pseudonym: returns a pseudonym of a request's sender, to count visitors by.
+    :param visitor: returns the visitor's pseudonym for the cookies of a request; empty without a visitor cookie.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class NoticeReceiver:
         trusts: Callable[[str], bool],
         on_notice: Callable[[], None],
         pseudonym: Callable[[InternalRequest], str] = lambda _request: "",
+        visitor: Callable[[Mapping[str, str]], str] = lambda _cookies: "",
     ) -> None:
         self._node = node
         self._tokens = tokens
@@ -64,6 +66,7 @@ class NoticeReceiver:
         self._trusts = trusts
         self._on_notice = on_notice
         self._pseudonym = pseudonym
+        self._visitor = visitor
 
     async def receive(self, request: InternalRequest) -> InternalResponse:
         """Answer ``POST notice``: 204 after the write, 400, 403, 413, or 503 if the write failed."""
@@ -78,8 +81,10 @@ class NoticeReceiver:
             status = error.status if isinstance(error, NoticeError) else 400
             return guarded_text(status, str(error))
         cookies: Iterable[RoutingCookie] = ()
+        visitor = ""
         if with_cookies:
-            cookies = self._reader.merge(parse(b"; ".join(request.head.all(b"cookie"))), browser_notice.cookies)
+            sent = parse(b"; ".join(request.head.all(b"cookie")))
+            cookies, visitor = self._reader.merge(sent, browser_notice.cookies), self._visitor(sent)
         page_url = (await self._copies.url_of(browser_notice.token)) if owner == self._node else ""
         notice = Notice(
             token=browser_notice.token,
@@ -89,7 +94,8 @@ class NoticeReceiver:
             noticed_at=self._now(),
             page_url=_shortened(page_url),
             source=NoticeSource.BROWSER,
-            visitor=self._pseudonym(request),
+            visitor=visitor,
+            sender=self._pseudonym(request),
         )
         if self._spool is None:
             self._counters.notices["not sent on"] += 1
@@ -140,7 +146,8 @@ class NoticeReceiver:
         if self._spool is None:
             return
         now = self._now()
-        cookies = self._reader.read(parse(cookie_header))
+        sent = parse(cookie_header)
+        cookies = self._reader.read(sent)
         notice = Notice(
             token=page.token,
             url=_shortened(page.url),
@@ -149,6 +156,7 @@ class NoticeReceiver:
             noticed_at=now,
             page_url=_shortened(page.url),
             source=NoticeSource.SERVER,
+            visitor=self._visitor(sent),
         )
         self._counters.notices["own"] += 1
         self._spool.add(notice).addCallbacks(lambda _: self._on_notice(), self._not_written)

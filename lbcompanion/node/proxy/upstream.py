@@ -392,12 +392,11 @@ class UpstreamPool:
 
     def _must_make_way(self, upstream: UpstreamConnection) -> bool:
         """Whether to close a connection that has just been used: reused connections may keep a new one unanswered."""
-        if self._estimate.workers:
-            if not self._worker_is_needed(upstream):
-                return False
+        if self._estimate.workers and self._worker_is_needed(upstream):
             self._estimate.made_way(self.open)
             self._counters.upstream_made_way += 1
             return True
+        # Also with an estimate: another node may have taken the worker for which a connection was closed.
         overdue = self._overdue(self._monotonic())
         if overdue is None or self._requests_served - overdue.request_number < _ROUNDS * self.open:
             return False

@@ -11,6 +11,8 @@ from warcio.archiveiterator import ArchiveIterator
 from lbcompanion.crawler.archive.export import Export, ExportFailed, Selection, new_file
 from lbcompanion.crawler.archive.warc_reader import StoredRecord, records_with_payloads, stored_records
 from lbcompanion.crawler.archive.warc_records import Requisite
+from lbcompanion.crawler.queue.erasures import Erasures
+from lbcompanion.crawler.queue.erasures import Selection as Erase
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import NOW, Place, copy
 from tests.support.arrivals import arrival
@@ -37,6 +39,14 @@ def _place(tmp_path: Path) -> Place:
         place.backlog.add([arrival(token)], NOW)
         place.archive.store(token, page, (STYLE, SCRIPT) if number else (STYLE,), "own", ())
     return place
+
+
+@pytest.mark.slow
+def test_an_erased_page_is_not_exported_while_its_records_wait(place: Place) -> None:
+    erasures, chosen = Erasures(place.database), Erase(tokens=("t1", "t4"))
+    erasures.erase(erasures.begin(chosen, "api", NOW), chosen, NOW)
+    _, records = exported(place)
+    assert not any(each.url[-2:] == "/b" or each.url.endswith("/d_e") for each in records)
 
 
 def exported(place: Place, **selection: object) -> tuple[bytes, list[StoredRecord]]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from lbcompanion.crawler.archive import files
 from lbcompanion.crawler.archive.files import Archive, ArchiveError, FileElsewhere
 from lbcompanion.crawler.archive.warc_reader import stored_records
 from lbcompanion.crawler.archive.warc_records import Requisite
@@ -87,6 +88,29 @@ def test_a_page_that_is_the_same_is_a_revisit(tmp_path: Path) -> None:
     read = place.archive.read_page
     for same in ((), (records[0].offset,), (records[3].offset, records[1].offset)):
         assert read(place.files()[0].name, records[3].offset, "", same) == body
+
+
+@pytest.mark.slow
+def test_few_pages_are_known_by_their_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "KNOWN_PAGES", 2)
+    place = Place(tmp_path)
+    bodies = {f"t{number}": bytes([body]) for number, body in enumerate(b"abcbcacab")}
+    for number, (token, body) in enumerate(bodies.items()):
+        if number % 2:
+            place = Place(tmp_path)
+        place.store(token, body)
+        assert len(place.archive._pages) <= 2
+    with place.files()[0].open("rb") as stream:
+        records = [each for each in stored_records(stream) if each.url]
+    # b and c are known when they come again, a is forgotten.
+    assert [each.kind for each in records][:6] == ["response"] * 3 + ["revisit"] * 2 + ["response"]
+    for number, each in enumerate(records):
+        if each.kind == "revisit":
+            first = (each.fields["warc-refers-to-target-uri"], each.fields["warc-refers-to-date"])
+            assert (*first, "response", each.payload_digest) in [
+                (other.url, other.date, other.kind, other.payload_digest) for other in records[:number]
+            ]
+    assert {token: place.page(token) for token in bodies} == bodies
 
 
 @pytest.mark.slow

@@ -8,32 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
 
 from lbcompanion.crawler.archive import wacz
-from lbcompanion.crawler.archive.export import Export, Selection
-from lbcompanion.crawler.archive.wacz import WaczWriter, title_of
-from lbcompanion.crawler.archive.warc_records import Requisite
-from lbcompanion.protocol.tokens import digest_of
-from tests.support.archives import NOW, Place, copy
-from tests.support.arrivals import arrival
+from lbcompanion.crawler.archive.wacz import title_of
 from tests.support.replay_tools import cdxj_lines, pywb, run_tool
-
-STYLE = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
-FORM = "http://www.example.com/form"
-
-
-def package(folder: Path, pages: list[tuple[str, str, bytes]]) -> Path:
-    place = Place(folder)
-    for number, (method, url, body) in enumerate(pages):
-        page = evolve(copy(body, method=method), url=url, captured_at=NOW + 10 * number + 0.25)
-        place.backlog.add([arrival(f"t{number}")], NOW)
-        place.archive.store(f"t{number}", page, (STYLE,), "own", ())
-    path = folder / "out.wacz"
-    with path.open("w+b") as out:
-        assert len(list(WaczWriter(out, NOW).write(Export(place.database, place.archive, Selection())))) == len(pages)
-    return path
-
+from tests.support.wacz_packages import FORM, STYLE, package
 
 PAGES = [
     ("GET", FORM, b"<title>The\n form &amp; more</title>"),
@@ -45,7 +24,8 @@ PAGES = [
 
 @pytest.mark.slow
 def test_a_package_has_all_that_it_names(tmp_path: Path) -> None:
-    content = zipfile.ZipFile(package(tmp_path, PAGES))
+    path = package(tmp_path, PAGES)
+    content = zipfile.ZipFile(path)
     assert content.testzip() is None
     described: dict[str, Any] = json.loads(content.read("datapackage.json"))
     assert (described["profile"], described["wacz_version"]) == ("data-package", "1.1.1")
@@ -60,6 +40,11 @@ def test_a_package_has_all_that_it_names(tmp_path: Path) -> None:
     # What players read by ranges is not compressed by ZIP.
     for name in ("archive/pages.warc.gz", "indexes/index.cdx.gz"):
         assert content.getinfo(name).compress_type == zipfile.ZIP_STORED
+    # ReplayWeb.page skips the fields of a local header only if the directory's entry has fields too.
+    with path.open("rb") as raw:
+        for info in content.infolist():
+            raw.seek(info.header_offset + 28)
+            assert bool(info.extra) or raw.read(2) == b"\0\0"
 
 
 @pytest.mark.slow

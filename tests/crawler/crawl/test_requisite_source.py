@@ -13,13 +13,14 @@ from twisted.internet.task import Clock, deferLater
 
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.crawl.requisite_cache import FAILURE_SECONDS
-from lbcompanion.crawler.crawl.requisite_source import RequisiteSource, WantedFile
+from lbcompanion.crawler.crawl.requisite_source import AnswerCookies, RequisiteSource, WantedFile
 from lbcompanion.crawler.fetching.fetcher import FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.requisite_report import Refusal
 from lbcompanion.model import MissingKind, RoutingCookie
-from lbcompanion.settings import RequisitesTable, SiteSettings
+from lbcompanion.settings import RequisitesTable, SiteSettings, StickyTable
+from lbcompanion.sticky.reader import CookieReader
 
 ORIGIN = "http://www.example.com"
 NOW = 1_795_468_200
@@ -55,8 +56,7 @@ def ok(body: bytes = b"x{}", *lines: tuple[str, str], status: int = 200) -> Repl
     return Reply(status, (CSS, *lines), body)
 
 
-def moved(set_cookies: tuple[str, ...]) -> bool:
-    return "SRV=n9" in set_cookies
+READER = CookieReader(StickyTable("haproxy-insert", cookies=("SRV", "AWS*")))
 
 
 class Source:
@@ -79,7 +79,9 @@ class Source:
         """Ask for a file; the list gets the result."""
         fetch_path = FetchPath((RoutingCookie("SRV", cookie or node),), direct)
         deadline = self.clock.seconds() + self.limits.max_seconds
-        wanted = WantedFile(self.fetcher, fetch_path, node, ORIGIN + path, deadline, moved)
+        wanted = WantedFile(
+            self.fetcher, fetch_path, node, ORIGIN + path, deadline, AnswerCookies(READER, fetch_path.cookies)
+        )
         done: list[Any] = []
         Deferred.fromCoroutine(self.source.get(wanted)).addBoth(done.append)
         return done
@@ -205,7 +207,7 @@ def test_what_another_node_answered_is_not_used_unless_the_bytes_are_the_same() 
     [
         (("cache-control", "private"), True),
         (("set-cookie", "session=1; path=/"), True),
-        (("set-cookie", "SRV=n2; path=/"), False),
+        (("set-cookie", "SRV=one; path=/"), False),
         (("vary", "Accept-Encoding"), False),
         (("vary", "Accept-Encoding, Cookie"), True),
         (("vary", "*"), True),
@@ -218,6 +220,32 @@ def test_a_personal_file_is_requested_for_other_cookies_again(line: tuple[str, s
     for cookie in ("one", "one", "two", "two"):
         source.get(cookie=cookie)
     assert len(source.node.asked) == (2 if personal else 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "begins", "shows_move"),
+    [
+        ("AWSALB=abc; path=/", False, False),
+        (f"AWSALBCORS={'x' * 128}; path=/; secure", False, False),
+        ("PHPSESSID=1", True, False),
+        ("SESSION=1; HttpOnly", True, False),
+        ("", False, False),
+        ("broken", False, False),
+    ],
+)
+def test_cookies_of_balancers_begin_no_session(line: str, begins: bool, shows_move: bool) -> None:
+    reader = CookieReader(StickyTable())
+    cookies = AnswerCookies(reader, (RoutingCookie("AWSALB", "old"),))
+    assert cookies.begins_session((line,)) is begins
+    assert cookies.shows_move((line,)) is shows_move
+    assert cookies.begins_session(("SRV=1",) * 500)
+
+
+def test_where_the_page_has_moved_its_files_may() -> None:
+    sent = (RoutingCookie("SRV", "n1"),)
+    assert AnswerCookies(READER, sent).shows_move(("SRV=n2; path=/",))
+    assert not AnswerCookies(READER, sent).shows_move(("SRV=n1; path=/",))
+    assert not AnswerCookies(READER, sent, may_move=True).shows_move(("SRV=n2; path=/",))
 
 
 def test_requests_for_one_file_are_joined() -> None:
@@ -257,7 +285,7 @@ def test_a_page_that_is_given_up_does_not_take_the_file_from_others() -> None:
         return answers[-1]
 
     source.node.answer = answer
-    wanted = WantedFile(source.fetcher, FetchPath(), "n1", f"{ORIGIN}/a.css", NOW + 10, lambda _: False)
+    wanted = WantedFile(source.fetcher, FetchPath(), "n1", f"{ORIGIN}/a.css", NOW + 10, AnswerCookies(READER, ()))
     first = Deferred.fromCoroutine(source.source.get(wanted))
     others = [source.ask(), source.ask()]
     first.addErrback(lambda failure: None)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from lbcompanion.crawler.queue.backlog import (
     load_attempts,
 )
 from lbcompanion.crawler.queue.database import Database, open_engine
+from lbcompanion.crawler.queue.schema import RECORDINGS
 from lbcompanion.model import Attempt, Loss, LossCode, LossReason, RouteKind, RoutingCookie
 from tests.support.arrivals import arrival
 
@@ -150,6 +153,16 @@ def test_a_late_cookie_fills_in_what_was_missing() -> None:
     assert backlog.due(8.0, 1)[0].cookies == (RoutingCookie("SRV", "n1"),)
 
 
+def test_a_late_visitor_fills_in_what_was_missing() -> None:
+    backlog = fresh()
+    backlog.add([arrival("t"), arrival("u", visitor="v1ann")], 7.0)
+    backlog.mark_lost("t", EXPIRED, (), 8.0)
+    backlog.add([arrival("t", visitor="v1bob"), arrival("u", visitor="v1bob")], 9.0)
+    backlog.add([arrival("t", visitor="v1eve")], 9.0)
+    assert [row["token"] for row in backlog.recordings(9, None, {"visitor": "v1bob"})] == ["t"]
+    assert [row["token"] for row in backlog.recordings(9, None, {"visitor": "v1ann"})] == ["u"]
+
+
 def test_cookies_go_with_the_outcome() -> None:
     backlog = fresh()
     backlog.add([arrival("t", cookies={"SRV": "n1"})], 7.0)
@@ -226,3 +239,55 @@ def test_losses_are_forgotten_in_time_and_when_they_are_too_many() -> None:
     many.add_losses([Loss(f"old{number}", "it went") for number in range(3)], 0.0)
     many.add_losses([Loss(f"new{number}", "it went") for number in range(MAX_LOSSES - 1)], 1.0)
     assert [many.loss_of(token) for token in ("old0", "new0", f"new{MAX_LOSSES - 2}")] == [None, WENT, WENT]
+
+
+def _filled(folder: Path, count: int) -> Database:
+    """A queue with this many due notices of two nodes."""
+    database = Database(open_engine(f"sqlite:///{folder}/{count}.db"))
+    database.open()
+    columns = {each.name: "''" for each in RECORDINGS.c if not each.nullable and each.name != "id"}
+    columns |= dict.fromkeys(("viewed_at", "noticed_at"), "i")
+    columns |= {"received_at": "i", "next_at": "i", "rounds": "0", "cookies": "'{}'", "attempts": "'[]'"}
+    columns |= {"token": "'token-' || i", "origin_node": "'n' || i % 2", "told_by": "'browser'"}
+    numbers = f"WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < {count})"
+    with database.change() as connection:
+        names, values = ", ".join(columns), ", ".join(columns.values())
+        connection.exec_driver_sql(f"INSERT INTO recordings ({names}) {numbers} SELECT {values} FROM numbers")
+    return database
+
+
+def _steps(database: Database, call: Callable[[Backlog], object]) -> int:
+    """How many steps SQLite's machine takes for a call, in hundreds."""
+    steps = [0]
+
+    def count() -> None:
+        steps[0] += 1
+
+    with database.read() as connection:
+        driver: Any = connection.connection.driver_connection
+    driver.set_progress_handler(count, 100)
+    call(Backlog(database))
+    driver.set_progress_handler(None, 100)
+    return steps[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda backlog: backlog.due(1e9, 32),
+        lambda backlog: backlog.due(1e9, 32, [f"token-{number}" for number in range(1, 65)]),
+        lambda backlog: backlog.due(1e9, 32, (), ("n0",)),
+        lambda backlog: backlog.next_due(5.0),
+        lambda backlog: backlog.next_due(1e9),
+        lambda backlog: backlog.make_all_due(1e9),
+        lambda backlog: backlog.loss_of("token-7"),
+        lambda backlog: backlog.add([arrival("token-7")], 1.0),
+        lambda backlog: backlog.postpone("token-7", 1, (), 2.0),
+    ],
+)
+def test_a_long_queue_takes_no_more_steps(tmp_path: Path, call: Callable[[Backlog], object]) -> None:
+    short, long = (_filled(tmp_path, count) for count in (1_000, 100_000))
+    assert _steps(long, call) <= 2 * _steps(short, call) + 2
+    short.close()
+    long.close()

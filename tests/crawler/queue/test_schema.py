@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
+from sqlalchemy import create_mock_engine, inspect
+from sqlalchemy.dialects import mysql, postgresql
 
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
 from lbcompanion.crawler.queue.route_table import RouteTable
+from lbcompanion.crawler.queue.schema import METADATA
 from lbcompanion.model import Loss, RoutingCookie
 from lbcompanion.sticky.routes import Route, RouteState, Source
 from tests.support.arrivals import arrival
@@ -54,3 +58,21 @@ def test_a_queue_of_an_earlier_version_learns_of_losses(tmp_path: Path) -> None:
     assert backlog.due(1.0, 5)[0].loss_reason is None
     assert backlog.add_losses([Loss("token0", "it went")], 1.0) == 1
     database.close()
+
+
+def test_the_index_of_claims_is_for_servers_only() -> None:
+    engine = open_engine("sqlite://")
+    database = Database(engine)
+    database.open()
+    names = {index["name"] for index in inspect(engine).get_indexes("recordings")}
+    assert "recordings_due" in names
+    assert "recordings_claims" not in names
+    for dialect in (postgresql.dialect(), mysql.dialect()):
+        made: list[str] = []
+
+        def note(statement: Any, *_: object, dialect: Any = dialect, made: list[str] = made) -> None:
+            made.append(str(statement.compile(dialect=dialect)))
+
+        METADATA.create_all(create_mock_engine(f"{dialect.name}://", note), checkfirst=False)
+        assert any("recordings_claims" in each for each in made)
+        assert not any(" FLOAT" in each.upper().replace("DOUBLE", "") for each in made)

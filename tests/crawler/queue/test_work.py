@@ -90,17 +90,18 @@ def test_claims(place: Place) -> None:
         a_clock_that_jumps,
         a_crawlers_clock_that_was_wrong,
         at_most_so_many_of_a_node,
+        a_busy_node_does_not_hold_up_others,
         the_turn_is_not_waited_for,
         losses_come_with_the_jobs,
         the_clock_is_the_databases,
     ):
         check(place)
-        for each in place.backlog.recordings(1000, filters={"outcome": "open"}):
-            crawler = place.crawler("end")
-            place.time += 2 * LEASE
-            crawler.take(1e9, 1000, (), ())
-            place.as_crawler(crawler).mark_lost(each["token"], LOST, (), 0.0)
+        crawler = place.crawler("end", per_node=1000)
+        place.time += 2 * LEASE
+        for job in crawler.take(1e9, 1000, (), ()).jobs:
+            place.as_crawler(crawler).mark_lost(job.token, LOST, (), 0.0)
         place.as_crawler(None)
+        assert place.backlog.counts()["open"] == 0
 
 
 def each_notice_is_claimed_once(place: Place) -> None:
@@ -226,6 +227,23 @@ def at_most_so_many_of_a_node(place: Place) -> None:
     assert second.take(1.0, 100, (), ()).jobs == ()
     first.give_back_all()
     assert {job.owner for job in second.take(1.0, 100, (), ["n0"]).jobs} == {"n1"}
+
+
+def a_busy_node_does_not_hold_up_others(place: Place) -> None:
+    place.add(40)
+    first = place.crawler("a", per_node=2)
+    assert len(tokens(first)) == 2
+    place.backlog.add([arrival(f"u{number:03d}", f"other{number % 90}") for number in range(180)], 0.5)
+    second = place.crawler("b", per_node=2)
+    taken = second.take(1.0, 8, (), ("other7",))
+    assert len({job.token for job in taken.jobs}) == 8
+    assert {job.owner[:5] for job in taken.jobs} == {"other"}
+    assert not {"n0", "other7"} & {job.owner for job in taken.jobs}
+    assert taken.is_held_up
+    for _ in range(26):
+        taken = second.take(1.0, 8, (), ())
+    assert taken.jobs == ()
+    assert sum(row["claimed_by"] is not None for row in place.backlog.recordings(1000)) == 2 + 180
 
 
 def the_turn_is_not_waited_for(place: Place) -> None:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from lbcompanion.http1.heads import read_request_head
-from lbcompanion.node.notices.pseudonyms import Pseudonyms
+from lbcompanion.node.notices.pseudonyms import Pseudonyms, VisitorPseudonyms
 from lbcompanion.node.proxy.context import InternalRequest
 from lbcompanion.protocol.notices import read_notices
+from lbcompanion.protocol.visitors import visitor_key, visitor_pseudonym
 
 PROXY = "10.0.0.100"
 
@@ -39,3 +40,12 @@ def test_nothing_of_both_is_in_it_and_it_is_short() -> None:
     body = b'{"notices": [{"token": "1a", "url": "http://a/", "cookies": {}, "viewed_at": "2026-11-23T21:10:00Z", '
     body += b'"noticed_at": "2026-11-23T21:10:00Z", "by": "browser", "visitor": "%b"}]}' % of().encode()
     assert read_notices(body)[0].visitor == of()
+
+
+def test_the_visitor_is_the_value_of_the_visitor_cookie() -> None:
+    visitor = VisitorPseudonyms(b"s" * 32, "WRUID")
+    alice = visitor({"WRUID": "alice", "sid": "1"})
+    assert alice == visitor({"sid": "2", "WRUID": "alice"}) == visitor_pseudonym(visitor_key(b"s" * 32), "alice")
+    assert "alice" not in alice
+    assert visitor({"WRUID": "bob"}) != alice
+    assert visitor({"sid": "1"}) == visitor({"WRUID": "1"}) == visitor({"WRUID": ""}) == ""

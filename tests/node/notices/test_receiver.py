@@ -14,7 +14,9 @@ from lbcompanion.model import Notice, NoticeSource
 from lbcompanion.node.notices.receiver import MAX_URL_BYTES
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.proxy.client_info import PublicOrigin
+from lbcompanion.protocol.notices import write_notices
 from lbcompanion.protocol.tokens import Tokens
+from lbcompanion.protocol.visitors import is_pseudonym
 from lbcompanion.settings import StickyTable, StoreTable
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import SlowStore
@@ -299,3 +301,32 @@ def test_notices_share_the_spool_by_address(tmp_path: Path, peer: str, fields: t
     (answer,) = companion.ask(head + body, methods=[b"POST"], peer=(peer, 4711))
     assert answer.status == 204
     assert spool._open_database().execute("SELECT source FROM waiting").fetchall() == [(source,)]
+
+
+def test_a_notice_names_the_visitor_by_a_pseudonym_only(companion: InMemoryNode) -> None:
+    companion.get(b"/shop")
+    token = companion.page.token
+    post(companion, notice(token), b"Cookie: WRUID=alice; SRV=n1")
+    (written,) = waiting(companion)
+    assert is_pseudonym(written.visitor)
+    assert written.sender not in ("", written.visitor)
+    assert b"alice" not in write_notices([written])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [(b"Cookie: SRV=n1",), (b"Cookie: WRUID=1",), (b"Cookie: WRUID=alice", b"Origin: null")],
+    ids=["no cookie", "a value of many", "a sandboxed page"],
+)
+def test_without_a_visitor_cookie_there_is_no_pseudonym(companion: InMemoryNode, fields: tuple[bytes, ...]) -> None:
+    companion.get(b"/shop")
+    post(companion, notice(companion.page.token), *fields)
+    (written,) = waiting(companion)
+    assert written.visitor == ""
+
+
+def test_the_nodes_own_notice_names_the_visitor_too(companion: InMemoryNode) -> None:
+    companion.get(b"/shop")
+    companion.notice_receiver.record_server_notice(companion.page, b"a=b; WRUID=alice")
+    (written,) = waiting(companion)
+    assert is_pseudonym(written.visitor)

@@ -525,6 +525,56 @@ class _User:
     upstream_full = upstream_drained = lambda self: None
 
 
+class _Passing:
+    """A user that only notes its connection."""
+
+    upstream: UpstreamConnection | None = None
+
+    def upstream_ready(self, upstream: UpstreamConnection) -> None:
+        self.upstream = upstream
+
+    def response_end(self, orderly: bool) -> None:
+        pass
+
+    def response_data(self, data: bytes) -> None:
+        pass
+
+    def upstream_failed(self, why: str) -> None:
+        pass
+
+    upstream_queue_left = upstream_full = upstream_drained = lambda self: None
+
+
+def test_a_worker_that_another_node_took_is_freed_again() -> None:
+    """A connection was closed for a new one, but the application accepted that of another node meanwhile."""
+    clock = Clock()
+    dialled: list[UpstreamConnection] = []
+    pool = UpstreamPool(
+        dial=dialled.append,
+        limits=LimitsTable(),
+        monotonic=clock.seconds,
+        call_later=clock.callLater,
+        counters=Counters(),
+    )
+    users = [_Passing() for _ in range(500)]
+    pool.acquire(users[0], False)
+    dialled[0].connection_made(_Link())  # type: ignore[arg-type]
+    dialled[0].data_received(b"x")
+    pool._estimate.workers = pool._most = 1
+    for user in users[1:]:
+        pool.acquire(user, False)
+    probe = dialled[1]
+    probe.connection_made(_Link())  # type: ignore[arg-type]
+    pool._estimate.closed_for = 1
+    for _ in range(20):
+        clock.advance(0.01)
+        pool.release(dialled[0])
+        if dialled[0].closed:
+            break
+    assert pool.waiting > 400, "the queue alone would keep the connection busy"
+    assert dialled[0].closed
+
+
 class PoolMachine(RuleBasedStateMachine):
     """Users come, wait, leave; connections are made, fail, answer, break."""
 

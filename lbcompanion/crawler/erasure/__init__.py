@@ -1,0 +1,1 @@
+"""Erasing recordings: their rows, and their records in the archive; and retention, which erases the oldest ones."""

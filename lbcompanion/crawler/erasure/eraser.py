@@ -1,0 +1,273 @@
+"""Erases recordings in steps, each of which leaves the archive and the queue's tables consistent.
+
+1. Rows are deleted or marked (:mod:`lbcompanion.crawler.queue.erasures`). From here on no query shows them.
+2. For each file with marked rows: its successor's name is entered as doomed, the successor is written and synced, the
+   rows are moved in one transaction, and the old file is removed.
+
+A crash before the transaction leaves the old file in use and an unfinished one that is doomed; a crash after it leaves
+the old one doomed. The next start removes doomed files and does what is left of step 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from attrs import Factory, define, evolve, field, frozen
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.logger import Logger
+
+from lbcompanion.crawler.archive.files import Archive
+from lbcompanion.crawler.erasure.folder import ArchivePlace, closing_on_error, successor_name
+from lbcompanion.crawler.erasure.rewriting import Rewriter, RewritingStopped
+from lbcompanion.crawler.health import Health
+from lbcompanion.crawler.queue.archive_index import ArchiveFile
+from lbcompanion.crawler.queue.erasures import REFUSE_SECONDS, Erasures, Selection
+from lbcompanion.crawler.queue.file_replacement import FileReplacements, FileRow, Replacement
+from lbcompanion.errors import CompanionError
+from lbcompanion.model import WallClock
+
+#: The topic of :class:`~lbcompanion.crawler.health.Health`.
+ERASING = "erased records cannot be removed from the archive"
+
+#: Runs a blocking call with its arguments in another thread; the Deferred fires with its result.
+Run = Callable[..., Deferred[Any]]
+
+
+@frozen
+class Result:
+    """What an erasure did, by count.
+
+    :ivar waiting: recordings that are not shown any more, but whose records are still in the archive.
+    :ivar files_waiting: files that were written anew, but whose old version could not be removed yet.
+    """
+
+    recordings: int = 0
+    archived: int = 0
+    losses: int = 0
+    routes: int = 0
+    records: int = 0
+    files: int = 0
+    bytes: int = 0
+    waiting: int = 0
+    files_waiting: int = 0
+
+
+@frozen
+class _Plan:
+    """A file to write anew, with the name of its successor."""
+
+    file: ArchiveFile
+    rows: list[FileRow] = field(repr=False)
+    draft: str
+
+
+@define
+class Parts:
+    """What the eraser works with.
+
+    :ivar defer: runs calls on the thread of the database.
+    :ivar work: runs calls that read and write whole files.
+    :ivar store_url: the object store to which the crawler uploads its files; empty: none.
+    :ivar file_lock: held while a file is uploaded, or written anew.
+    :ivar forget_routes: called with site and node of the routes that were deleted.
+    :ivar on_erased: called with who erased, and how many recordings.
+    :ivar on_step: called with the name of each step that was done.
+    """
+
+    erasures: Erasures
+    replacements: FileReplacements
+    archive: Archive
+    place: ArchivePlace
+    defer: Run
+    work: Run
+    now: WallClock
+    health: Health
+    store_url: str = ""
+    file_lock: DeferredLock = Factory(DeferredLock)
+    forget_routes: Callable[[tuple[tuple[str, str], ...]], object] = lambda _routes: None
+    on_erased: Callable[[str, int], object] = lambda _by, _count: None
+    on_step: Callable[[str], object] = lambda _step: None
+    compact: Callable[[], object] = lambda: None
+
+
+class Eraser:
+    """Erases recordings, one erasure at a time."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._lock = DeferredLock()
+        self._stopped = False
+        self._log = Logger(namespace="lbcompanion.crawler.erasure")
+
+    async def erase(self, selection: Selection, by: str, refuse_seconds: float = REFUSE_SECONDS) -> Result:
+        """Erase the recordings of a selection.
+
+        :param by: who erases: ``command``, ``api``, ``keep_days`` or ``keep_bytes``.
+        :param refuse_seconds: for so long a notice of an erased recording is refused.
+        :raises BacklogError: if the queue cannot be written.
+        """
+        result: Result = await self._locked(self._erase(selection, by, refuse_seconds))
+        return result
+
+    async def sweep(self) -> None:
+        """Remove the records of marked recordings from the archive: what an earlier run did not end."""
+        await self._locked(self._sweep())
+
+    async def _locked(self, action: Coroutine[Deferred[Any], Any, Any]) -> Any:
+        try:
+            await self._lock.acquire()
+        except BaseException:
+            action.close()
+            raise
+        try:
+            return await action
+        finally:
+            self._lock.release()
+
+    def stop(self) -> None:
+        """Interrupt the writing of files; the next start does the rest."""
+        self._stopped = True
+
+    async def _erase(self, selection: Selection, by: str, refuse_seconds: float) -> Result:
+        parts = self._parts
+        erasure = await parts.defer(parts.erasures.begin, selection, by, parts.now())
+        is_last = False
+        while not is_last:
+            batch = await parts.defer(parts.erasures.erase, erasure, selection, parts.now(), refuse_seconds)
+            is_last = batch.is_last
+            if batch.routes:
+                parts.forget_routes(batch.routes)
+            parts.on_step("marked")
+        await self._sweep()
+        result: Result = await parts.defer(self._result, erasure)
+        parts.on_erased(by, result.recordings)
+        self._log.info(
+            "erased by {by} ({criteria}): {recordings} recordings; {records} records removed from {files} files of the "
+            "archive; records of {waiting} recordings still have to be removed",
+            by=by,
+            criteria=selection.criteria,
+            recordings=result.recordings,
+            records=result.records,
+            files=result.files,
+            waiting=result.waiting,
+        )
+        return result
+
+    def _result(self, erasure: int) -> Result:
+        entry = self._parts.erasures.entry(erasure)
+        names = ("recordings", "archived", "losses", "routes", "records", "files", "bytes")
+        return Result(
+            **{name: entry[name] for name in names},
+            waiting=self._parts.erasures.waiting(erasure),
+            files_waiting=len(self._parts.replacements.doomed()),
+        )
+
+    async def _sweep(self) -> None:
+        parts = self._parts
+        await parts.file_lock.acquire()
+        try:
+            failures = [await self._cut_off(), await self._remove_doomed()]
+            for name in await parts.defer(parts.replacements.waiting_files):
+                if self._stopped:
+                    return
+                failures.append(await self._try_to_rewrite(name))
+                failures.append(await self._remove_doomed())
+        except RewritingStopped:
+            return
+        finally:
+            parts.file_lock.release()
+        await parts.defer(self._finish)
+        failed = [failure for failure in failures if failure]
+        if failed:
+            parts.health.failed(ERASING, failed[-1])
+        else:
+            parts.health.works(ERASING)
+
+    def _finish(self) -> None:
+        if not self._parts.replacements.doomed():
+            self._parts.erasures.finish(self._parts.now())
+        self._parts.compact()
+
+    async def _try_to_rewrite(self, name: str) -> str:
+        """Replace one file; return why that failed, or an empty text."""
+        try:
+            await self._rewrite(name)
+        except RewritingStopped:
+            raise
+        except (OSError, CompanionError) as failure:
+            return _cause(name, failure)
+        return ""
+
+    async def _rewrite(self, name: str) -> None:
+        """Replace one file by a successor without the records of marked recordings."""
+        parts = self._parts
+        plan = await parts.defer(self._plan, name)
+        parts.on_step("doomed")
+        rewriter = Rewriter(lambda file: parts.place.open(file, plan.file.place), lambda: self._stopped)
+        replacement = await parts.work(self._write, rewriter, plan)
+        parts.on_step("written")
+        if replacement is not None:
+            new_files = {replacement.new} - {""}
+            replacement = evolve(replacement, place=plan.file.place or parts.store_url)
+            await parts.defer(parts.replacements.replace, [replacement], rewriter.homes(new_files))
+            parts.on_step("replaced")
+
+    def _plan(self, name: str) -> _Plan:
+        parts = self._parts
+        if parts.archive.current_file == name:
+            parts.archive.close_file()
+        files, doomed = parts.replacements.files(), parts.replacements.doomed()
+        draft = successor_name(name, lambda other: other in files or other in doomed or parts.place.size(other) >= 0)
+        parts.replacements.doom(draft)
+        return _Plan(files[name], parts.replacements.rows(name), draft)
+
+    def _write(self, rewriter: Rewriter, plan: _Plan) -> Replacement | None:
+        place, name = self._parts.place, plan.file.name
+        size = min(place.size(name, plan.file.place), plan.file.committed)
+        if size < 0:
+            return self._without_file(plan)
+        with closing_on_error(place.create(plan.draft)) as target:
+            replacement = rewriter.rewrite(name, size, plan.rows, plan.draft, target)
+            self._parts.on_step("copied")
+            place.sync(target)
+        return replacement
+
+    def _without_file(self, plan: _Plan) -> Replacement:
+        """Erase the rows only: the file has disappeared."""
+        name = plan.file.name
+        self._log.critical("archive file {name} is missing: only its rows can be erased", name=name)
+        self._parts.health.failed(f"archive file {name}", "the file is missing; restore it, then restart")
+        erased = [row.id for row in plan.rows if row.erasure is not None]
+        kept = {row.id: row.offset for row in plan.rows if row.erasure is None}
+        new, committed = (name, plan.file.committed) if kept else ("", 0)
+        return Replacement(old=name, new=new, committed=committed, offsets=kept, erased=erased)
+
+    async def _cut_off(self) -> str:
+        """Cut off the page of an erased notice whose commit failed; return why that failed, or an empty text."""
+        archive = self._parts.archive
+        try:
+            await self._parts.defer(archive.cut_off_uncommitted)
+        except (OSError, CompanionError) as failure:
+            return _cause(archive.current_file, failure)
+        return ""
+
+    async def _remove_doomed(self) -> str:
+        """Remove replaced and unfinished files; return why that failed, or an empty text."""
+        parts = self._parts
+        failed = ""
+        for name, place in (await parts.defer(parts.replacements.doomed)).items():
+            try:
+                await parts.work(parts.place.remove, name, place)
+            except (OSError, CompanionError) as failure:
+                failed = _cause(name, failure)
+                continue
+            parts.on_step("removed")
+            await parts.defer(parts.replacements.removed, name)
+        return failed
+
+
+def _cause(name: str, failure: Exception) -> str:
+    why = failure.strerror if isinstance(failure, OSError) else str(failure)
+    advice = "free or enlarge the disk, or correct the rights" if isinstance(failure, OSError) else "it is tried again"
+    return f"{name}: {why}; {advice}"

@@ -1,0 +1,150 @@
+"""Erasure and retention of a running crawler, with the thread in which archive files are written anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from attrs import Factory, frozen
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from lbcompanion.crawler.archive.files import Archive
+from lbcompanion.crawler.erasure.eraser import Eraser, Parts, Run
+from lbcompanion.crawler.erasure.folder import ArchiveFolder
+from lbcompanion.crawler.erasure.retention import Retention
+from lbcompanion.crawler.health import Health
+from lbcompanion.crawler.queue.archive_index import ArchiveIndex
+from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.erasures import Erasures
+from lbcompanion.crawler.queue.file_replacement import FileReplacements
+from lbcompanion.errors import CompanionError
+from lbcompanion.model import WallClock
+from lbcompanion.sticky.routes import Routes
+
+_T = TypeVar("_T")
+
+
+class NotRunning(CompanionError):
+    """The crawler stops or has not started."""
+
+
+@frozen
+class Kept:
+    """What a crawler keeps, and where.
+
+    :ivar folder: of the archive.
+    :ivar secret: the farm's secret, for pseudonyms.
+    :ivar keep_days: see :class:`.retention.Retention`; so ``keep_bytes``.
+    :ivar store_url: see :class:`.eraser.Parts`; so ``file_lock``.
+    """
+
+    database: Database
+    index: ArchiveIndex
+    archive: Archive
+    folder: Path
+    secret: bytes
+    keep_days: float = 0
+    keep_bytes: int = 0
+    store_url: str = ""
+    file_lock: DeferredLock = Factory(DeferredLock)
+
+
+def build_eraser(
+    kept: Kept,
+    defer: Run,
+    work: Run,
+    now: WallClock,
+    health: Health,
+    routes: Routes | None = None,
+    on_erased: Callable[[str, int], object] = lambda _by, _count: None,
+) -> Eraser:
+    """Return the eraser of a crawler's archive.
+
+    :param defer: runs calls on the thread of the database.
+    :param work: runs calls that read and write whole files.
+    :param routes: the routes of a running crawler.
+    """
+
+    def forget_routes(deleted: tuple[tuple[str, str], ...]) -> None:
+        if routes is not None:
+            for site, node in deleted:
+                routes.forget_traffic(site, node)
+
+    return Eraser(
+        Parts(
+            erasures=Erasures(kept.database),
+            replacements=FileReplacements(kept.database, kept.index),
+            archive=kept.archive,
+            place=ArchiveFolder(kept.folder),
+            defer=defer,
+            work=work,
+            now=now,
+            health=health,
+            forget_routes=forget_routes,
+            on_erased=on_erased,
+            compact=kept.database.compact,
+            store_url=kept.store_url,
+            file_lock=kept.file_lock,
+        )
+    )
+
+
+class Erasing:
+    """Erasure and retention of a running crawler.
+
+    :param defer: runs calls on the thread of the database.
+    :ivar eraser: erases on request.
+    :ivar erasures: the rows, and the log.
+    :ivar secret: the farm's secret, for pseudonyms.
+    """
+
+    def __init__(
+        self,
+        kept: Kept,
+        *,
+        defer: Run,
+        reactor: Any,
+        now: WallClock,
+        health: Health,
+        routes: Routes,
+        on_erased: Callable[[str, int], object],
+    ) -> None:
+        self.erasures = Erasures(kept.database)
+        self.secret = kept.secret
+        self._reactor = reactor
+        self._pool: ThreadPool | None = None
+        self.eraser = build_eraser(kept, defer, self._work, now, health, routes, on_erased)
+        self._retention = Retention(
+            eraser=self.eraser,
+            erasures=self.erasures,
+            replacements=FileReplacements(kept.database, kept.index),
+            archive=kept.archive,
+            defer=defer,
+            reactor=reactor,
+            now=now,
+            keep_days=kept.keep_days,
+            keep_bytes=kept.keep_bytes,
+            store_url=kept.store_url,
+        )
+
+    def _work(self, call: Callable[..., _T], /, *args: Any) -> Deferred[_T]:
+        if self._pool is None:
+            raise NotRunning("the crawler does not run")
+        return deferToThreadPool(self._reactor, self._pool, call, *args)
+
+    def start(self) -> None:
+        """Start the thread and the retention."""
+        self._pool = ThreadPool(minthreads=0, maxthreads=1, name="erasing")
+        self._pool.start()
+        self._retention.start()
+
+    def stop(self) -> None:
+        """Interrupt what runs, and wait for the thread."""
+        self._retention.stop()
+        self.eraser.stop()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.stop()

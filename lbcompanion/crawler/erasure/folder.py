@@ -1,0 +1,130 @@
+"""The archive's files as erasure uses them: read a file, write a successor, remove a file.
+
+Files are on this machine, or in an object store. A successor is always written on this machine; like every closed file
+it is then uploaded (:mod:`lbcompanion.crawler.archive.uploads`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol, cast
+
+from lbcompanion.crawler.archive.object_store import ObjectStore
+
+_SUFFIX = ".warc.gz"
+_COPY_BYTES = 1 << 20
+_SERIAL = re.compile(r"(.*)-e(\d+)", re.ASCII)
+
+
+class ArchivePlace(Protocol):
+    """Where one crawler's archive files are. All methods block, and raise ``OSError`` or ``StoreFailed``.
+
+    A file is on this machine, or in an object store, whose URL is given as ``place``.
+    """
+
+    def size(self, name: str, place: str = "") -> int:
+        """Return a file's length in bytes; -1 if it is missing."""
+        ...
+
+    def open(self, name: str, place: str = "") -> BinaryIO:
+        """Open a file for reading; it can be sought."""
+        ...
+
+    def create(self, name: str) -> BinaryIO:
+        """Create a file for writing; it must not exist."""
+        ...
+
+    def sync(self, stream: BinaryIO) -> None:
+        """Make a file that :meth:`create` opened durable, with its name, and close it."""
+        ...
+
+    def remove(self, name: str, place: str = "") -> None:
+        """Remove a file durably, from this machine and from the object store; a missing one is no error."""
+        ...
+
+
+class ArchiveFolder:
+    """A folder of this machine, and object stores.
+
+    :param store: returns the object store of a URL.
+    """
+
+    def __init__(self, folder: Path, store: Callable[[str], ObjectStore] = ObjectStore) -> None:
+        self._folder = folder
+        self._store = store
+
+    def size(self, name: str, place: str = "") -> int:
+        """Return a file's length in bytes; -1 if it is missing."""
+        try:
+            return (self._folder / name).stat().st_size
+        except FileNotFoundError:
+            found = self._store(place).size(name) if place else None
+        return -1 if found is None else found
+
+    def open(self, name: str, place: str = "") -> BinaryIO:
+        """Open a file for reading. One in an object store is copied into a file without a name first."""
+        try:
+            return (self._folder / name).open("rb")
+        except FileNotFoundError:
+            if not place:
+                raise
+        copy = cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder))  # noqa: SIM115 - the caller closes it
+        with closing_on_error(copy), self._store(place).open(name) as source:
+            shutil.copyfileobj(source, copy, _COPY_BYTES)
+            copy.seek(0)
+        return copy
+
+    def create(self, name: str) -> BinaryIO:
+        """Create a file for writing; it must not exist."""
+        descriptor = os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        return os.fdopen(descriptor, "wb")
+
+    def sync(self, stream: BinaryIO) -> None:
+        """Make a new file durable, with its name, and close it."""
+        with stream:
+            stream.flush()
+            os.fsync(stream.fileno())
+        self._sync_folder()
+
+    def remove(self, name: str, place: str = "") -> None:
+        """Remove a file durably, from this machine and from the object store; a missing one is no error."""
+        if place:
+            self._store(place).remove(name)
+        (self._folder / name).unlink(missing_ok=True)
+        if self._folder.exists():
+            self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def closing_on_error(stream: BinaryIO) -> Iterator[BinaryIO]:
+    """Close a file if the block raises."""
+    try:
+        yield stream
+    except BaseException:
+        stream.close()
+        raise
+
+
+def successor_name(name: str, is_taken: Callable[[str], bool]) -> str:
+    """Return the name of a file's successor: the same with ``-e1``, ``-e2`` and so on at the end."""
+    stem = name.removesuffix(_SUFFIX)
+    found = _SERIAL.fullmatch(stem)
+    base, serial = (found[1], int(found[2])) if found else (stem, 0)
+    while True:
+        serial += 1
+        candidate = f"{base}-e{serial}{_SUFFIX}"
+        if not is_taken(candidate):
+            return candidate

@@ -1,0 +1,305 @@
+"""Writes archive files anew without the records of erased recordings.
+
+All other records keep their bytes, except some revisits. A payload whose record is erased moves to the first revisit
+that refers to it, which becomes a response; further revisits then refer to that one.
+"""
+
+from __future__ import annotations
+
+from base64 import b32decode
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from io import BytesIO
+from typing import BinaryIO
+
+from attrs import define, frozen
+
+from lbcompanion.crawler.erasure.warc_members import Member, Record, members, read_record
+from lbcompanion.crawler.queue.file_replacement import FileRow, Home, Replacement
+from lbcompanion.errors import CompanionError
+from lbcompanion.protocol import headers
+
+_NODE = headers.NODE.text.lower()
+_COPY_BYTES = 1 << 20
+#: Added to the offset of a record that the damaged file did not have: nothing can be read there.
+_BEYOND = 1 << 40
+
+
+class RewritingStopped(CompanionError):
+    """The crawler stops; the file is not written to its end."""
+
+
+@frozen
+class _Key:
+    """What a revisit names of the record that it refers to."""
+
+    url: str
+    date: str
+    digest: str
+
+
+@define
+class _Moved:
+    """A payload whose record is erased.
+
+    :ivar file: where the erased record is.
+    :ivar home: the record that has the payload now; None as long as no revisit needs it.
+    """
+
+    file: str
+    offset: int
+    length: int
+    home: Record | None = None
+    home_file: str = ""
+
+
+@define
+class _Piece:
+    """Bytes that stay together: where they were, and where they are now.
+
+    :ivar length: in the new file.
+    :ivar is_written: whether they are in the new file yet.
+    """
+
+    old: int
+    new: int
+    length: int
+    is_written: bool = False
+
+
+class Rewriter:
+    """Writes a set of files anew, oldest first.
+
+    :param open_file: opens a file of the archive for reading.
+    :param is_stopped: asked before each record.
+    """
+
+    def __init__(self, open_file: Callable[[str], BinaryIO], is_stopped: Callable[[], bool] = lambda: False) -> None:
+        self._open_file = open_file
+        self._is_stopped = is_stopped
+        self._moved: dict[_Key, _Moved] = {}
+        self._open_now: tuple[str, BinaryIO] = ("", BytesIO())
+
+    def rewrite(self, name: str, size: int, rows: list[FileRow], draft: str, target: BinaryIO) -> Replacement | None:
+        """Write one file.
+
+        :param size: of the file, in bytes.
+        :param rows: its recordings, in the order of their records.
+        :param draft: the successor's name.
+        :param target: the successor, for writing.
+        :returns: what changes; None if nothing does.
+        :raises OSError: if the file cannot be read, or the successor not be written.
+        """
+        with self._open_file(name) as source:
+            self._open_now = name, source
+            return _OneFile(self, name, source, size, rows, draft, target).run()
+
+    def homes(self, files: set[str]) -> list[Home]:
+        """Return the new places, in these files, of payloads whose first record was removed."""
+        found = []
+        for key, moved in self._moved.items():
+            if moved.home is not None and moved.home_file in files:
+                url, date = moved.home.get("warc-target-uri"), moved.home.get("warc-date")
+                found.append(Home(moved.home_file, _hexadecimal(key.digest), url, date))
+        return found
+
+    def check_stopped(self) -> None:
+        """Raise :class:`RewritingStopped` if the crawler stops."""
+        if self._is_stopped():
+            raise RewritingStopped("the crawler stops")
+
+    def note_erased(self, record: Record, file: str, member: Member) -> None:
+        """Note a record that is left out: revisits may need its payload."""
+        if record.get("warc-type") == "response" and record.get("warc-payload-digest"):
+            key = _Key(*(record.get(each) for each in ("warc-target-uri", "warc-date", "warc-payload-digest")))
+            self._moved.setdefault(key, _Moved(file, member.offset, member.length))
+
+    def adapted(self, record: Record, file: str) -> Record | None:
+        """Return a revisit whose payload is moved as it has to be now; None if the record stays as it is."""
+        if not self._moved or record.get("warc-type") != "revisit":
+            return None
+        key = _Key(
+            record.get("warc-refers-to-target-uri"),
+            record.get("warc-refers-to-date"),
+            record.get("warc-payload-digest"),
+        )
+        moved = self._moved.get(key)
+        if moved is None:
+            return None
+        if moved.home is not None:
+            return _retargeted(record, moved.home)
+        payload = self._payload(moved)
+        if payload is None:
+            return None
+        moved.home, moved.home_file = _with_payload(record, payload), file
+        return moved.home
+
+    def _payload(self, moved: _Moved) -> bytes | None:
+        name, source = self._open_now
+        with nullcontext(source) if moved.file == name else self._open_file(moved.file) as stream:
+            stream.seek(moved.offset)
+            raw = stream.read(moved.length)
+        member = next(members(BytesIO(raw), len(raw), []), None)
+        record = None if member is None else read_record(member.plain)
+        return None if record is None else record.payload
+
+
+class _OneFile:
+    """One file while it is written anew."""
+
+    def __init__(
+        self,
+        rewriter: Rewriter,
+        name: str,
+        source: BinaryIO,
+        size: int,
+        rows: list[FileRow],
+        draft: str,
+        target: BinaryIO,
+    ) -> None:
+        self._rewriter = rewriter
+        self._name = name
+        self._source = source
+        self._size = size
+        self._rows = rows
+        self._draft = draft
+        self._target = target
+        self._starts = {row.offset: row for row in rows}
+        #: The erasure of the recording that the current record belongs to; None: it stays.
+        self._erasure: int | None = None
+        self._erasures_of_ids: dict[str, int | None] = {}
+        self._pieces: list[_Piece] = []
+        self._length = 0
+        self._records: dict[int, int] = {}
+        self._removed: list[tuple[str, str]] = []
+        self._is_changed = False
+
+    def run(self) -> Replacement | None:
+        known = sorted(self._starts)
+        for member in members(self._source, self._size, known):
+            self._rewriter.check_stopped()
+            self._handle(member)
+        self._copy_last_piece()
+        erased = [row.id for row in self._rows if row.erasure is not None]
+        if not erased and not self._is_changed:
+            return None
+        offsets = {row.id: self._moved_to(row.offset) for row in self._rows if row.erasure is None}
+        self._target.flush()
+        return Replacement(
+            old=self._name,
+            new=self._draft if offsets else "",
+            committed=self._length if offsets else 0,
+            offsets=offsets,
+            erased=erased,
+            removed_payloads=self._removed,
+            records=self._records,
+            freed=self._size - (self._length if offsets else 0),
+        )
+
+    def _handle(self, member: Member) -> None:
+        record = read_record(member.plain) if member.is_readable else None
+        erasure = self._erasure_of(member, record)
+        if erasure is not None:
+            self._records[erasure] = self._records.get(erasure, 0) + 1
+            if record is not None:
+                self._rewriter.note_erased(record, self._name, member)
+                if record.get("warc-type") == "response" and record.get("warc-payload-digest"):
+                    digest = _hexadecimal(record.get("warc-payload-digest"))
+                    self._removed.append((digest, record.get("warc-target-uri")))
+            return
+        adapted = self._rewriter.adapted(record, self._draft) if record is not None else None
+        if adapted is None:
+            self._keep(member)
+        else:
+            self._is_changed = True
+            self._write(member, adapted.dump())
+
+    def _erasure_of(self, member: Member, record: Record | None) -> int | None:
+        """Return the erasure that removes a record; None if the record stays.
+
+        A page's request and its files follow the page. A page without a recording stays, and so do its files.
+        """
+        row = self._starts.get(member.offset)
+        if row is not None:
+            self._erasure, self._erasures_of_ids = row.erasure, {}
+        elif record is not None and (record.get(_NODE) or record.get("warc-type") == "warcinfo"):
+            self._erasure = None
+        if record is None:
+            return self._erasure
+        erasure = self._erasures_of_ids.get(record.get("warc-concurrent-to"), self._erasure)
+        if record.get("warc-record-id"):
+            self._erasures_of_ids[record.get("warc-record-id")] = erasure
+        return erasure
+
+    def _keep(self, member: Member) -> None:
+        """Copy a member later, together with its neighbours."""
+        last = self._pieces[-1] if self._pieces else None
+        if last is not None and not last.is_written and last.old + last.length == member.offset:
+            last.length += member.length
+        else:
+            self._copy_last_piece()
+            self._pieces.append(_Piece(member.offset, self._length, member.length))
+        self._length += member.length
+
+    def _copy_last_piece(self) -> None:
+        if not self._pieces or self._pieces[-1].is_written:
+            return
+        piece = self._pieces[-1]
+        piece.is_written = True
+        self._source.seek(piece.old)
+        left = piece.length
+        while left:
+            self._rewriter.check_stopped()
+            data = self._source.read(min(left, _COPY_BYTES))
+            if not data:
+                raise OSError(0, f"{self._name} became shorter while it was read")
+            self._target.write(data)
+            left -= len(data)
+
+    def _write(self, member: Member, data: bytes) -> None:
+        self._copy_last_piece()
+        self._pieces.append(_Piece(member.offset, self._length, len(data), is_written=True))
+        self._target.write(data)
+        self._length += len(data)
+
+    def _moved_to(self, offset: int) -> int:
+        low, high = 0, len(self._pieces)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if self._pieces[middle].old <= offset else (low, middle)
+        if low == 0 or offset >= self._pieces[low - 1].old + self._pieces[low - 1].length:
+            return offset if offset >= _BEYOND else _BEYOND + offset
+        piece = self._pieces[low - 1]
+        return piece.new + offset - piece.old
+
+
+def _with_payload(revisit: Record, payload: bytes) -> Record:
+    """Return a revisit as the response that it stands for."""
+    head = revisit.block.partition(b"\r\n\r\n")[0]
+    fields: Mapping[str, str | None] = {
+        "warc-type": "response",
+        "warc-profile": None,
+        "warc-refers-to": None,
+        "warc-refers-to-target-uri": None,
+        "warc-refers-to-date": None,
+        "warc-truncated": None,
+    }
+    return revisit.replaced(fields, head + b"\r\n\r\n" + payload)
+
+
+def _retargeted(revisit: Record, home: Record) -> Record:
+    fields = {
+        "warc-refers-to": home.get("warc-record-id"),
+        "warc-refers-to-target-uri": home.get("warc-target-uri"),
+        "warc-refers-to-date": home.get("warc-date"),
+    }
+    return revisit.replaced(fields, revisit.block)
+
+
+def _hexadecimal(digest: str) -> str:
+    """Return a digest of a record (``sha256:`` and base32) as the index has it."""
+    algorithm, _, text = digest.partition(":")
+    try:
+        return b32decode(text).hex() if algorithm == "sha256" else digest
+    except ValueError:
+        return digest

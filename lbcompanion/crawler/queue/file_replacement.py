@@ -1,0 +1,175 @@
+"""Replacing archive files in the index: the rows follow their records into the new file, in one transaction.
+
+A file is never changed in place. Its successor gets another name, which is entered as doomed before the file is
+created. The transaction that moves the rows takes the new name off that list and puts the old one on it. So whatever
+happens, each row names a file with its record, and every other file is on the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from attrs import field, frozen
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.engine import Connection
+
+from lbcompanion.crawler.queue.archive_index import ArchiveFile, ArchiveIndex, FileState
+from lbcompanion.crawler.queue.database import BacklogError, Database
+from lbcompanion.crawler.queue.schema import DOOMED_FILES, ERASURES, FILES, PAYLOADS, RECORDINGS
+
+
+@frozen
+class FileRow:
+    """A recording whose record is in a file.
+
+    :ivar erasure: the erasure that removes it; None: it stays.
+    """
+
+    id: int
+    offset: int
+    erasure: int | None
+
+
+@frozen
+class Home:
+    """Where a payload is after its first record was removed: the record that has it now."""
+
+    file: str
+    sha256: str
+    url: str
+    date: str
+
+
+@frozen
+class Replacement:
+    """A file and its successor.
+
+    :ivar new: the successor's name; empty if nothing remains; the same as ``old`` if the file is missing.
+    :ivar committed: the successor's length.
+    :ivar offsets: the recordings that stay, with the offsets of their records in the successor.
+    :ivar erased: the recordings whose records are gone.
+    :ivar removed_payloads: digest and URL of the payloads whose first records are gone.
+    :ivar records: how many records are gone, by erasure.
+    :ivar freed: by how many bytes the file became shorter.
+    :ivar place: the object store that may have the old file; empty: none.
+    """
+
+    old: str
+    new: str
+    committed: int
+    offsets: Mapping[int, int] = field(repr=False)
+    erased: Sequence[int] = field(repr=False)
+    removed_payloads: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    records: Mapping[int, int] = field(factory=dict)
+    freed: int = 0
+    place: str = ""
+
+
+class FileReplacements:
+    """The replacements of one crawler's files, over the crawler's database.
+
+    :param index: knows the crawler's files.
+    """
+
+    def __init__(self, database: Database, index: ArchiveIndex) -> None:
+        self._database = database
+        self._index = index
+        self._crawler = index.crawler
+
+    def files(self) -> dict[str, ArchiveFile]:
+        """Return the files of this crawler by their names, oldest file first."""
+        return {file.name: file for file in self._index.own_files()}
+
+    def waiting_files(self) -> list[str]:
+        """Return the files of this crawler with records that an erasure removes, oldest file first."""
+        query = select(RECORDINGS.c.warc_file).where(RECORDINGS.c.erasure.is_not(None)).distinct()
+        with self._database.read() as connection:
+            waiting = set(connection.execute(query).scalars())
+        return [name for name in self._index.files() if name in waiting]
+
+    def rows(self, file: str) -> list[FileRow]:
+        """Return the recordings with records in a file, in the order of their records."""
+        columns = RECORDINGS.c.id, RECORDINGS.c.warc_offset, RECORDINGS.c.erasure
+        query = select(*columns).where(RECORDINGS.c.warc_file == file).order_by(RECORDINGS.c.warc_offset)
+        with self._database.read() as connection:
+            return [FileRow(row.id, row.warc_offset, row.erasure) for row in connection.execute(query).all()]
+
+    def doom(self, name: str) -> None:
+        """Enter the name of a file that does not count yet, before it is created."""
+        with self._database.change() as connection:
+            _doom(connection, name, self._crawler)
+
+    def doomed(self) -> dict[str, str]:
+        """Return the files that this crawler has to remove: the names, and the object stores that may have them."""
+        query = select(DOOMED_FILES).where(DOOMED_FILES.c.crawler == self._crawler)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(DOOMED_FILES.c.name)).all()
+        return {row.name: row.place for row in rows}
+
+    def removed(self, name: str) -> None:
+        """Note that a file is removed."""
+        with self._database.change() as connection:
+            connection.execute(delete(DOOMED_FILES).where(DOOMED_FILES.c.name == name))
+
+    def replace(self, replacements: Sequence[Replacement], homes: Iterable[Home] = ()) -> None:
+        """Replace files, in one transaction.
+
+        :param homes: the records that got the payloads of removed ones.
+        :raises BacklogError: if it failed, or the files have other recordings than they had; nothing is changed then.
+        """
+        with self._database.change() as connection:
+            for each in replacements:
+                _check_rows(connection, each)
+                _replace(connection, each, self._crawler)
+            for home in homes:
+                where = PAYLOADS.c.file == home.file, PAYLOADS.c.sha256 == home.sha256
+                connection.execute(delete(PAYLOADS).where(*where))
+                values = {"file": home.file, "sha256": home.sha256, "url": home.url, "date": home.date}
+                connection.execute(insert(PAYLOADS).values(values))
+
+
+def _doom(connection: Connection, name: str, crawler: str, place: str = "") -> None:
+    if connection.execute(select(DOOMED_FILES).where(DOOMED_FILES.c.name == name)).first() is None:
+        connection.execute(insert(DOOMED_FILES).values(name=name, crawler=crawler, place=place))
+
+
+def _check_rows(connection: Connection, each: Replacement) -> None:
+    found = connection.execute(
+        select(func.count()).select_from(RECORDINGS).where(RECORDINGS.c.warc_file == each.old)
+    ).scalar()
+    if found != len(each.offsets) + len(each.erased):
+        raise BacklogError(f"archive file {each.old} got further recordings while it was written anew")
+
+
+def _replace(connection: Connection, each: Replacement, crawler: str) -> None:
+    if each.erased:
+        connection.execute(delete(RECORDINGS).where(RECORDINGS.c.id == bindparam("row")), _rows(each.erased))
+    if each.offsets:
+        moved = update(RECORDINGS).where(RECORDINGS.c.id == bindparam("row"))
+        values = moved.values(warc_file=each.new, warc_offset=bindparam("new_offset"))
+        connection.execute(values, [{"row": row, "new_offset": offset} for row, offset in each.offsets.items()])
+    for sha256, url in each.removed_payloads:
+        where = PAYLOADS.c.file == each.old, PAYLOADS.c.sha256 == sha256, PAYLOADS.c.url == url
+        connection.execute(delete(PAYLOADS).where(*where))
+    if each.new:
+        connection.execute(update(PAYLOADS).where(PAYLOADS.c.file == each.old).values(file=each.new))
+        if each.new != each.old:
+            values_of_file = {"name": each.new, "committed": each.committed, "state": FileState.CLOSED, "place": None}
+            connection.execute(update(FILES).where(FILES.c.name == each.old).values(values_of_file))
+            connection.execute(delete(DOOMED_FILES).where(DOOMED_FILES.c.name == each.new))
+    else:
+        connection.execute(delete(PAYLOADS).where(PAYLOADS.c.file == each.old))
+        connection.execute(delete(FILES).where(FILES.c.name == each.old))
+    if each.new != each.old:
+        _doom(connection, each.old, crawler, each.place)
+    for erasure, records in each.records.items():
+        counts = {ERASURES.c.records: ERASURES.c.records + records, ERASURES.c.files: ERASURES.c.files + 1}
+        connection.execute(update(ERASURES).where(ERASURES.c.id == erasure).values(counts))
+    if each.records:
+        last = max(each.records)
+        freed = {ERASURES.c.bytes: ERASURES.c.bytes + each.freed}
+        connection.execute(update(ERASURES).where(ERASURES.c.id == last).values(freed))
+
+
+def _rows(ids: Sequence[int]) -> list[dict[str, int]]:
+    return [{"row": each} for each in ids]

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lbcompanion.crawler.erasure.folder import ArchiveFolder, closing_on_error, successor_name
+
+
+def test_a_file_is_written_read_and_removed(tmp_path: Path) -> None:
+    folder = ArchiveFolder(tmp_path)
+    assert folder.size("a.warc.gz") == -1
+    stream = folder.create("a.warc.gz")
+    stream.write(b"bytes")
+    folder.sync(stream)
+    assert stream.closed
+    assert folder.size("a.warc.gz") == 5
+    assert (tmp_path / "a.warc.gz").stat().st_mode & 0o777 == 0o600
+    with folder.open("a.warc.gz") as found:
+        assert found.read() == b"bytes"
+    with pytest.raises(FileExistsError):
+        folder.create("a.warc.gz")
+    folder.remove("a.warc.gz")
+    folder.remove("a.warc.gz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_closed_when_its_writing_fails(tmp_path: Path) -> None:
+    stream = ArchiveFolder(tmp_path).create("a.warc.gz")
+    with pytest.raises(ValueError, match="no"), closing_on_error(stream):
+        raise ValueError("no")
+    assert stream.closed
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "expected"),
+    [
+        ("lbc-1.warc.gz", (), "lbc-1-e1.warc.gz"),
+        ("lbc-1-e1.warc.gz", (), "lbc-1-e2.warc.gz"),
+        ("lbc-1-e9.warc.gz", ("lbc-1-e10.warc.gz",), "lbc-1-e11.warc.gz"),
+        ("lbc-e.warc.gz", (), "lbc-e-e1.warc.gz"),
+    ],
+)
+def test_a_successor_has_the_next_free_number(name: str, taken: tuple[str, ...], expected: str) -> None:
+    assert successor_name(name, lambda other: other in taken) == expected

@@ -1,0 +1,71 @@
+"""Which records go with a recording, and where payloads move."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import pytest
+
+from lbcompanion.crawler.archive.warc_records import info_record, page_record, requisite_record, revisit_record
+from lbcompanion.crawler.erasure.rewriting import Rewriter, RewritingStopped
+from lbcompanion.crawler.queue.file_replacement import FileRow, Replacement
+from tests.support.archives import copy
+from tests.support.erasing_place import file_of_page
+
+CSS = file_of_page("x.css", b"body {}")
+DATE, LATER = "2026-11-23T21:10:00Z", "2026-11-24T21:10:00Z"
+
+
+def rewritten(parts: list[bytes], rows: dict[int, int | None], rewriter: Rewriter | None = None) -> Replacement | None:
+    """Write a file anew; ``rows`` has the numbers of the parts with recordings, and their erasures."""
+    data = b"".join(parts)
+    starts = [len(b"".join(parts[:number])) for number in range(len(parts))]
+    found = [FileRow(number, starts[number], erasure) for number, erasure in rows.items()]
+    rewriter = rewriter or Rewriter(lambda _name: BytesIO(data))
+    target = BytesIO()
+    result = rewriter.rewrite("a.warc.gz", len(data), found, "b.warc.gz", target)
+    if result is not None:
+        assert len(target.getvalue()) == result.committed or not result.new
+    return result
+
+
+def test_a_page_without_a_recording_stays_with_its_files() -> None:
+    parts = [info_record("a", "x"), page_record(copy(b"one")), page_record(copy(b"two")), requisite_record(CSS, DATE)]
+    parts.append(page_record(copy(b"three")))
+    found = rewritten(parts, {1: 7, 4: None})
+    assert found is not None
+    assert found.offsets == {4: sum(map(len, (parts[0], parts[2], parts[3])))}
+    assert (found.erased, dict(found.records), found.removed_payloads[1:]) == ([1], {7: 1}, [])
+
+
+def test_records_are_counted_by_erasure() -> None:
+    parts = [page_record(copy(b"one")), requisite_record(CSS, DATE), page_record(copy(b"two")), page_record(copy(b"3"))]
+    found = rewritten(parts, {0: 7, 2: 8, 3: None})
+    assert found is not None
+    assert (found.erased, dict(found.records)) == ([0, 2], {7: 2, 8: 1})
+    assert found.freed == sum(map(len, parts[:3]))
+
+
+def test_nothing_is_changed_without_a_reason() -> None:
+    assert rewritten([page_record(copy(b"one"))], {0: None}) is None
+
+
+def test_a_later_file_gets_the_payload() -> None:
+    first = [page_record(copy(b"one")), requisite_record(CSS, DATE)]
+    second = [page_record(copy(b"two")), revisit_record(CSS, LATER, CSS.url, DATE)]
+    files = {"a.warc.gz": b"".join(first), "c.warc.gz": b"".join(second)}
+    rewriter = Rewriter(lambda name: BytesIO(files[name]))
+    removed = rewriter.rewrite("a.warc.gz", len(files["a.warc.gz"]), [FileRow(1, 0, 7)], "", BytesIO())
+    changed = rewriter.rewrite("c.warc.gz", len(files["c.warc.gz"]), [FileRow(2, 0, None)], "d.warc.gz", BytesIO())
+    assert removed is not None
+    assert changed is not None
+    assert (removed.new, changed.new, changed.offsets, changed.erased) == ("", "d.warc.gz", {2: 0}, [])
+    (home,) = rewriter.homes({"d.warc.gz"})
+    assert (home.file, home.sha256, home.url, home.date) == ("d.warc.gz", CSS.sha256.hex(), CSS.url, LATER)
+    assert rewriter.homes(set()) == []
+
+
+def test_the_writing_can_be_interrupted() -> None:
+    data = page_record(copy(b"one"))
+    with pytest.raises(RewritingStopped):
+        rewritten([data], {0: 7}, Rewriter(lambda _name: BytesIO(data), lambda: True))
