@@ -116,6 +116,8 @@ class Scheduler:
         #: The running jobs whose page may still come.
         self._fetching: set[str] = set()
         self._running: dict[str, Deferred[None]] = {}
+        #: Those whose page is archived, and which are being confirmed: their claims ended with the outcome.
+        self._archived: set[str] = set()
         #: How many of these have their page, and wait for its files.
         self._waiting_for_files = 0
         self._busy_nodes: Counter[str] = Counter()
@@ -236,18 +238,20 @@ class Scheduler:
         return True
 
     def running_tokens(self) -> tuple[str, ...]:
-        """Return the tokens of the notices that are worked on."""
-        return tuple(self._running)
+        """Return the tokens of the notices that are worked on and need their claims."""
+        return tuple(token for token in self._running if token not in self._archived)
 
     def cancel(self, tokens: Iterable[str]) -> None:
         """Cancel jobs: another crawler works on their notices."""
         for token in tokens:
-            if token in self._running:
+            # A page may have been archived after the caller asked for the tokens.
+            if token in self._running and token not in self._archived:
                 self._running[token].cancel()
                 self._metrics.count_claims_lost(1)
 
     def _on_job_end(self, _result: object, job: PendingNotice) -> None:
         self._running.pop(job.token, None)
+        self._archived.discard(job.token)
         if job.token in self._fetching:
             self._end_fetch(job)
             self._commit.recheck()
@@ -381,6 +385,7 @@ class Scheduler:
             storing = self._commit.store(page)
             self._wake_soon()
             stored = await storing
+            self._archived.add(job.token)
             attempts = archived
         except RecordRefused as failure:
             await self._mark_lost(job, LossReason.of(LossCode.NOT_RECORDABLE, why=str(failure)), attempts)

@@ -353,6 +353,24 @@ class SharingTests(SynchronousTestCase):
         self.assertEqual(dict(crawler.row(token)), before)
         self.assertEqual(self.metric(crawler, "claims_lost"), 1)
 
+    def test_a_job_that_confirms_its_archived_page_has_lost_no_claim(self) -> None:
+        """The claim ended with the outcome. The confirmation of a slow node goes on, and is counted."""
+        farm = SimulatedFarm()
+        crawler = self.crawler(farm, sticky=INSERT)
+        work = self.shared(crawler)
+        farm.nodes["n2"].override = lambda request: b"HANG" if request.path.endswith(b"/done") else None
+        token = farm.nodes["n2"].capture(b"<p>slow")
+        crawler.take(token, {"SRV": "n2"})
+        before = crawler.scheduler.running_tokens()
+        farm.clock.pump([0.1] * 5)
+        self.assertEqual(crawler.row(token)["outcome"], "archived")
+        crawler.scheduler.cancel(work.renew(crawler.scheduler.running_tokens() or before))
+        crawler.scheduler.cancel(work.renew([token]))  # the tokens may have been read before the commit
+        self.assertEqual(self.metric(crawler, "claims_lost"), 0)
+        farm.nodes["n2"].override = lambda _request: None
+        farm.clock.pump([1.0] * 100)
+        self.assertIn(b'confirmations_total{result="done"} 1.0', crawler.metrics.exposition(0))
+
     def test_what_is_not_started_is_given_back(self) -> None:
         farm = SimulatedFarm()
         crawler = self.crawler(farm, sticky=INSERT)
