@@ -10,12 +10,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from lbcompanion.errors import CompanionError
 from lbcompanion.model import CRAWLER_NAME
 from lbcompanion.settings import CrawlerTable
 
 _FILE = "crawler-name"
 _ARCHIVE_FILE = re.compile(r"lbc-(.+)-\d{14}-\d{4,}(?:-e\d+)?\.warc\.gz", re.ASCII)
+_FILE_NAME = re.compile(r"[A-Za-z0-9._-]+\.warc\.gz", re.ASCII)
 _OTHER = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
+
+
+class BadFileName(CompanionError):
+    """The queue has a name of an archive file that may lead out of the archive's folder."""
 
 
 def crawler_name(settings: CrawlerTable, host_name: Callable[[], str] = socket.gethostname) -> str:
@@ -40,6 +46,21 @@ def crawler_of_file(name: str) -> str:
     """Return the crawler that wrote an archive file; empty for the files of earlier versions."""
     found = _ARCHIVE_FILE.fullmatch(name)
     return found[1] if found else ""
+
+
+def path_in_archive(folder: Path, name: str) -> Path:
+    """Return the path of an archive file.
+
+    Names come from the queue's database, which other machines can write. A name with a path in it would let them read,
+    shorten or remove any file of this machine.
+
+    :raises BadFileName: if it is no name of an archive file.
+    """
+    if not _FILE_NAME.fullmatch(name):
+        raise BadFileName(
+            f"the queue names the archive file {name[:100]!a}; allowed are A-Z a-z 0-9 . _ - and .warc.gz at the end"
+        )
+    return folder / name
 
 
 def remember(name: str, state_dir: Path) -> None:

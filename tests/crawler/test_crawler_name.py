@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.crawler.crawler_name import archive_file_name, crawler_name, crawler_of_file, name_from_host, remember
+from lbcompanion.crawler.crawler_name import (
+    BadFileName,
+    archive_file_name,
+    crawler_name,
+    crawler_of_file,
+    name_from_host,
+    path_in_archive,
+    remember,
+)
 from lbcompanion.crawler.erasure.folder import successor_name
 from lbcompanion.model import CRAWLER_NAME
 from lbcompanion.settings import CrawlerTable
@@ -65,3 +73,20 @@ def test_a_file_names_its_crawler(name: str, serial: int) -> None:
 
 def test_a_file_of_an_earlier_version_names_none() -> None:
     assert crawler_of_file("lbc-20261123211000-0000.warc.gz") == ""
+
+
+@given(st.text(max_size=40) | st.from_regex(r"[A-Za-z0-9./_-]{0,20}\.warc\.gz\n?", fullmatch=True))
+def test_a_file_of_the_archive_is_in_its_folder(name: str) -> None:
+    folder = Path("/var/lib/archive")
+    try:
+        path = path_in_archive(folder, name)
+    except BadFileName:
+        return
+    assert (path.parent, path.name) == (folder, name)
+
+
+@given(st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True), st.integers(0, 99999))
+def test_every_name_of_an_archive_file_is_allowed(crawler: str, serial: int) -> None:
+    name = archive_file_name(crawler, "20261123211000", serial)
+    for each in (name, successor_name(name, lambda _other: False)):
+        assert path_in_archive(Path("/archive"), each) == Path("/archive", each)

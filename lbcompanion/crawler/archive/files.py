@@ -7,7 +7,6 @@ end. Blocking; the service calls it on the backlog's thread.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -38,7 +37,7 @@ from lbcompanion.crawler.archive.warc_records import (
     requisite_record,
     revisit_record,
 )
-from lbcompanion.crawler.crawler_name import archive_file_name, crawler_of_file
+from lbcompanion.crawler.crawler_name import BadFileName, archive_file_name, crawler_of_file, path_in_archive
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue import database
@@ -57,8 +56,6 @@ KNOWN_PAGES = 20_000
 
 #: The default size at which a file is closed.
 ROTATE_BYTES = 1 << 30
-
-_NAME = re.compile(r"[A-Za-z0-9._-]+\.warc\.gz", re.ASCII)
 
 
 class ArchiveError(CompanionError):
@@ -141,17 +138,21 @@ class Archive:
         """Truncate every file of this crawler to its committed length, and continue the newest one if it is open.
 
         :raises ArchiveError: if the folder cannot be written.
+        :raises BadFileName: if the queue names a file that cannot be in the folder; so do all methods with a name.
         """
         try:
             self._make_folder()
             for file in self._index.own_files():
                 self._name = ""
                 if file.state is FileState.UPLOADED:
-                    (self._folder / file.name).unlink(missing_ok=True)  # the process ended before this
+                    self._path(file.name).unlink(missing_ok=True)  # the process ended before this
                 else:
                     self._recover_file(file)
         except OSError as failure:
             raise ArchiveError(f"the archive cannot be used: {failure.strerror}") from None
+
+    def _path(self, name: str) -> Path:
+        return path_in_archive(self._folder, name)
 
     def _make_folder(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -180,7 +181,7 @@ class Archive:
         return self._health.is_failing(WRITING) or self._health.is_failing(database.WRITING)
 
     def _recover_file(self, file: ArchiveFile) -> None:
-        path = self._folder / file.name
+        path = self._path(file.name)
         size = path.stat().st_size if path.exists() else -1
         if file.committed > max(size, 0):
             short = file.committed - max(size, 0)
@@ -479,7 +480,7 @@ class Archive:
 
         :raises OSError: if the file cannot be read or truncated.
         """
-        path = self._folder / file.name
+        path = self._path(file.name)
         size = path.stat().st_size if path.exists() else 0
         if size < file.committed:
             self._report_missing(file.name, file.committed - size)
@@ -493,7 +494,7 @@ class Archive:
 
         :raises OSError: if it cannot be removed.
         """
-        (self._folder / name).unlink(missing_ok=True)
+        self._path(name).unlink(missing_ok=True)
 
     def place_of(self, name: str) -> str:
         """Return the object store that has a file; empty if the file is on a crawler's disk.
@@ -532,10 +533,12 @@ class Archive:
         :param place: from :meth:`place_of`; of a file in an object store only the parts that are read are fetched.
         :raises ArchiveError: if it cannot be opened, or if reading from it fails within the block.
         """
-        if not _NAME.fullmatch(name):
-            raise ArchiveError("not a file of the archive")
+        try:
+            path = self._path(name)
+        except BadFileName as failure:
+            raise ArchiveError(str(failure)) from None
         crawler = crawler_of_file(name)
-        if not place and crawler not in {"", self._index.crawler} and not (self._folder / name).exists():
+        if not place and crawler not in {"", self._index.crawler} and not path.exists():
             raise FileElsewhere(f"the page is in the archive of the crawler {crawler}, in its file {name}")
         try:
             with self._open(name, place) as stream:
@@ -547,7 +550,7 @@ class Archive:
 
     def _open(self, name: str, place: str) -> BinaryIO:
         try:
-            return (self._folder / name).open("rb")
+            return self._path(name).open("rb")
         except FileNotFoundError:
             if not place:
                 raise

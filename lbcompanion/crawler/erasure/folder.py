@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
 from lbcompanion.crawler.archive.object_store import ObjectStore
+from lbcompanion.crawler.crawler_name import path_in_archive
 
 _SUFFIX = ".warc.gz"
 _COPY_BYTES = 1 << 20
@@ -59,10 +60,13 @@ class ArchiveFolder:
         self._folder = folder
         self._store = store
 
+    def _path(self, name: str) -> Path:
+        return path_in_archive(self._folder, name)
+
     def size(self, name: str, place: str = "") -> int:
         """Return a file's length in bytes; -1 if it is missing."""
         try:
-            return (self._folder / name).stat().st_size
+            return self._path(name).stat().st_size
         except FileNotFoundError:
             found = self._store(place).size(name) if place else None
         return -1 if found is None else found
@@ -70,7 +74,7 @@ class ArchiveFolder:
     def open(self, name: str, place: str = "") -> BinaryIO:
         """Open a file for reading. One in an object store is copied into a file without a name first."""
         try:
-            return (self._folder / name).open("rb")
+            return self._path(name).open("rb")
         except FileNotFoundError:
             if not place:
                 raise
@@ -82,7 +86,7 @@ class ArchiveFolder:
 
     def create(self, name: str) -> BinaryIO:
         """Create a file for writing; it must not exist."""
-        descriptor = os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._path(name), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         return os.fdopen(descriptor, "wb")
 
     def sync(self, stream: BinaryIO) -> None:
@@ -94,9 +98,10 @@ class ArchiveFolder:
 
     def remove(self, name: str, place: str = "") -> None:
         """Remove a file durably, from this machine and from the object store; a missing one is no error."""
+        path = self._path(name)
         if place:
             self._store(place).remove(name)
-        (self._folder / name).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         if self._folder.exists():
             self._sync_folder()
 

@@ -15,6 +15,7 @@ from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
 from lbcompanion.crawler.queue.schema import FILES
+from lbcompanion.errors import CompanionError
 from lbcompanion.model import LossCode, LossReason
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import NOW, Place, copy
@@ -426,3 +427,24 @@ def test_a_commit_whose_answer_was_lost_is_not_overwritten(tmp_path: Path) -> No
     assert [place.page(f"t{number}") for number in range(3)] == [b"<p>zero", b"<p>one", b"<p>two"]
     kinds = [kind for kind, _ in place.records()]
     assert kinds == ["warcinfo", "response", "response", "response", "revisit", "response"]
+
+
+@pytest.mark.parametrize("state", ["uploaded", "closed", "open", None])
+def test_a_name_in_the_queue_leads_to_no_other_file(tmp_path: Path, state: str | None) -> None:
+    """Other machines can write the database of a shared queue."""
+    place = Place(tmp_path)
+    other = tmp_path / "other.warc.gz"
+    other.write_bytes(b"not the crawler's")
+    place.index.new_file("../other.warc.gz", NOW)
+    with place.database.change() as connection:
+        connection.execute(update(FILES).values(state=state, committed=3))
+    (file,) = place.index.own_files()
+    for call in (
+        place.archive.recover,
+        lambda: place.archive.whole_file(file),
+        lambda: place.archive.drop(file.name),
+        lambda: place.archive.read_page(file.name, 0),
+    ):
+        with pytest.raises(CompanionError, match=r"names the archive file '\.\./other"):
+            call()
+    assert other.read_bytes() == b"not the crawler's"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lbcompanion.crawler.crawler_name import BadFileName
 from lbcompanion.crawler.erasure.folder import ArchiveFolder, closing_on_error, successor_name
 
 
@@ -43,3 +44,16 @@ def test_a_file_is_closed_when_its_writing_fails(tmp_path: Path) -> None:
 )
 def test_a_successor_has_the_next_free_number(name: str, taken: tuple[str, ...], expected: str) -> None:
     assert successor_name(name, lambda other: other in taken) == expected
+
+
+@pytest.mark.parametrize("name", ["../other.warc.gz", "/other.warc.gz", "other", "a/../../other.warc.gz", ""])
+def test_no_other_file_is_touched(tmp_path: Path, name: str) -> None:
+    """The names of files to remove come from the database of the queue, which other machines can write."""
+    folder = ArchiveFolder(tmp_path / "archive")
+    (tmp_path / "archive").mkdir()
+    for other in ("other.warc.gz", "other"):
+        (tmp_path / other).write_bytes(b"kept")
+    for call in (folder.size, folder.open, folder.create, folder.remove):
+        with pytest.raises(BadFileName):
+            call(name)
+    assert {path.name for path in tmp_path.iterdir()} == {"archive", "other.warc.gz", "other"}
