@@ -23,6 +23,7 @@ from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.http1.admin_hosts import refusal
+from lbcompanion.protocol import shapes
 from lbcompanion.sticky.routes import Routes
 from lbcompanion.web import QuietSite
 
@@ -81,6 +82,9 @@ def read_query(request: Request) -> Query:
             arguments[name].isascii() and arguments[name].isdigit() and len(arguments[name]) < 16
         ):
             raise _HttpError(400, f"{name}: a whole number is allowed")
+    for name in _FILTERS:
+        if not arguments[name].isprintable():  # PostgreSQL refuses NUL: the queue would seem to fail
+            raise _HttpError(400, f"{name}: control characters are not allowed")
     if arguments["outcome"] not in _OUTCOMES:
         raise _HttpError(400, "outcome: archived, lost and open are allowed")
     filters = {name: arguments[name] for name in _FILTERS}
@@ -223,7 +227,7 @@ class AdminResource(Resource):
         request.finish()
 
     async def _row(self, token: str) -> Any:
-        row = await self._defer(self._backlog.recording, token)
+        row = await self._defer(self._backlog.recording, token) if shapes.TOKEN.fullmatch(token) else None
         if row is None:
             raise _HttpError(404, "no recording of that token")
         return row

@@ -17,6 +17,7 @@ from lbcompanion.crawler.erasure.eraser import Run
 from lbcompanion.crawler.erasure.erasing import Erasing
 from lbcompanion.crawler.queue.erasures import Selection
 from lbcompanion.errors import CompanionError
+from lbcompanion.protocol import shapes
 
 MAX_BODY_BYTES = 1 << 20
 _WRITERS = ("api", "command")
@@ -73,7 +74,10 @@ class EraseApi:
         :raises EraseRefused: if there is no such recording.
         """
         selection = Selection(tokens=(token,))
-        if not (await self._defer(self._erasing.erasures.count, selection)).recordings:
+        if (
+            not shapes.TOKEN.fullmatch(token)
+            or not (await self._defer(self._erasing.erasures.count, selection)).recordings
+        ):
             raise EraseRefused(404, "no recording of that token")
         return dump_result(await self._erasing.eraser.erase(selection, "api"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ from lbcompanion.protocol.visitors import visitor_pseudonyms
 CRITERIA = ("token", "url", "visitor", "before")
 _TIME = "a date, or a time of RFC 3339, such as 2026-11-23 or 2026-11-23T21:10:00Z"
 _MAX_VALUES = 500
+#: Texts that every database can compare: PostgreSQL refuses NUL, and no database stores half of a surrogate pair.
+_TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")
 
 
 class BadCriteria(CompanionError):
@@ -52,8 +55,10 @@ def read_selection(given: Mapping[str, Any], secret: bytes) -> Selection:
 
 def _texts(value: Any, name: str) -> tuple[str, ...]:
     values = [] if value is None else value if isinstance(value, list | tuple) else [value]
-    if len(values) > _MAX_VALUES or not all(isinstance(each, str) and each for each in values):
-        raise BadCriteria(f"{name}: has to be a text, or a list of at most {_MAX_VALUES} texts")
+    if len(values) > _MAX_VALUES or not all(isinstance(each, str) and _TEXT.fullmatch(each) for each in values):
+        raise BadCriteria(
+            f"{name}: has to be a text without control characters, or a list of at most {_MAX_VALUES} texts"
+        )
     return tuple(values)
 
 

@@ -28,7 +28,11 @@ class ApiTests(ApiCase):
         for path, status in (
             ("/api/recordings?limit=x", 400),
             ("/api/recordings?outcome=maybe", 400),
+            ("/api/recordings?node=n%001", 400),
+            ("/api/recordings?visitor=%1F", 400),
+            ("/?route=a%0A", 400),
             ("/api/recordings/none", 404),
+            (f"/api/recordings/{'n' * 5000}", 404),
             ("/api/recordings/none/page", 404),
             (f"/api/recordings/{self.tokens[3]}/page", 404),
             ("/nothing", 404),
