@@ -245,7 +245,7 @@ class CrawlerService(MultiService):
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )
         self._metrics.watch(routes, lambda: [context.minter for context in contexts.values()])
-        self._erasing = self._build_erasing(routes)
+        self._erasing = self._build_erasing(routes, self._scheduler.forget_files)
         intake = Intake(
             secret=crawler.secret,
             sites=self.settings.sites,
@@ -315,7 +315,7 @@ class CrawlerService(MultiService):
             file_lock=self._file_lock,
         )
 
-    def _build_erasing(self, routes: Routes) -> Erasing:
+    def _build_erasing(self, routes: Routes, forget_files: Callable[[], object]) -> Erasing:
         return Erasing(
             self._kept(),
             defer=self._defer,
@@ -324,6 +324,7 @@ class CrawlerService(MultiService):
             health=self._health,
             routes=routes,
             on_erased=self._metrics.count_erased,
+            forget_files=forget_files,
         )
 
     async def _listen(self, endpoint_text: str, site: Site) -> int:

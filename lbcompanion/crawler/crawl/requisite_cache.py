@@ -132,6 +132,12 @@ class RequisiteCache:
             self.evicted += 1
         return known
 
+    def clear(self) -> None:
+        """Drop all entries."""
+        self._entries.clear()
+        self._bodies.clear()
+        self._bytes = 0
+
     def __len__(self) -> int:
         return len(self._entries)
 

@@ -184,6 +184,10 @@ class RequisiteSource:
             for waiting in self._joined.pop(wanted.key):
                 waiting.callback(result)
 
+    def forget(self) -> None:
+        """Forget all files: an erased page may have had any of them, and the site may not have it any more."""
+        self._cache.clear()
+
     def _may_use(self, known: KnownFile, wanted: WantedFile) -> bool:
         return known.is_for(wanted.cookies) and known.is_usable(self._now(), self._limits.fresh_seconds)
 

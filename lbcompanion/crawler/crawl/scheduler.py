@@ -241,6 +241,10 @@ class Scheduler:
         """Return the tokens of the notices that are worked on and need their claims."""
         return tuple(token for token in self._running if token not in self._archived)
 
+    def forget_files(self) -> None:
+        """Forget the files of pages that are in memory."""
+        self._page_files.source.forget()
+
     def cancel(self, tokens: Iterable[str]) -> None:
         """Cancel jobs: another crawler works on their notices."""
         for token in tokens:

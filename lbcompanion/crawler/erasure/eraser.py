@@ -73,6 +73,7 @@ class Parts:
     :ivar store_url: the object store to which the crawler uploads its files; empty: none.
     :ivar file_lock: held while a file is uploaded, or written anew.
     :ivar forget_routes: called with site and node of the routes that were deleted.
+    :ivar forget_files: called when pages were erased on request; a file of theirs must not be archived from memory.
     :ivar on_erased: called with who erased, and how many recordings.
     :ivar on_step: called with the name of each step that was done.
     :ivar compact: removes what the database's files still have of deleted rows.
@@ -89,6 +90,7 @@ class Parts:
     store_url: str = ""
     file_lock: DeferredLock = Factory(DeferredLock)
     forget_routes: Callable[[tuple[tuple[str, str], ...]], object] = lambda _routes: None
+    forget_files: Callable[[], object] = lambda: None
     on_erased: Callable[[str, int], object] = lambda _by, _count: None
     on_step: Callable[[str], object] = lambda _step: None
     compact: Callable[[], object] = lambda: None
@@ -142,6 +144,8 @@ class Eraser:
             if batch.routes:
                 parts.forget_routes(batch.routes)
             parts.on_step("marked")
+        if not selection.is_retention:
+            parts.forget_files()
         await self._sweep()
         await parts.defer(parts.compact)
         result: Result = await parts.defer(self._result, erasure)

@@ -61,12 +61,14 @@ def build_eraser(
     health: Health,
     routes: Routes | None = None,
     on_erased: Callable[[str, int], object] = lambda _by, _count: None,
+    forget_files: Callable[[], object] = lambda: None,
 ) -> Eraser:
     """Return the eraser of a crawler's archive.
 
     :param defer: runs calls on the thread of the database.
     :param work: runs calls that read and write whole files.
     :param routes: the routes of a running crawler.
+    :param forget_files: forgets the files of pages that a running crawler has in memory.
     """
 
     def forget_routes(deleted: tuple[tuple[str, str], ...]) -> None:
@@ -85,6 +87,7 @@ def build_eraser(
             now=now,
             health=health,
             forget_routes=forget_routes,
+            forget_files=forget_files,
             on_erased=on_erased,
             compact=kept.database.compact,
             store_url=kept.store_url,
@@ -112,12 +115,17 @@ class Erasing:
         health: Health,
         routes: Routes,
         on_erased: Callable[[str, int], object],
+        forget_files: Callable[[], object] = lambda: None,
     ) -> None:
         self.erasures = Erasures(kept.database)
         self.secret = kept.secret
         self._reactor = reactor
         self._pool: ThreadPool | None = None
-        self.eraser = build_eraser(kept, self.erasures, defer, self._work, now, health, routes, on_erased)
+        self.eraser = build_eraser(
+            *(kept, self.erasures, defer, self._work, now, health, routes),
+            on_erased=on_erased,
+            forget_files=forget_files,
+        )
         self._retention = Retention(
             eraser=self.eraser,
             erasures=self.erasures,

@@ -106,6 +106,19 @@ def test_a_thousand_views_cost_one_request_for_each_file_and_node() -> None:
     assert source.metrics.totals()["requisite_requests"] == 15
 
 
+def test_forgotten_files_are_requested_again_as_a_whole() -> None:
+    """The site may have removed the file of an erased page."""
+    source = Source()
+    source.node.answer = lambda number: (
+        ok(b"x{}", ("cache-control", "max-age=9999"), ("etag", '"a"')) if number == 1 else ok(status=404)
+    )
+    assert isinstance(source.get(), Requisite)
+    source.source.forget()
+    assert isinstance(source.get(), Refusal)
+    assert not any(name.lower() == "if-none-match" for name in source.node.asked[1][1])
+    assert len(source.source._cache) == 1
+
+
 def test_after_the_floor_a_file_is_validated_and_kept() -> None:
     source = Source()
     source.node.answer = lambda number: ok(b"x{}", ("etag", '"a"')) if number == 1 else Reply(304, (), b"")

@@ -73,6 +73,24 @@ class ErasingTests(TestCase):
     def plain(self) -> bytes:
         return b"".join(gzip.decompress(file.read_bytes()) for file in (self.folder / "archive").glob("*.gz"))
 
+    def test_an_erasure_on_request_makes_the_crawler_forget_files_in_memory(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._forgetting())
+
+    async def _forgetting(self) -> None:
+        service = self.service()
+        service.startService()
+        await service.started
+        forgotten: list[bool] = []
+        assert service._scheduler is not None
+        self.patch(service._scheduler._page_files.source, "forget", lambda: forgotten.append(True))
+        token = self.farm.nodes["n1"].capture(b"<p>secret")
+        await self.deliver(service, token)
+        await self.archived(service, 1)
+        url = f"http://127.0.0.1:{service.admin_port}/api/recordings/{token}"
+        response = await treq.delete(url, agent=Agent(reactor), reactor=reactor)
+        self.assertEqual((await response.json())["records"], 1)
+        self.assertEqual(forgotten, [True])
+
     def test_while_the_crawler_runs(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._running())
 
