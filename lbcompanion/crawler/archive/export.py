@@ -35,6 +35,7 @@ from lbcompanion.errors import CompanionError
 from lbcompanion.model import Verdict
 from lbcompanion.protocol import headers
 
+_WRITTEN_ANEW = "an erasure has written the file anew meanwhile, or removed it; export again"
 _NODE_FIELD = headers.NODE.text.lower()
 
 
@@ -129,10 +130,14 @@ class Export:
         for file, place in self._files():
             try:
                 with self._archive.opened(file, place) as stream:
-                    for offset in self._offsets_of_pages(file):
+                    offsets = self._offsets_of_pages(file)
+                    if not offsets:
+                        raise ExportFailed(f"{file}: {_WRITTEN_ANEW}")
+                    for offset in offsets:
                         yield self._copy_page(stream, file, offset, out)
             except (ArchiveError, UnreadableRecord) as failure:
-                raise ExportFailed(f"{file}: {failure}") from None
+                is_there = any(name == file for name, _place in self._files())
+                raise ExportFailed(f"{file}: {failure if is_there else _WRITTEN_ANEW}") from None
 
     def _files(self) -> list[tuple[str, str]]:
         query = (

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
+from sqlalchemy import update
 from warcio.archiveiterator import ArchiveIterator
 
 from lbcompanion.crawler.archive.export import Export, ExportFailed, Selection, new_file
@@ -13,6 +14,7 @@ from lbcompanion.crawler.archive.warc_reader import StoredRecord, records_with_p
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.queue.erasures import Erasures
 from lbcompanion.crawler.queue.erasures import Selection as Erase
+from lbcompanion.crawler.queue.schema import RECORDINGS
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import NOW, Place, copy
 from tests.support.arrivals import arrival
@@ -161,3 +163,20 @@ def test_a_new_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == b"some"
     with pytest.raises(ExportFailed, match="cannot be written"), new_file(tmp_path / "no" / "out"):
         pass
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_a_file_that_is_written_anew_meanwhile_leaves_no_page_out_without_a_word(
+    place: Place, *, is_removed: bool
+) -> None:
+    """Its pages have another file's name from one moment to the next; the old file may still be there."""
+    export = Export(place.database, place.archive, Selection())
+    pages = export.write_warc(io.BytesIO(), "out.warc.gz")
+    next(pages)
+    _first, second = place.index.files()
+    with place.database.change() as connection:
+        connection.execute(update(RECORDINGS).where(RECORDINGS.c.warc_file == second).values(warc_file="new.warc.gz"))
+    if is_removed:
+        place.archive.drop(second)
+    with pytest.raises(ExportFailed, match=f"{second}: .*export again"):
+        list(pages)
