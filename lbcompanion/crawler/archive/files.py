@@ -6,6 +6,7 @@ end. Blocking; the service calls it on the backlog's thread.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -340,11 +341,20 @@ class Archive:
         if not self._unsynced:
             return
         try:
-            for descriptor in self._unsynced.values():
-                os.fsync(descriptor)
+            for name, descriptor in self._unsynced.items():
+                self._sync_file(name, descriptor)
         except OSError as failure:
             raise self._failed(failure) from None
         self._health.works(WRITING)
+
+    def _sync_file(self, name: str, descriptor: int) -> None:
+        """Sync a file that is written.
+
+        :raises FileNotFoundError: if its name is gone: the pages are not committed, and come into another file.
+        """
+        os.fsync(descriptor)
+        if not os.path.samestat(os.fstat(descriptor), self._path(name).stat()):
+            raise FileNotFoundError(errno.ENOENT, f"{name} was replaced while it was written")
 
     def _failed(self, failure: OSError) -> ArchiveError:
         why = f"{failure.strerror} ({self._folder}); free or enlarge the disk, or correct the rights"
@@ -462,7 +472,7 @@ class Archive:
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
             if self._unsynced is None:
-                os.fsync(descriptor)
+                self._sync_file(self._name, descriptor)
         finally:
             if self._unsynced is None:
                 os.close(descriptor)

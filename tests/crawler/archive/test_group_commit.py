@@ -326,3 +326,30 @@ def test_a_job_that_was_cancelled_leaves_the_others() -> None:
     cancelled.cancel()
     group.clock.advance(0.02)
     assert group.results == {"b": "record of b"}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_file_that_is_removed_while_it_is_written_has_no_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """The bytes would be synced into a file without a name, and the pages committed with the name."""
+    place = Place(tmp_path)
+    place.store("before", b"the first page of the file")
+    pages = ready(place, *(f"t{number}" for number in range(count)))
+    real, removed = os.fsync, []
+
+    def fsync(descriptor: int) -> None:
+        if not removed:
+            removed.extend(place.files())
+            removed[0].unlink()
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    results = store_all(place.archive, pages)
+    for page, result in zip(pages, results, strict=True):
+        if isinstance(result, ArchiveError):
+            row = place.backlog.recording(page.token)
+            assert row is not None
+            assert row["outcome"] is None  # it is fetched again
+            assert isinstance(store_all(place.archive, [page])[0], ArchivedRecord)
+        assert place.page(page.token) == page.token.encode()
