@@ -19,7 +19,7 @@ from lbcompanion.errors import CompanionError
 from lbcompanion.protocol.secrets import FarmSecret, accepted_secrets
 from lbcompanion.settings import CrawlerSettings
 
-#: How long the crawler may take to write files anew, in seconds.
+#: How long the crawler may take to rewrite files, in seconds.
 API_SECONDS = 3600.0
 _WILDCARDS = frozenset({"", "0.0.0.0", "::", "::0"})
 

@@ -274,7 +274,7 @@ class AdminResource(Resource):
             moved = await self._row(token)
             if (moved["warc_file"], moved["warc_offset"]) == (row["warc_file"], row["warc_offset"]):
                 raise _HttpError(500, str(failure)) from None
-            # Its file was written anew in between, without the records of erased recordings.
+            # Its file was rewritten in between, without the records of erased recordings.
             body = await self._archived_body(moved)
         policy = (
             ("content-security-policy", _ARCHIVED_POLICY),

@@ -1,7 +1,7 @@
-"""An object store as the archive's place: whole files are put there, checked, and read by ranges.
+"""The archive in an object store: uploads whole files, checks them, and reads ranges of them.
 
-Blocking; used in threads of their own. Credentials, region and endpoint come from the environment, by the names that
-the store's own tools use, such as ``AWS_ACCESS_KEY_ID`` and ``AWS_ENDPOINT_URL``.
+Blocking; callers use threads of their own. Credentials, region and endpoint come from the environment, by the names
+that the store's own tools use, such as ``AWS_ACCESS_KEY_ID`` and ``AWS_ENDPOINT_URL``.
 """
 
 from __future__ import annotations

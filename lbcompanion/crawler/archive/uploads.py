@@ -37,7 +37,7 @@ class Uploads:
     :param defer: runs a blocking call on the backlog's thread.
     :param in_thread: runs a blocking call on a thread that may wait for the network.
     :param jitter: a random number from 0 to 1.
-    :param file_lock: held while a file is uploaded: meanwhile no erasure writes it anew.
+    :param file_lock: held while a file is uploaded: meanwhile no erasure rewrites it.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
-"""Confirms archived copies to their nodes: those of one route in one request, while the last one is under way.
+"""Confirms archived copies to their nodes, several in one request.
 
-A node of an earlier version does not know such requests. Then, and after any other answer that is not proven, the
-copies are confirmed one by one, and the node gets single requests for a while.
+While a request is under way, further copies of the same route wait, and share the next request. A node of an earlier
+version does not know such requests. Then, and after any other answer without a proof, the copies are confirmed one by
+one, and the node gets single requests for :data:`SINGLE_SECONDS`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _DONE = frozenset({204, 404})
 
 @frozen
 class _Lane:
-    """The confirmations that may be sent together: one site's, to one node, by one route."""
+    """Identifies the confirmations that may share a request: those of one site, to one node, by one route."""
 
     fetcher: SiteFetcher
     owner: str

@@ -1,4 +1,4 @@
-"""A cache of requisites in memory, for each site and node, by RFC 9111 and a floor.
+"""A cache of requisites in memory, for each site and node, by RFC 9111 and a least time.
 
 Nodes share no entry, because during a deploy one URL may have other bytes on each node. Bytes with the same digest are
 kept once for all nodes. The cache is bounded in bytes and in entries; the entry that was not used for the longest time
@@ -27,7 +27,7 @@ Cookies = tuple[RoutingCookie, ...]
 
 
 class FileKey(NamedTuple):
-    """What a file is stored under.
+    """The key under which a file is stored.
 
     :ivar node: the node that answered for the page.
     :ivar direct: the origin of the node if it is asked without the balancer, else empty. It may answer differently.
@@ -41,7 +41,7 @@ class FileKey(NamedTuple):
 
 @frozen
 class KnownFile:
-    """What became of one file when it was last requested.
+    """The result of the last request for one file.
 
     :ivar result: the file, or why it cannot be archived.
     :ivar asked_at: when a node last answered for it.

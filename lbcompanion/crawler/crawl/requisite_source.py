@@ -1,4 +1,4 @@
-"""Where the requisites of all pages come from: the cache, or one request to the page's node.
+"""Gets the requisites of all pages: from the cache, or by one request to the page's node.
 
 Requests for the same file of a node are joined. A node gets at most ``per_node`` of these requests at a time. A request
 that failed for a reason that may pass is repeated a few times, with growing pauses.
@@ -141,7 +141,7 @@ class RequisiteSource:
 
     :ivar excluded: the patterns of files that are never requested.
     :param now: the time in seconds.
-    :param sleep: returns a Deferred that fires after so many seconds.
+    :param sleep: returns a Deferred that fires after a number of seconds.
     """
 
     def __init__(

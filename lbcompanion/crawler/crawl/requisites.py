@@ -39,9 +39,9 @@ _CONCURRENCY = 4
 
 #: Only this much of a style sheet is searched for more files.
 MAX_SEARCHED_BYTES = 1024 * 1024
-#: A style sheet is searched for so many steps; see :func:`lbcompanion.html.css_urls.read_css`.
+#: The steps after which the search of a style sheet ends; see :func:`lbcompanion.html.css_urls.read_css`.
 MAX_STEPS = 120_000
-#: After so many steps no further style sheet of a page is searched.
+#: The steps after which no further style sheet of a page is searched.
 MAX_PAGE_STEPS = 300_000
 
 #: More URLs than this are not counted for one page and its style sheets.

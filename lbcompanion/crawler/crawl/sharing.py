@@ -1,4 +1,4 @@
-"""A crawler's part in a shared queue: its name, its claims, and what it learns from the other crawlers."""
+"""A crawler's part in a shared queue: its name, its claims, and its use of the other crawlers' routes and pauses."""
 
 from __future__ import annotations
 

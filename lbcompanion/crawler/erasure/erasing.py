@@ -1,4 +1,4 @@
-"""Erasure and retention of a running crawler, with the thread in which archive files are written anew."""
+"""Starts and stops erasure and retention in a running crawler, with the thread that rewrites archive files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class NotRunning(CompanionError):
 
 @frozen
 class Kept:
-    """What a crawler keeps, and where.
+    """The database and the archive of a crawler, and the limits of retention.
 
     :ivar folder: of the archive.
     :ivar secret: the farm's secret, for pseudonyms.

@@ -1,4 +1,4 @@
-"""Writes archive files anew without the records of erased recordings.
+"""Rewrites archive files without the records of erased recordings.
 
 All other records keep their bytes, except some revisits. A payload whose record is erased moves to the first revisit
 that refers to it, which becomes a response; further revisits then refer to that one.
@@ -31,7 +31,7 @@ class RewritingStopped(CompanionError):
 
 @frozen
 class _Key:
-    """What a revisit names of the record that it refers to."""
+    """The fields by which a revisit refers to another record."""
 
     url: str
     date: str
@@ -68,7 +68,7 @@ class _Piece:
 
 
 class Rewriter:
-    """Writes a set of files anew, oldest first.
+    """Rewrites a set of files, oldest first.
 
     :param open_file: opens a file of the archive for reading.
     :param is_stopped: asked before each record.
@@ -145,7 +145,7 @@ class Rewriter:
 
 
 class _OneFile:
-    """One file while it is written anew."""
+    """One file while it is rewritten."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """Replacing archive files in the index: the rows follow their records into the new file, in one transaction.
 
-A file is never changed in place. Its successor gets another name, which is entered as doomed before the file is
-created. The transaction that moves the rows takes the new name off that list and puts the old one on it. So whatever
-happens, each row names a file with its record, and every other file is on the list.
+A file is never changed in place. Its successor has another name, which is put on the list of doomed files before the
+file is created: the files to be removed. The transaction that moves the rows takes the new name off that list, and puts
+the old name on it. So after any crash each row names a file with its record, and all other files are on the list.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _check_rows(connection: Connection, each: Replacement) -> None:
         select(func.count()).select_from(RECORDINGS).where(RECORDINGS.c.warc_file == each.old)
     ).scalar()
     if found != len(each.offsets) + len(each.erased):
-        raise BacklogError(f"archive file {each.old} got further recordings while it was written anew")
+        raise BacklogError(f"archive file {each.old} got further recordings while it was rewritten")
 
 
 def _replace(connection: Connection, each: Replacement, crawler: str) -> None:

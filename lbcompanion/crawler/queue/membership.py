@@ -1,6 +1,6 @@
-"""A crawler's membership of a shared queue: it holds its name there, and receives what other crawlers notify.
+"""A crawler's membership of a shared queue: it holds its name there, and receives notifications of other crawlers.
 
-The name is held by a lock of a database session of its own: PostgreSQL's advisory locks, GET_LOCK of MariaDB. The
+A lock in a database session of its own holds the name: PostgreSQL's advisory locks, GET_LOCK of MariaDB. The
 server releases it when the connection ends, however the crawler ends. The session must not go through a proxy that
 shares connections between transactions.
 """

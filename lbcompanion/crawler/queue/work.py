@@ -1,8 +1,9 @@
-"""Where the scheduler takes its work from: the whole queue of the only crawler, or claims at a shared queue.
+"""Gives the scheduler its work: all due notices of the only crawler, or claims at a shared queue.
 
-At a shared queue a crawler claims each notice before it works on it, for a time: its *lease*, which it renews while it
-works. When the lease has ended, because the crawler died or was stopped for a while, another crawler may claim the
-notice. Every change of a notice checks the claim, so a crawler that lost it can no longer end or archive the notice.
+At a shared queue a crawler claims each notice before it works on it. A claim holds for a time, its *lease*, which the
+crawler renews while it works. When the lease has ended, because the crawler died or was stopped for a while, another
+crawler may claim the notice. Every change of a notice checks the claim, so a crawler that lost it can no longer end or
+archive the notice.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _NO_NAME_SECONDS = 0.5
 
 @frozen
 class Taken:
-    """What a crawler may work on now.
+    """Notices that a crawler may work on now.
 
     :ivar again_seconds: when to try again, where there was more that could not be taken; None: when something changes.
     :ivar is_held_up: whether a node has as many notices that are worked on as it may have.
@@ -50,7 +51,7 @@ class Taken:
 
 
 class Work(Protocol):
-    """Where the scheduler takes its work from; blocking.
+    """The source of the scheduler's work; blocking.
 
     :ivar poll_seconds: how long to wait at most for news of other crawlers; None if there are none.
     :ivar pause_seconds: the least time between two calls of :meth:`take`, so that one transaction claims several.
