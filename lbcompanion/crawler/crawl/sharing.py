@@ -92,7 +92,7 @@ class Sharing:
     def join(self) -> None:
         """Take the name, and the claims of an earlier run of it; blocking, on the backlog's thread.
 
-        :raises NameInUse: if another crawler of this name runs.
+        :raises CrawlerNameInUse: if another crawler of this name runs.
         :raises BacklogError: if the database fails.
         """
         try:

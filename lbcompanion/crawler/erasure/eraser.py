@@ -211,7 +211,7 @@ class Eraser:
         if replacement is not None:
             new_files = {replacement.new} - {""}
             replacement = evolve(replacement, place=plan.file.place or parts.store_url)
-            await parts.defer(parts.replacements.replace, [replacement], rewriter.homes(new_files))
+            await parts.defer(parts.replacements.replace, [replacement], rewriter.moved_payloads(new_files))
             parts.on_step("replaced")
 
     def _plan(self, name: str) -> _Plan:

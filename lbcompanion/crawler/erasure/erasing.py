@@ -32,7 +32,7 @@ class NotRunning(CompanionError):
 
 
 @frozen
-class Kept:
+class ErasureContext:
     """The database and the archive of a crawler, and the limits of retention.
 
     :ivar folder: of the archive.
@@ -53,7 +53,7 @@ class Kept:
 
 
 def build_eraser(
-    kept: Kept,
+    context: ErasureContext,
     defer: Run,
     work: Run,
     now: WallClock,
@@ -75,19 +75,19 @@ def build_eraser(
 
     return Eraser(
         Parts(
-            erasures=Erasures(kept.database),
-            replacements=FileReplacements(kept.database, kept.index),
-            archive=kept.archive,
-            place=ArchiveFolder(kept.folder),
+            erasures=Erasures(context.database),
+            replacements=FileReplacements(context.database, context.index),
+            archive=context.archive,
+            place=ArchiveFolder(context.folder),
             defer=defer,
             work=work,
             now=now,
             health=health,
             forget_routes=forget_routes,
             on_erased=on_erased,
-            compact=kept.database.compact,
-            store_url=kept.store_url,
-            file_lock=kept.file_lock,
+            compact=context.database.compact,
+            store_url=context.store_url,
+            file_lock=context.file_lock,
         )
     )
 
@@ -103,7 +103,7 @@ class Erasing:
 
     def __init__(
         self,
-        kept: Kept,
+        context: ErasureContext,
         *,
         defer: Run,
         reactor: Any,
@@ -112,22 +112,22 @@ class Erasing:
         routes: Routes,
         on_erased: Callable[[str, int], object],
     ) -> None:
-        self.erasures = Erasures(kept.database)
-        self.secret = kept.secret
+        self.erasures = Erasures(context.database)
+        self.secret = context.secret
         self._reactor = reactor
         self._pool: ThreadPool | None = None
-        self.eraser = build_eraser(kept, defer, self._work, now, health, routes, on_erased)
+        self.eraser = build_eraser(context, defer, self._work, now, health, routes, on_erased)
         self._retention = Retention(
             eraser=self.eraser,
             erasures=self.erasures,
-            replacements=FileReplacements(kept.database, kept.index),
-            archive=kept.archive,
+            replacements=FileReplacements(context.database, context.index),
+            archive=context.archive,
             defer=defer,
             reactor=reactor,
             now=now,
-            keep_days=kept.keep_days,
-            keep_bytes=kept.keep_bytes,
-            store_url=kept.store_url,
+            keep_days=context.keep_days,
+            keep_bytes=context.keep_bytes,
+            store_url=context.store_url,
         )
 
     def _work(self, call: Callable[..., _T], /, *args: Any) -> Deferred[_T]:

@@ -69,7 +69,7 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
-class _Joined(threading.local):
+class _ThreadTransaction(threading.local):
     """The open transaction of a thread that gathers its changes, and what made it fail."""
 
     connection: Connection | None = None
@@ -90,7 +90,7 @@ class Database:
         self._health = health or Health()
         self._clock = clock
         self._paused_until = 0.0
-        self._joined = _Joined()
+        self._joined = _ThreadTransaction()
         self.claimant: str | None = None
 
     @property

@@ -31,8 +31,8 @@ class FileRow:
 
 
 @frozen
-class Home:
-    """Where a payload is after its first record was removed: the record that has it now."""
+class MovedPayload:
+    """The record that has a payload now, after its first record was removed."""
 
     file: str
     sha256: str
@@ -111,20 +111,20 @@ class FileReplacements:
         with self._database.change() as connection:
             connection.execute(delete(DOOMED_FILES).where(DOOMED_FILES.c.name == name))
 
-    def replace(self, replacements: Sequence[Replacement], homes: Iterable[Home] = ()) -> None:
+    def replace(self, replacements: Sequence[Replacement], moved_payloads: Iterable[MovedPayload] = ()) -> None:
         """Replace files, in one transaction.
 
-        :param homes: the records that got the payloads of removed ones.
+        :param moved_payloads: the records that got the payloads of removed ones.
         :raises BacklogError: if it failed, or the files have other recordings than they had; nothing is changed then.
         """
         with self._database.change() as connection:
             for each in replacements:
                 _check_rows(connection, each)
                 _replace(connection, each, self._crawler)
-            for home in homes:
-                where = PAYLOADS.c.file == home.file, PAYLOADS.c.sha256 == home.sha256
+            for moved in moved_payloads:
+                where = PAYLOADS.c.file == moved.file, PAYLOADS.c.sha256 == moved.sha256
                 connection.execute(delete(PAYLOADS).where(*where))
-                values = {"file": home.file, "sha256": home.sha256, "url": home.url, "date": home.date}
+                values = {"file": moved.file, "sha256": moved.sha256, "url": moved.url, "date": moved.date}
                 connection.execute(insert(PAYLOADS).values(values))
 
 

@@ -407,7 +407,7 @@ class UpstreamPool:
         """Whether, as estimated, a connection that is still to be accepted needs the worker of a used one.
 
         If requests are queued, the connection serves some of them first: that costs no new connection."""
-        oldest = self._estimate.next_in_line()
+        oldest = self._estimate.oldest_unaccepted()
         if oldest is None or upstream.unanswered:
             return False
         return not self._waiting or self._requests_served - oldest.request_number >= _ROUNDS * self.open

@@ -8,7 +8,7 @@ import pytest
 
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.erasures import Selection
-from lbcompanion.crawler.queue.file_replacement import FileRow, Home, Replacement
+from lbcompanion.crawler.queue.file_replacement import FileRow, MovedPayload, Replacement
 from tests.support.erasing_place import ErasingPlace, file_of_page
 
 CSS = file_of_page("x.css", b"body {}")
@@ -30,7 +30,9 @@ def test_rows_follow_their_records(tmp_path: Path) -> None:
     assert place.replacements.waiting_files() == [name]
     place.replacements.doom("b.warc.gz")
     change = Replacement(name, "b.warc.gz", 77, {second.id: 5}, [first.id], [], {1: 2}, 9, "s3://bucket")
-    place.replacements.replace([change], [Home("b.warc.gz", CSS.sha256.hex(), "http://www.example.com/y", "date")])
+    place.replacements.replace(
+        [change], [MovedPayload("b.warc.gz", CSS.sha256.hex(), "http://www.example.com/y", "date")]
+    )
     assert place.index.files() == {"b.warc.gz": 77}
     row = place.backlog.recording("t2")
     assert row is not None

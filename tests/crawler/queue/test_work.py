@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveIndex
 from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog
 from lbcompanion.crawler.queue.database import Database, database_clock, open_engine
-from lbcompanion.crawler.queue.work import SharedQueue, WholeQueue
+from lbcompanion.crawler.queue.work import SharedQueue, UnsharedQueue
 from lbcompanion.model import Loss, LossCode, LossReason
 from tests.support.arrivals import arrival
 
@@ -239,7 +239,7 @@ def a_busy_node_does_not_hold_up_others(place: Place) -> None:
     assert len({job.token for job in taken.jobs}) == 8
     assert {job.owner[:5] for job in taken.jobs} == {"other"}
     assert not {"n0", "other7"} & {job.owner for job in taken.jobs}
-    assert taken.is_held_up
+    assert taken.is_node_full
     for _ in range(26):
         taken = second.take(1.0, 8, (), ())
     assert taken.jobs == ()
@@ -270,7 +270,7 @@ def the_clock_is_the_databases(place: Place) -> None:
 def test_the_only_crawler_claims_nothing() -> None:
     place = Place()
     place.add(3)
-    work = WholeQueue(place.backlog)
+    work = UnsharedQueue(place.backlog)
     taken = work.take(1.0, 2, ("t0000",), ())
     assert ([job.token for job in taken.jobs], taken.again_seconds) == (["t0001", "t0002"], None)
     work.give_back(["t0001"])
