@@ -54,6 +54,7 @@ class ErasureContext:
 
 def build_eraser(
     context: ErasureContext,
+    erasures: Erasures,
     defer: Run,
     work: Run,
     now: WallClock,
@@ -75,7 +76,7 @@ def build_eraser(
 
     return Eraser(
         Parts(
-            erasures=Erasures(context.database),
+            erasures=erasures,
             replacements=FileReplacements(context.database, context.index),
             archive=context.archive,
             place=ArchiveFolder(context.folder),
@@ -116,7 +117,7 @@ class Erasing:
         self.secret = context.secret
         self._reactor = reactor
         self._pool: ThreadPool | None = None
-        self.eraser = build_eraser(context, defer, self._work, now, health, routes, on_erased)
+        self.eraser = build_eraser(context, self.erasures, defer, self._work, now, health, routes, on_erased)
         self._retention = Retention(
             eraser=self.eraser,
             erasures=self.erasures,
