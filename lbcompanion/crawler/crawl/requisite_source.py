@@ -1,7 +1,7 @@
 """Gets the requisites of all pages: from the cache, or by one request to the page's node.
 
-Requests for the same file of a node are joined. A node gets at most ``per_node`` of these requests at a time. A request
-that failed for a reason that may pass is repeated a few times, with growing pauses.
+Several requests for the same file of a node become one. A node gets at most ``per_node`` of these requests at a time. A
+request that fails for a temporary reason is repeated a few times, with growing pauses.
 """
 
 from __future__ import annotations
