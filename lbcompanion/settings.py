@@ -200,6 +200,7 @@ class CrawlerTable:
     concurrency: int = 32
     per_node: int = 0
     lease_seconds: float = 60
+    gather_seconds: float = 0.02
     requisites: bool = True
     timeout_seconds: float = 20
     give_up_after_seconds: float = 900

@@ -271,6 +271,7 @@ CRAWLER: Table = {
     "concurrency": checks.integer(1, 10000),
     "per_node": checks.integer(0, 10000),
     "lease_seconds": checks.number(1, 3600),
+    "gather_seconds": checks.number(0, 1),
     "requisites": checks.boolean,
     "timeout_seconds": _positive,
     "give_up_after_seconds": _positive,

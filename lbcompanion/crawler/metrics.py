@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Counted
+from collections import Counter as Kinds
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol
@@ -119,6 +120,9 @@ class CrawlerMetrics:
             namespace=_NAMESPACE,
             registry=self.registry,
         )
+        self._commits = Counter(
+            "commits", "Times that pages were synced and committed", namespace=_NAMESPACE, registry=self.registry
+        )
         self._confirmations = Counter(
             "confirmations", "Copies confirmed to their nodes", ["result"], namespace=_NAMESPACE, registry=self.registry
         )
@@ -230,8 +234,8 @@ class CrawlerMetrics:
         self._bytes.inc(size)
         self._requisites.inc(requisites)
         self._add("archived_bytes", size)
-        for kind in missing:
-            self._missing_requisites.labels(kind.value).inc()
+        for kind, count in Kinds(missing).items():
+            self._missing_requisites.labels(kind.value).inc(count)
         self._add("requisites", requisites)
         self._add("requisites_missing", len(missing))
 
@@ -262,6 +266,10 @@ class CrawlerMetrics:
     def count_lost(self) -> None:
         """Count one lost page."""
         self._outcomes.labels("lost").inc()
+
+    def count_commit(self) -> None:
+        """Count one sync of the archive with one transaction, for one or more pages."""
+        self._commits.inc()
 
     def count_confirmation(self, *, done: bool) -> None:
         """Count one confirmation; ``done`` says whether the node accepted it."""

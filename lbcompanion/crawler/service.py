@@ -53,8 +53,6 @@ _T = TypeVar("_T")
 
 #: How long a stop waits for running fetches, in seconds.
 STOP_SECONDS = 10.0
-#: How long pages and confirmations wait for others, to be written or sent together, in seconds.
-GATHER_SECONDS = 0.02
 
 
 class StartFailed(CompanionError):
@@ -243,7 +241,7 @@ class CrawlerService(MultiService):
                 self.settings.requisites, enabled=crawler.requisites and self.settings.requisites.enabled
             ),
             parse=self._parse,
-            gather_seconds=GATHER_SECONDS,
+            gather_seconds=crawler.gather_seconds,
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )
         self._metrics.watch(routes, lambda: [context.minter for context in contexts.values()])
@@ -292,7 +290,7 @@ class CrawlerService(MultiService):
         except BaseException:
             self._close()
             raise
-        return build_eraser(self._kept(), execute, execute, self._now, self._health)
+        return build_eraser(self._kept(), self.erasures, execute, execute, self._now, self._health)
 
     @property
     def erasures(self) -> Erasures:

@@ -12,6 +12,7 @@ from codecs import getincrementaldecoder
 from collections.abc import Iterable
 from html import unescape
 from html.entities import html5
+from itertools import chain
 
 from attrs import frozen
 
@@ -79,6 +80,11 @@ _SRCSET_ATTRIBUTES = {b"img": b"srcset", b"source": b"srcset", b"link": b"images
 _CSS_ATTRIBUTES = (
     *(b"style", b"fill", b"stroke", b"filter", b"mask", b"clip-path", b"cursor"),
     *(b"marker-start", b"marker-mid", b"marker-end"),
+)
+_CSS_ATTRIBUTE_NAMES = frozenset(_CSS_ATTRIBUTES)
+#: All attributes that :meth:`_Reader._attributes` reads.
+_READ_ATTRIBUTES = frozenset(
+    {*chain(*_URL_ATTRIBUTES.values()), *_SRCSET_ATTRIBUTES.values(), *_CSS_ATTRIBUTES, b"href", b"rel", b"srcdoc"}
 )
 _READ_ALWAYS = frozenset({*_URL_ATTRIBUTES, *_SRCSET_ATTRIBUTES, b"base", b"iframe"})
 #: Tags that change how the following is read, and those that may name a file by an attribute.
@@ -260,7 +266,8 @@ class _Reader:
         if tag not in self._tags_read and (name in _READ_ALWAYS or _may_have_css_url(tag)):
             self._tags_read.add(tag)
             self.limits.steps -= _STEPS_FOR_ATTRIBUTES
-            self._attributes(name, {key: _attribute_text(value) for key, value in attributes(tag).items()})
+            found = {key: _attribute_text(value) for key, value in attributes(tag).items() if key in _READ_ATTRIBUTES}
+            self._attributes(name, found)
         closed = tag.endswith(b"/>") and (self._is_xml or self._foreign > 0)
         if name in _FOREIGN and not tag.endswith(b"/>"):
             self._foreign += 1
@@ -289,9 +296,10 @@ class _Reader:
         self._add(values[key] for key in hrefs)
         if name in _SRCSET_ATTRIBUTES:
             self._add(srcset_urls(values.get(_SRCSET_ATTRIBUTES[name], "")))
-        for key in _CSS_ATTRIBUTES:
-            if "(" in values.get(key, ""):
-                self._add_css(values[key], in_attribute=True)
+        if not _CSS_ATTRIBUTE_NAMES.isdisjoint(values):
+            for key in _CSS_ATTRIBUTES:
+                if "(" in values.get(key, ""):
+                    self._add_css(values[key], in_attribute=True)
 
     def _add_document(self, text: str) -> None:
         """Read the document of a ``srcdoc``: its base URL is that of the page, unless it has its own."""
@@ -306,8 +314,10 @@ class _Reader:
 
     def _add(self, urls: Iterable[str]) -> None:
         # An empty URL, or a fragment alone, names the page itself.
-        found = (_Found(url, in_utf8=False) for url in urls if url.strip() and not url.strip().startswith("#"))
-        self.found.update(dict.fromkeys(found))
+        for url in urls:
+            text = url.strip()
+            if text and text[0] != "#":
+                self.found[_Found(url, in_utf8=False)] = None
 
     def _add_css(self, text: str, *, in_attribute: bool = False) -> None:
         css = read_css(text, max_steps=max(self.limits.steps, 1), max_urls=MAX_LINKS)

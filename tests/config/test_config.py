@@ -323,6 +323,7 @@ WRONG_CRAWLERS = [
     ("[crawler]", "[crawler]\nqueue = 'postgresql://u:hush@h'", "crawler.queue", "postgresql://...@h", "DATABASE"),
     ("[crawler]", "[crawler]\nper_node = -1", "crawler.per_node", "-1", "from 0"),
     ("[crawler]", "[crawler]\nlease_seconds = 0", "crawler.lease_seconds", "0", "from 1"),
+    ("[crawler]", "[crawler]\ngather_seconds = 2", "crawler.gather_seconds", "2", "to 1"),
     ("[crawler]", "[crawler]\nconcurrency = 0", "crawler.concurrency", "0", "from 1"),
     ("[crawler]", "[crawler]\nlisten = ['tcp:1']", "crawler.listen", "tcp:1", "endpoint string"),
     ("[crawler]", "[crawler]\nintake = 'http://h'", "crawler.intake", "no known key", "listen"),

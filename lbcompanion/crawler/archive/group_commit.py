@@ -48,10 +48,15 @@ class ReadyPage:
     attempts: tuple[Attempt, ...]
     report: RequisiteReport | None = None
 
-    @property
-    def size(self) -> int:
-        """The bytes of the page and its files."""
-        return len(self.copy.body) + sum(len(each.body) for each in self.requisites)
+    def size_beside(self, digests: set[bytes]) -> int:
+        """Return the bytes of the page and of those of its files that no other waiting page has.
+
+        :param digests: of the other pages' files; those of this page are added. Pages share their files' bytes, in
+            memory and in the archive.
+        """
+        new = {each.sha256: len(each.body) for each in self.requisites if each.sha256 not in digests}
+        digests.update(new)
+        return len(self.copy.body) + sum(new.values())
 
     def store(self, archive: Archive) -> Result:
         """Store the page; a failure is returned."""
@@ -126,6 +131,7 @@ class GroupCommit:
     :param reactor: for the time, and to wait.
     :param gather_seconds: how long to wait for one further page; 0: pages are only gathered while others are written.
     :param may_come: how many pages may still come; without any, nothing is waited for.
+    :param on_commit: called when pages have been written together.
     """
 
     def __init__(
@@ -135,14 +141,17 @@ class GroupCommit:
         reactor: IReactorTime,
         gather_seconds: float = 0.0,
         may_come: Callable[[], int] = lambda: 1,
+        on_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self._archive = archive
         self._defer = defer
         self._reactor = reactor
         self._gather_seconds = gather_seconds
         self._may_come = may_come
+        self._on_commit = on_commit
         self._waiting: list[_Waiting] = []
         self._bytes = 0
+        self._digests: set[bytes] = set()
         self._first_at = 0.0
         self._is_writing = False
         self._timer: IDelayedCall | None = None
@@ -153,7 +162,7 @@ class GroupCommit:
         if not self._waiting:
             self._first_at = self._reactor.seconds()
         self._waiting.append(waiting)
-        self._bytes += page.size
+        self._bytes += page.size_beside(self._digests)
         self._schedule()
         return waiting.done
 
@@ -192,12 +201,14 @@ class GroupCommit:
     def _write(self) -> None:
         self._timer = None
         batch, self._waiting, self._bytes, self._is_writing = self._waiting, [], 0, True
+        self._digests = set()
         writing = self._defer(store_all, self._archive, [each.page for each in batch])
         writing.addCallbacks(_fire_all, _fail_all, callbackArgs=(batch,), errbackArgs=(batch,))
         writing.addCallback(self._on_written)
 
     def _on_written(self, _result: object) -> None:
         self._is_writing = False
+        self._on_commit()
         if self._waiting:
             self._schedule()
 

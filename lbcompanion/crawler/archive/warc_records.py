@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from base64 import b32encode
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
@@ -51,6 +52,7 @@ class Requisite:
     head: PageHead | None = field(repr=False, default=None)
 
 
+@lru_cache(4096)  # files are the same for many pages, and base32 is written in Python
 def warc_digest(digest: bytes) -> str:
     """Return a SHA-256 digest in WARC's form (WARC 1.1 section 5.8; base32 by convention)."""
     return f"sha256:{b32encode(digest).decode()}"

@@ -110,7 +110,9 @@ class Scheduler:
         self._page_files = Requisites(source, now, requisites, parse)
         self._route_refresher = route_refresher
         self._confirmations = Confirmations(reactor, gather_seconds)
-        self._commit = GroupCommit(archive, defer, reactor, gather_seconds, lambda: len(self._fetching))
+        self._commit = GroupCommit(
+            archive, defer, reactor, gather_seconds, lambda: len(self._fetching), metrics.count_commit
+        )
         #: The running jobs whose page may still come.
         self._fetching: set[str] = set()
         self._running: dict[str, Deferred[None]] = {}

@@ -6,11 +6,11 @@ A method's changes are durable when it returns. Nothing here knows HTTP.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.database import BacklogError, Database, insert_new
@@ -31,6 +31,14 @@ NO_CLAIM: Mapping[str, Any] = {"claimed_by": None, "claimed_at": None, "lease_un
 
 #: A row whose records wait to be removed from the archive is not shown any more.
 _NOT_ERASED = RECORDINGS.c.erasure.is_(None)
+
+
+#: Where the slots of some nodes are taken, so many due notices are looked at for those of other nodes, and all of them
+#: at most this often.
+_FIRST_DUE, _SEARCH_SECONDS = 2000, 5.0
+
+#: Conditions of a query.
+Where = tuple[ColumnElement[bool], ...]
 
 
 class AlreadyEnded(BacklogError):
@@ -74,6 +82,7 @@ class Backlog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._searched_at = float("-inf")
 
     def add(self, arrivals: Iterable[Arrival], now: float) -> int:
         """Store notices; a notice with a known token counts as the same notice.
@@ -91,8 +100,9 @@ class Backlog:
                     select(RECORDINGS.c.outcome, RECORDINGS.c.cookies, RECORDINGS.c.visitor).where(
                         RECORDINGS.c.token == each.notice.token
                     )
-                ).one()
-                if values := _supplement(row, each.notice):
+                ).first()
+                # None: it was erased at this moment.
+                if row is not None and (values := _supplement(row, each.notice)):
                     where = RECORDINGS.c.token == each.notice.token
                     connection.execute(update(RECORDINGS).where(where).values(values))
             if new:
@@ -133,18 +143,25 @@ class Backlog:
         :param running: tokens to leave out.
         :param full_nodes: origin nodes to leave out.
         """
-        query = (
-            select(RECORDINGS, LOSSES.c.reason.label("lost"))
-            .select_from(RECORDINGS.outerjoin(LOSSES, LOSSES.c.token == RECORDINGS.c.token))
-            .where(RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at <= now)
-            .order_by(RECORDINGS.c.next_at, RECORDINGS.c.id)
-            .limit(limit + len(running))
-        )
-        if full_nodes:
-            query = query.where(RECORDINGS.c.origin_node.not_in(list(full_nodes)))
+        due = RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at <= now
+        others = RECORDINGS.c.origin_node.not_in(list(full_nodes))
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
+            if not full_nodes:
+                rows = _due_rows(connection, due, limit + len(running))
+            else:
+                rows = self._due_of_others(connection, due, others, limit + len(running), now)
         return [pending_notice(row, row.lost) for row in rows if row.token not in running][:limit]
+
+    def _due_of_others(self, connection: Connection, due: Where, others: Any, limit: int, now: float) -> Sequence[Any]:
+        """Look at the first due notices only; at all of them, which may be a million of a node that is down, seldom."""
+        first = select(RECORDINGS.c.id).where(*due).order_by(RECORDINGS.c.next_at, RECORDINGS.c.id).limit(_FIRST_DUE)
+        found = _due_rows(connection, (RECORDINGS.c.id.in_(first.scalar_subquery()), others), limit)
+        if found or 0 <= now - self._searched_at < _SEARCH_SECONDS:
+            return found
+        if len(connection.execute(first).all()) < _FIRST_DUE:
+            return found
+        self._searched_at = now
+        return _due_rows(connection, (*due, others), limit)
 
     def next_due(self, after: float) -> float | None:
         """Return when the first round after ``after`` is due; None if no notice waits."""
@@ -223,6 +240,17 @@ class Backlog:
         with self._database.read() as connection:
             totals.update({outcome or "open": count for outcome, count in connection.execute(query).all()})
         return totals
+
+
+def _due_rows(connection: Connection, where: Where, limit: int) -> Sequence[Any]:
+    query = (
+        select(RECORDINGS, LOSSES.c.reason.label("lost"))
+        .select_from(RECORDINGS.outerjoin(LOSSES, LOSSES.c.token == RECORDINGS.c.token))
+        .where(*where)
+        .order_by(RECORDINGS.c.next_at, RECORDINGS.c.id)
+        .limit(limit)
+    )
+    return connection.execute(query).all()
 
 
 # Made once: SQLAlchemy takes a quarter of a millisecond to make such a statement. The values are the parameters.

@@ -291,3 +291,20 @@ def test_a_long_queue_takes_no_more_steps(tmp_path: Path, call: Callable[[Backlo
     assert _steps(long, call) <= 2 * _steps(short, call) + 2
     short.close()
     long.close()
+
+
+@pytest.mark.slow
+def test_the_notices_of_a_full_node_are_not_read_again_and_again(tmp_path: Path) -> None:
+    database = _filled(tmp_path, 100_000)
+    with database.change() as connection:
+        connection.exec_driver_sql("UPDATE recordings SET origin_node = CASE WHEN id > 99990 THEN 'n2' ELSE 'n1' END")
+    backlog = Backlog(database)
+    assert len(backlog.due(1e9, 32, (), ("n1",))) == 10
+    taken: list[Any] = []
+    assert _steps(database, lambda _other: taken.append(backlog.due(1e9 + 1, 32, (), ("n1",)))) < 2_000
+    assert taken == [[]]
+    assert len(backlog.due(1e9 + 6, 32, (), ("n1",))) == 10
+    with database.change() as connection:
+        connection.exec_driver_sql("UPDATE recordings SET next_at = 0 WHERE id > 99990")
+    assert len(backlog.due(1e9 + 7, 32, (), ("n1",))) == 10
+    database.close()
