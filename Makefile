@@ -65,6 +65,7 @@ $(VENV)/replay/.ready: | $(VENV)/.ready-test
 
 # ReplayWeb.page, which shows a WACZ file in a browser.
 $(VENV)/replaywebpage/.ready: | $(VENV)/.ready-test
+	@sh .ci/programs npm
 	@mkdir -p $(@D) && cd $(@D) && npm pack --silent replaywebpage@2 >/dev/null && tar -xzf replaywebpage-*.tgz && \
 	    touch .ready || echo "ReplayWeb.page could not be had" >&2
 

@@ -12,6 +12,7 @@ import click
 from lbcompanion import config
 from lbcompanion.cli.arguments import config_option, json_option
 from lbcompanion.model import from_rfc3339
+from lbcompanion.protocol.visitors import visitor_pseudonyms
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -26,6 +27,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--to", "end", metavar="TIME", help="Only pages captured before this time.")
 @click.option("--node", default="", help="Only pages of this node.")
 @click.option("--route", default="", help="Only pages fetched by this rung of the ladder.")
+@click.option("--visitor", default="", help="Only pages of the visitor with this cookie value, or this pseudonym.")
 @click.option("--token", "tokens", multiple=True, help="Only the page of this token; may be repeated.")
 @json_option
 def export(
@@ -38,6 +40,7 @@ def export(
     end: str | None,
     node: str,
     route: str,
+    visitor: str,
     tokens: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -53,8 +56,9 @@ def export(
         raise click.UsageError("either --wacz FILE or --warc FILE is needed")
     if cdxj is not None and warc is None:
         raise click.UsageError("--cdxj FILE needs --warc FILE; a WACZ file contains its index")
-    selection = Selection(url, _seconds(start, "--from"), _seconds(end, "--to"), node, route, tokens)
     settings = config.read_crawler(file).crawler
+    visitors = visitor_pseudonyms(settings.secret, visitor) if visitor else None
+    selection = Selection(url, _seconds(start, "--from"), _seconds(end, "--to"), node, route, tokens, visitors)
     done = export_pages(settings, selection, wacz=wacz, warc=warc, cdxj=cdxj, now=time.time())
     out = str(wacz or warc)
     if as_json:

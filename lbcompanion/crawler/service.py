@@ -290,7 +290,7 @@ class CrawlerService(MultiService):
         except BaseException:
             self._close()
             raise
-        return build_eraser(self._kept(), execute, execute, self._now, self._health)
+        return build_eraser(self._kept(), self.erasures, execute, execute, self._now, self._health)
 
     @property
     def erasures(self) -> Erasures:

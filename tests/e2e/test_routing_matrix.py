@@ -7,6 +7,7 @@ told to anyone; in fair weather, and through drains, outages, poisoned notices a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,20 @@ FAIR_WEATHER = {
     "pen, peers": "pen closes the connections of those whose server is down, instead of giving them to another one",
 }
 CASES = {**CONFIGURED, **UNCONFIGURED}
+#: Set-ups that were seen in the field and are not among the cases: what tests them, or why nothing does.
+ELSEWHERE = {
+    "a balancer that writes Host anew, or changes HTML": "test_default_balancers.py",
+    "a cookie that does not reach the prefix": "test_unmoved.py",
+    "Tomcat below a context path": "test_context_path.py",
+    "newcomers of one address at one node": "test_newcomers_at_one_node.py",
+    "a cookie that only the balancer can read": "test_other_balancer.py",
+    "maintenance of a live node": "test_maintenance.py",
+    "a cache, a firewall, a rate limit in front": "test_doctor.py",
+    "nginx's `sticky`, `learn` and `drain`": "need nginx 1.29.6, which is neither in Debian nor a wheel; the"
+    " dialects have samples (tests/sticky)",
+    "Perlbal": "nothing sticks behind it; the doctor's model of it is in tests/doctor/test_stickiness.py",
+    "a hash of address and cookie": "all visitors of a test have one address; the doctor's model of it is there too",
+}
 #: Nodes are not drained here, for reasons that the kinds of balancers give.
 UNDRAINED = {name for name, case in CASES.items() if case.kind.no_drain}
 
@@ -64,3 +79,5 @@ def test_what_a_balancer_cannot_do_is_known():
     assert {name for name in CASES if name.split()[0] in {"caddy", "nginx", "varnish"}} <= UNDRAINED
     assert {name for name in CASES if name.startswith(("haproxy insert", "apache"))}.isdisjoint(UNDRAINED)
     assert FAIR_WEATHER.keys() <= CASES.keys()
+    folder = Path(__file__).parent
+    assert all((folder / where).is_file() for where in ELSEWHERE.values() if where.endswith(".py") and "/" not in where)

@@ -121,6 +121,12 @@ CONFIGURED: Mapping[str, Case] = {
     "haproxy before nginx": Case(
         tiers.HAPROXY_BEFORE_NGINX, StickySettings(("OUTER", "seat"), "generic", replay_safe=True)
     ),
+    "haproxy before caddy": Case(
+        tiers.HAPROXY_BEFORE_CADDY,
+        StickySettings(("OUTER", "lb"), "generic", replay_safe=True),
+        BOTH,
+        readdressed=ITS_OWN,
+    ),
     "nginx before haproxy": Case(
         tiers.NGINX_BEFORE_HAPROXY, StickySettings(("edge", "SRV"), "generic", replay_safe=True)
     ),

@@ -51,6 +51,7 @@ class Selection:
     :ivar end: when it was captured, exclusive.
     :ivar node: the node whose copy it is.
     :ivar route: how it was fetched.
+    :ivar visitors: the pseudonyms of the visitor who saw it; None is no condition.
     """
 
     url: str = ""
@@ -59,6 +60,7 @@ class Selection:
     node: str = ""
     route: str = ""
     tokens: tuple[str, ...] = ()
+    visitors: tuple[str, ...] | None = field(default=None, repr=False)
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions for the table of recordings."""
@@ -77,6 +79,8 @@ class Selection:
             found.append(columns.route == self.route)
         if self.tokens:
             found.append(columns.token.in_(self.tokens))
+        if self.visitors is not None:
+            found.append(columns.visitor.in_(self.visitors))
         return found
 
 

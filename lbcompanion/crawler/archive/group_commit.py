@@ -48,10 +48,15 @@ class ReadyPage:
     attempts: tuple[Attempt, ...]
     report: RequisiteReport | None = None
 
-    @property
-    def size(self) -> int:
-        """The bytes of the page and its files."""
-        return len(self.copy.body) + sum(len(each.body) for each in self.requisites)
+    def size_beside(self, digests: set[bytes]) -> int:
+        """Return the bytes of the page and of those of its files that no other waiting page has.
+
+        :param digests: of the other pages' files; those of this page are added. Pages share their files' bytes, in
+            memory and in the archive.
+        """
+        new = {each.sha256: len(each.body) for each in self.requisites if each.sha256 not in digests}
+        digests.update(new)
+        return len(self.copy.body) + sum(new.values())
 
     def store(self, archive: Archive) -> Result:
         """Store the page; a failure is returned."""
@@ -146,6 +151,7 @@ class GroupCommit:
         self._on_commit = on_commit
         self._waiting: list[_Waiting] = []
         self._bytes = 0
+        self._digests: set[bytes] = set()
         self._first_at = 0.0
         self._is_writing = False
         self._timer: IDelayedCall | None = None
@@ -156,7 +162,7 @@ class GroupCommit:
         if not self._waiting:
             self._first_at = self._reactor.seconds()
         self._waiting.append(waiting)
-        self._bytes += page.size
+        self._bytes += page.size_beside(self._digests)
         self._schedule()
         return waiting.done
 
@@ -195,6 +201,7 @@ class GroupCommit:
     def _write(self) -> None:
         self._timer = None
         batch, self._waiting, self._bytes, self._is_writing = self._waiting, [], 0, True
+        self._digests = set()
         writing = self._defer(store_all, self._archive, [each.page for each in batch])
         writing.addCallbacks(_fire_all, _fail_all, callbackArgs=(batch,), errbackArgs=(batch,))
         writing.addCallback(self._on_written)

@@ -10,6 +10,7 @@ the old one doomed. The next start removes doomed files and does what is left of
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -38,6 +39,7 @@ Run = Callable[..., Deferred[Any]]
 class Result:
     """What an erasure did, by count.
 
+    :ivar records: records that were removed; of a file that was removed as a whole, only the pages are counted.
     :ivar waiting: recordings that are not shown any more, but whose records are still in the archive.
     :ivar files_waiting: files that were written anew, but whose old version could not be removed yet.
     """
@@ -73,6 +75,7 @@ class Parts:
     :ivar forget_routes: called with site and node of the routes that were deleted.
     :ivar on_erased: called with who erased, and how many recordings.
     :ivar on_step: called with the name of each step that was done.
+    :ivar compact: removes what the database's files still have of deleted rows.
     """
 
     erasures: Erasures
@@ -140,6 +143,7 @@ class Eraser:
                 parts.forget_routes(batch.routes)
             parts.on_step("marked")
         await self._sweep()
+        await parts.defer(parts.compact)
         result: Result = await parts.defer(self._result, erasure)
         parts.on_erased(by, result.recordings)
         self._log.info(
@@ -168,7 +172,8 @@ class Eraser:
         await parts.file_lock.acquire()
         try:
             failures = [await self._cut_off(), await self._remove_doomed()]
-            for name in await parts.defer(parts.replacements.waiting_files):
+            waiting = await parts.defer(parts.replacements.waiting_files)
+            for name in waiting:
                 if self._stopped:
                     return
                 failures.append(await self._try_to_rewrite(name))
@@ -178,6 +183,8 @@ class Eraser:
         finally:
             parts.file_lock.release()
         await parts.defer(self._finish)
+        if waiting:
+            await parts.defer(parts.compact)
         failed = [failure for failure in failures if failure]
         if failed:
             parts.health.failed(ERASING, failed[-1])
@@ -187,7 +194,6 @@ class Eraser:
     def _finish(self) -> None:
         if not self._parts.replacements.doomed():
             self._parts.erasures.finish(self._parts.now())
-        self._parts.compact()
 
     async def _try_to_rewrite(self, name: str) -> str:
         """Replace one file; return why that failed, or an empty text."""
@@ -227,6 +233,8 @@ class Eraser:
         size = min(place.size(name, plan.file.place), plan.file.committed)
         if size < 0:
             return self._without_file(plan)
+        if all(row.erasure is not None for row in plan.rows):
+            return _whole(plan, size)
         with closing_on_error(place.create(plan.draft)) as target:
             replacement = rewriter.rewrite(name, size, plan.rows, plan.draft, target)
             self._parts.on_step("copied")
@@ -265,6 +273,13 @@ class Eraser:
             parts.on_step("removed")
             await parts.defer(parts.replacements.removed, name)
         return failed
+
+
+def _whole(plan: _Plan, size: int) -> Replacement:
+    """Return the end of a file of which no recording stays: it is removed without being read."""
+    records = Counter(row.erasure for row in plan.rows if row.erasure is not None)
+    erased = [row.id for row in plan.rows]
+    return Replacement(old=plan.file.name, new="", committed=0, offsets={}, erased=erased, records=records, freed=size)
 
 
 def _cause(name: str, failure: Exception) -> str:

@@ -54,6 +54,7 @@ class Kept:
 
 def build_eraser(
     kept: Kept,
+    erasures: Erasures,
     defer: Run,
     work: Run,
     now: WallClock,
@@ -75,7 +76,7 @@ def build_eraser(
 
     return Eraser(
         Parts(
-            erasures=Erasures(kept.database),
+            erasures=erasures,
             replacements=FileReplacements(kept.database, kept.index),
             archive=kept.archive,
             place=ArchiveFolder(kept.folder),
@@ -116,7 +117,7 @@ class Erasing:
         self.secret = kept.secret
         self._reactor = reactor
         self._pool: ThreadPool | None = None
-        self.eraser = build_eraser(kept, defer, self._work, now, health, routes, on_erased)
+        self.eraser = build_eraser(kept, self.erasures, defer, self._work, now, health, routes, on_erased)
         self._retention = Retention(
             eraser=self.eraser,
             erasures=self.erasures,

@@ -109,21 +109,21 @@ class Rewriter:
             raise RewritingStopped("the crawler stops")
 
     def note_erased(self, record: Record, file: str, member: Member) -> None:
-        """Note a record that is left out: revisits may need its payload."""
-        if record.get("warc-type") == "response" and record.get("warc-payload-digest"):
-            key = _Key(*(record.get(each) for each in ("warc-target-uri", "warc-date", "warc-payload-digest")))
+        """Note a record that is left out: revisits may need its payload, or refer to it although it is a revisit."""
+        if not record.get("warc-payload-digest"):
+            return
+        key = _Key(*(record.get(each) for each in ("warc-target-uri", "warc-date", "warc-payload-digest")))
+        if record.get("warc-type") == "response":
             self._moved.setdefault(key, _Moved(file, member.offset, member.length))
+        elif record.get("warc-type") == "revisit":
+            target = self._moved.get(_target_of(record))
+            self._moved.setdefault(key, target or _Moved(file, 0, 0, home=_target_record(record)))
 
     def adapted(self, record: Record, file: str) -> Record | None:
         """Return a revisit whose payload is moved as it has to be now; None if the record stays as it is."""
         if not self._moved or record.get("warc-type") != "revisit":
             return None
-        key = _Key(
-            record.get("warc-refers-to-target-uri"),
-            record.get("warc-refers-to-date"),
-            record.get("warc-payload-digest"),
-        )
-        moved = self._moved.get(key)
+        moved = self._moved.get(_target_of(record))
         if moved is None:
             return None
         if moved.home is not None:
@@ -271,6 +271,18 @@ class _OneFile:
             return offset if offset >= _BEYOND else _BEYOND + offset
         piece = self._pieces[low - 1]
         return piece.new + offset - piece.old
+
+
+def _target_of(revisit: Record) -> _Key:
+    fields = "warc-refers-to-target-uri", "warc-refers-to-date", "warc-payload-digest"
+    return _Key(*(revisit.get(each) for each in fields))
+
+
+def _target_record(revisit: Record) -> Record:
+    """Return what is known of the record that a revisit refers to, and that stays."""
+    names = {"warc-refers-to": "WARC-Record-ID", "warc-refers-to-target-uri": "WARC-Target-URI"}
+    names["warc-refers-to-date"] = "WARC-Date"
+    return Record(revisit.version, tuple((names[field], revisit.get(field)) for field in names), b"")
 
 
 def _with_payload(revisit: Record, payload: bytes) -> Record:

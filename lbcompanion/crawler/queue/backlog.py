@@ -100,8 +100,9 @@ class Backlog:
                     select(RECORDINGS.c.outcome, RECORDINGS.c.cookies, RECORDINGS.c.visitor).where(
                         RECORDINGS.c.token == each.notice.token
                     )
-                ).one()
-                if values := _supplement(row, each.notice):
+                ).first()
+                # None: it was erased at this moment.
+                if row is not None and (values := _supplement(row, each.notice)):
                     where = RECORDINGS.c.token == each.notice.token
                     connection.execute(update(RECORDINGS).where(where).values(values))
             if new:

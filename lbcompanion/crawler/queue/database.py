@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
 
@@ -36,6 +36,9 @@ _PAUSE_SECONDS = 1.0
 #: A bitmap of all due notices would have to be sorted for each claim. Before its first ANALYZE, PostgreSQL would choose
 #: that; an index has them in order.
 _IN_ORDER = "-c enable_bitmapscan=off"
+#: The server ends a transaction whose crawler was stopped: nobody could claim notices meanwhile.
+_IDLE_SECONDS = 5
+_IDLE_POSTGRESQL = f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s"
 #: How often to try the creation of tables: crawlers that start at once may each create another table first.
 _MAX_PREPARE_TRIES = 12
 
@@ -52,6 +55,13 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
+def _limit_idle_transactions(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    with suppress(Exception):  # MySQL has no such limit, and the driver's errors are of an extra
+        cursor.execute(f"SET SESSION idle_transaction_timeout = {_IDLE_SECONDS}")
+    cursor.close()
+
+
 def open_engine(url: str) -> Engine:
     """Make an engine for the queue's database; SQLite is configured so that a commit survives a power failure.
 
@@ -60,9 +70,11 @@ def open_engine(url: str) -> Engine:
     # A server's connection is tested before each use: the server may have been restarted.
     pool: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 1, "pool_pre_ping": True}
     if url.startswith("postgresql:"):
-        return engines.postgresql(url, session_options=_IN_ORDER, **pool).engine
+        return engines.postgresql(url, session_options=f"{_IN_ORDER} {_IDLE_POSTGRESQL}", **pool).engine
     if url.startswith("mysql:"):
-        return engines.mysql(url, **pool).engine
+        engine = engines.mysql(url, **pool).engine
+        event.listen(engine, "connect", _limit_idle_transactions)
+        return engine
     # A single connection; the service uses it from one thread at a time, though the pool may replace that thread.
     engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
     event.listen(engine, "connect", _set_pragmas)

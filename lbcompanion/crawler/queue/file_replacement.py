@@ -82,7 +82,9 @@ class FileReplacements:
 
     def waiting_files(self) -> list[str]:
         """Return the files of this crawler with records that an erasure removes, oldest file first."""
-        query = select(RECORDINGS.c.warc_file).where(RECORDINGS.c.erasure.is_not(None)).distinct()
+        # As an expression, so that SQLite reads the index of the marked rows, and not that of all files' names.
+        name = RECORDINGS.c.warc_file.concat("")
+        query = select(name).where(RECORDINGS.c.erasure > 0).distinct()
         with self._database.read() as connection:
             waiting = set(connection.execute(query).scalars())
         return [name for name in self._index.files() if name in waiting]

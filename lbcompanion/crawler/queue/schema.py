@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Double, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Connection, Double, Index, Integer, MetaData, String, Table, Text, text
 from sqlalchemy.dialects import mysql
 
 from lbcompanion.schema_migrations import Migration, migrations_table
@@ -20,6 +20,13 @@ _text = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 _number = BigInteger().with_variant(Integer, "sqlite")
 #: The databases that several crawlers can share.
 _SERVERS = ("postgresql", "mysql", "mariadb")
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """The options of an index over some rows only; MySQL and MariaDB index all rows."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
 _ADDED_INDEXES = frozenset({"recordings_visitor", "recordings_erasure", "recordings_received", "recordings_file"})
 
 
@@ -74,8 +81,8 @@ RECORDINGS = Table(
     Column("erasure", _number),  # the erasure that removes this row's records from the archive; null: none
     Index("recordings_due", "outcome", "next_at"),
     Index("recordings_claims", "lease_until").ddl_if(dialect=_SERVERS),  # type: ignore[arg-type]
-    Index("recordings_visitor", "visitor"),
-    Index("recordings_erasure", "erasure"),
+    Index("recordings_visitor", "visitor", **_where("visitor IS NOT NULL")),
+    Index("recordings_erasure", "erasure", **_where("erasure IS NOT NULL")),
     Index("recordings_received", "received_at"),
     Index("recordings_file", "warc_file"),
     **_MYSQL,

@@ -36,7 +36,7 @@ def _place(tmp_path: Path) -> Place:
             captured_at=NOW + number,
             node=f"n{number % 2}",
         )
-        place.backlog.add([arrival(token)], NOW)
+        place.backlog.add([arrival(token, visitor=f"visitor{number}")], NOW)
         place.archive.store(token, page, (STYLE, SCRIPT) if number else (STYLE,), "own", ())
     return place
 
@@ -106,6 +106,8 @@ def test_all_pages_are_copied(place: Place) -> None:
         ({"node": "n1"}, "t1 t3"),
         ({"route": "own", "tokens": ("t4", "t0")}, "t0 t4"),
         ({"route": "direct"}, ""),
+        ({"visitors": ("visitor1", "visitor4")}, "t1 t4"),
+        ({"visitors": ()}, ""),
         ({"node": "n1", "start": NOW + 2}, "t3"),
     ],
 )

@@ -55,6 +55,17 @@ def responses(place: Place) -> int:
     return [kind for kind, _ in place.records()].count("response")
 
 
+def test_a_file_that_pages_share_counts_once(tmp_path: Path) -> None:
+    """Else pages with many files, all from the cache, would each get a sync of their own."""
+    image = bytes(1000)
+    files = (FILE, Requisite("http://www.example.com/i.png", "image/png", digest_of(image), image))
+    first, second, third = ready(Place(tmp_path), "one", "second", "third", files=files)
+    digests: set[bytes] = set()
+    assert first.size_beside(digests) == len("one") + len("p{}") + 1000
+    assert second.size_beside(digests) == len("second")
+    assert evolve(third, requisites=()).size_beside(set()) == len("third")
+
+
 def test_pages_share_a_sync_and_a_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Place(tmp_path)
     store_all(place.archive, ready(place, "first"))

@@ -18,6 +18,7 @@ from warcio.archiveiterator import ArchiveIterator
 from lbcompanion.crawler.admin.json_views import recording
 from lbcompanion.crawler.fetching.http_client import Reply
 from lbcompanion.crawler.queue.backlog import Arrival
+from lbcompanion.crawler.queue.work import SharedQueue
 from lbcompanion.protocol.headers import CopyHead, FieldLookup, read_copy_head
 from lbcompanion.settings import KnownNode, StickyTable
 from tests.support.in_memory_crawler import InMemoryCrawler
@@ -285,3 +286,84 @@ class CrawlTests(SynchronousTestCase):
         reason = "cannot be archived: Content-Type has other characters than printable ASCII"
         self.assertEqual(crawler.row(token)["reason"], reason)
         self.assertEqual([a["result"] for a in self.attempts(crawler, token)], ["not stored"])
+
+
+class SharingTests(SynchronousTestCase):
+    """Limits over several notices, and a queue that other crawlers use too."""
+
+    database_time = 1000.0
+
+    def crawler(self, farm: SimulatedFarm, **site: Any) -> InMemoryCrawler:
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        crawler = InMemoryCrawler(farm, Path(holder.name), **site)
+        self.addCleanup(crawler.close)
+        return crawler
+
+    def hanging(self, farm: SimulatedFarm, name: str) -> None:
+        def override(request: Request) -> bytes | None:
+            return b"HANG" if b"/page/" in request.path else None
+
+        farm.nodes[name].override = override
+
+    def metric(self, crawler: InMemoryCrawler, name: str) -> float:
+        lines = crawler.metrics.exposition(0).decode().splitlines()
+        return float(next(line for line in lines if line.startswith(f"lbcompanion_crawler_{name}_total ")).split()[1])
+
+    def shared(self, crawler: InMemoryCrawler, per_node: int = 8) -> SharedQueue:
+        work = SharedQueue(crawler.database, "a", per_node, 60.0, lambda _connection: self.database_time)
+        crawler.database.claimant = work.claimant
+        crawler.scheduler._work = work
+        return work
+
+    def test_a_node_has_so_many_at_a_time(self) -> None:
+        for is_shared in (False, True):
+            farm = SimulatedFarm()
+            crawler = self.crawler(farm, sticky=INSERT)
+            crawler.scheduler._per_node = 2
+            if is_shared:
+                self.shared(crawler, per_node=2)
+            self.hanging(farm, "n2")
+            tokens = [farm.nodes["n2"].capture(b"<p>late") for _ in range(5)]
+            other = farm.nodes["n1"].capture(b"<p>soon")
+            for token in tokens:
+                crawler.take(token, {"SRV": "n2"})
+            crawler.take(other, {"SRV": "n1"})
+            farm.clock.pump([0.1] * 10)
+            self.assertEqual(crawler.row(other)["outcome"], "archived")
+            self.assertEqual(len(crawler.scheduler.running_tokens()), 2)
+            self.assertGreater(self.metric(crawler, "node_waits"), 0)
+
+    def test_a_job_whose_claim_is_lost_is_cancelled(self) -> None:
+        farm = SimulatedFarm()
+        crawler = self.crawler(farm, sticky=INSERT)
+        work = self.shared(crawler)
+        self.hanging(farm, "n2")
+        token = farm.nodes["n2"].capture(b"<p>late")
+        crawler.take(token, {"SRV": "n2"})
+        self.assertEqual(crawler.scheduler.running_tokens(), (token,))
+        self.database_time += 60.0
+        other = SharedQueue(crawler.database, "b", 8, 60.0, lambda _connection: self.database_time)
+        self.assertEqual([job.token for job in other.take(farm.now(), 1, (), ()).jobs], [token])
+        lost = work.renew(crawler.scheduler.running_tokens())
+        before = dict(crawler.row(token))
+        crawler.scheduler.cancel([*lost, "unknown"])
+        farm.clock.pump([0.1] * 100)
+        self.assertEqual(crawler.scheduler.running_tokens(), ())
+        self.assertEqual(dict(crawler.row(token)), before)
+        self.assertEqual(self.metric(crawler, "claims_lost"), 1)
+
+    def test_what_is_not_started_is_given_back(self) -> None:
+        farm = SimulatedFarm()
+        crawler = self.crawler(farm, sticky=INSERT)
+        self.shared(crawler)
+        crawler.scheduler._per_node = 1  # this crawler's own limit; the shared one is higher
+        self.hanging(farm, "n2")
+        tokens = [farm.nodes["n2"].capture(b"<p>late") for _ in range(3)]
+        now = farm.now()
+        crawler.backlog.add([Arrival(farm.notice(token, {"SRV": "n2"}), "n2", "main") for token in tokens], now)
+        crawler.scheduler.wake()
+        farm.clock.pump([0.1] * 5)
+        (running,) = crawler.scheduler.running_tokens()
+        claims = {token for token in tokens if crawler.row(token)["claimed_by"]}
+        self.assertEqual(claims, {running})

@@ -67,6 +67,16 @@ def test_a_file_without_recordings_is_removed(place: ErasingPlace) -> None:
     place.check_files()
 
 
+def test_a_file_that_goes_as_a_whole_is_not_read(place: ErasingPlace, monkeypatch: Any) -> None:
+    place.keep("t1", b"one", CSS)
+    place.keep("t2", b"two", CSS)
+    monkeypatch.setattr(place.parts.place, "open", None)
+    result = place.erase(urls=("http://www.example.com/*",))
+    assert (result.recordings, result.records, result.files, result.waiting) == (2, 2, 1, 0)
+    place.check({})
+    place.check_files()
+
+
 def test_the_open_file_is_closed_first(place: ErasingPlace) -> None:
     place.keep("t1", b"one")
     place.keep("t2", b"two")
@@ -127,6 +137,15 @@ def test_a_page_that_is_fetched_meanwhile_leaves_nothing(place: ErasingPlace) ->
         place.archive.store("t2", copy(b"second secret"), (), "own", ())
     assert b"second" not in place.plain()
     assert place.erasures.without_erased([arrival("t2"), arrival("t3")], [])[0] == [arrival("t3")]
+
+
+def test_nothing_of_an_erased_row_is_in_the_database_files(place: ErasingPlace, tmp_path: Path) -> None:
+    place.keep("erasedtoken", b"one", visitor="v1erased")
+    place.keep("t2", b"two")
+    assert any(b"erasedtoken" in file.read_bytes() for file in tmp_path.glob("q.db*"))
+    place.erase(visitors=("v1erased",))
+    files = [file.read_bytes() for file in tmp_path.glob("q.db*")]
+    assert not any(value in file for file in files for value in (b"erasedtoken", b"v1erased"))
 
 
 def test_bytes_of_a_failed_commit_are_cut_off(place: ErasingPlace) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from lbcompanion.crawler.archive.warc_records import info_record, page_record, requisite_record, revisit_record
 from lbcompanion.crawler.erasure.rewriting import Rewriter, RewritingStopped
+from lbcompanion.crawler.erasure.warc_members import members, read_record
 from lbcompanion.crawler.queue.file_replacement import FileRow, Replacement
 from tests.support.archives import copy
 from tests.support.erasing_place import file_of_page
@@ -63,6 +64,26 @@ def test_a_later_file_gets_the_payload() -> None:
     (home,) = rewriter.homes({"d.warc.gz"})
     assert (home.file, home.sha256, home.url, home.date) == ("d.warc.gz", CSS.sha256.hex(), CSS.url, LATER)
     assert rewriter.homes(set()) == []
+
+
+@pytest.mark.parametrize("erased", [{1}, {0, 1}])
+def test_a_revisit_of_an_erased_revisit_finds_its_payload(erased: set[int]) -> None:
+    """Nothing writes such revisits on purpose; they come about if a crawler restarts in the middle of an erasure."""
+    last = "2026-11-25T21:10:00Z"
+    parts = [page_record(copy(b"one"), "<urn:uuid:0>"), requisite_record(CSS, DATE)]
+    parts += [page_record(copy(b"two"), "<urn:uuid:1>"), revisit_record(CSS, LATER, CSS.url, DATE)]
+    parts += [page_record(copy(b"three"), "<urn:uuid:2>"), revisit_record(CSS, last, CSS.url, LATER)]
+    data, target = b"".join(parts), BytesIO()
+    starts = [len(b"".join(parts[: 2 * number])) for number in range(3)]
+    rows = [FileRow(number, starts[number], 7 if number in erased else None) for number in range(3)]
+    found = Rewriter(lambda _name: BytesIO(data)).rewrite("a.warc.gz", len(data), rows, "b.warc.gz", target)
+    assert found is not None
+    records = [read_record(each.plain) for each in members(BytesIO(target.getvalue()), found.committed, [])]
+    assert records[-1] is not None
+    if 0 in erased:
+        assert records[-1].payload == CSS.body
+    else:
+        assert (records[-1].get("warc-type"), records[-1].get("warc-refers-to-date")) == ("revisit", DATE)
 
 
 def test_the_writing_can_be_interrupted() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from sqlalchemy import inspect, select
+from sqlalchemy import event, inspect, select
 
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
@@ -23,7 +23,10 @@ LOST = LossReason.of(LossCode.EXPIRED)
 
 class Rig:
     def __init__(self) -> None:
-        self.database = Database(open_engine("sqlite://"))
+        engine = open_engine("sqlite://")
+        self.statements: list[str] = []
+        event.listen(engine, "before_cursor_execute", lambda *of: self.statements.append(of[2]))
+        self.database = Database(engine)
         self.database.open()
         self.backlog, self.erasures = Backlog(self.database), Erasures(self.database)
         self.routes = RouteTable(self.database)
@@ -138,3 +141,14 @@ def test_an_older_queue_gets_the_indexes() -> None:
     with database.read() as connection:
         names = {index["name"] for index in inspect(connection).get_indexes("recordings")}
     assert "recordings_visitor" in names
+
+
+def test_the_intake_asks_only_where_something_was_erased() -> None:
+    rig = Rig()
+    arrivals = [arrival("t1")]
+    assert rig.erasures.without_erased(arrivals, [])[0] == arrivals
+    asked = len(rig.statements)
+    assert rig.erasures.without_erased(arrivals, [])[0] == arrivals
+    assert len(rig.statements) == asked
+    rig.erase(tokens=("t1",))
+    assert rig.erasures.without_erased(arrivals, [])[0] == []

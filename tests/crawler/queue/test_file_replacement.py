@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lbcompanion.crawler.queue.database import BacklogError
+from lbcompanion.crawler.queue.archive_index import ArchiveIndex
+from lbcompanion.crawler.queue.backlog import Backlog
+from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
 from lbcompanion.crawler.queue.erasures import Selection
-from lbcompanion.crawler.queue.file_replacement import FileRow, Home, Replacement
+from lbcompanion.crawler.queue.file_replacement import FileReplacements, FileRow, Home, Replacement
+from tests.support.arrivals import arrival
 from tests.support.erasing_place import ErasingPlace, file_of_page
 
 CSS = file_of_page("x.css", b"body {}")
@@ -43,6 +47,27 @@ def test_rows_follow_their_records(tmp_path: Path) -> None:
     place.replacements.removed(name)
     assert place.replacements.doomed() == {}
     place.close()
+
+
+def test_looking_for_files_to_write_anew_does_not_read_all_recordings() -> None:
+    def steps(recordings: int) -> int:
+        database = Database(open_engine("sqlite://"))
+        database.open()
+        Backlog(database).add([arrival(f"t{number}") for number in range(recordings)], 0.0)
+        replacements, counted = FileReplacements(database, ArchiveIndex(database)), [0]
+
+        def count() -> int:
+            counted[0] += 1
+            return 0
+
+        with database.read() as connection:
+            driver: Any = connection.connection.driver_connection
+            driver.set_progress_handler(count, 1)
+        assert replacements.waiting_files() == []
+        database.close()
+        return counted[0]
+
+    assert steps(200) < steps(50) + 50
 
 
 def test_a_file_with_further_recordings_is_not_replaced(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_the_index_of_claims_is_for_servers_only() -> None:
     database.open()
     names = {index["name"] for index in inspect(engine).get_indexes("recordings")}
     assert "recordings_due" in names
-    assert "recordings_claims" not in names
+    assert not [name for name in names if str(name).startswith(("recordings_claims", "recordings_open"))]
     for dialect in (postgresql.dialect(), mysql.dialect()):
         made: list[str] = []
 

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveIndex
 from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog
-from lbcompanion.crawler.queue.database import Database, database_clock, open_engine
+from lbcompanion.crawler.queue.database import BacklogError, Database, database_clock, open_engine
+from lbcompanion.crawler.queue.schema import TURNS
 from lbcompanion.crawler.queue.work import SharedQueue, WholeQueue
 from lbcompanion.model import Loss, LossCode, LossReason
 from tests.support.arrivals import arrival
+from tests.support.children import wait_for
 
 LEASE = 60.0
 STEPS = st.sampled_from(["take", "renew", "back", "clock", "end"])
@@ -25,6 +28,7 @@ class Place:
     """A queue with a clock of its own."""
 
     def __init__(self, url: str = "sqlite://") -> None:
+        self.url = url
         self.database = Database(open_engine(url))
         self.database.open()
         self.backlog = Backlog(self.database)
@@ -265,6 +269,27 @@ def losses_come_with_the_jobs(place: Place) -> None:
 def the_clock_is_the_databases(place: Place) -> None:
     with place.database.read() as connection:
         assert 1.7e9 < database_clock(connection) < 1e10
+
+
+@pytest.mark.programs
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["Postgresql", "Mariadb"])
+def test_a_crawler_that_stops_within_a_claim_holds_up_nobody_for_long(kind: str) -> None:
+    place = next(places := at_server(kind)())
+    place.add(1)
+    stopped, crawler = Database(open_engine(place.url)), place.crawler("a")
+
+    def stop_for_a_while() -> None:
+        with stopped.change() as connection:
+            connection.execute(select(TURNS).with_for_update())
+            assert crawler.take(1.0, 1, (), ()).again_seconds == 0.02
+            wait_for("a claim", lambda: crawler.take(1.0, 1, (), ()).jobs or None, 30)
+            connection.execute(select(TURNS)).all()
+
+    with pytest.raises(BacklogError):
+        stop_for_a_while()
+    stopped.close()
+    assert list(places) == []
 
 
 def test_the_only_crawler_claims_nothing() -> None:

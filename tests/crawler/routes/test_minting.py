@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 
+from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.routes.mint_method import probe_budget
 from lbcompanion.crawler.routes.minting import Minter
 from lbcompanion.model import RoutingCookie
@@ -36,6 +37,21 @@ class MinterTests(MinterCase):
         probes = minter.probes
         self.successResultOf(minter.mint("n1"))
         self.assertEqual(minter.probes, probes)
+
+    def test_another_crawler_mints_at_this_moment(self) -> None:
+        minter, ended = self.set_up(SimulatedFarm()), []
+        answers = [succeed(False), succeed(True), fail(BacklogError("gone"))]
+        minter.take_turn = lambda: answers.pop(0)
+        minter.end_turn = lambda: ended.append(True)
+        self.successResultOf(minter.mint("n2"))
+        self.assertEqual((self.state("n2"), minter.probes, ended), ("none", 0, []))
+        self.assertFalse(minter.may_mint("n2"))
+        self.farm.clock.advance(2)
+        self.assertTrue(minter.may_mint("n2"))
+        self.successResultOf(minter.mint("n2"))
+        self.assertEqual((self.state("n2"), ended), ("proven", [True]))
+        self.successResultOf(minter.mint("n3"))
+        self.assertEqual(ended, [True])
 
     def test_a_node_that_is_down_is_given_up_and_backed_off(self) -> None:
         minter = self.set_up(SimulatedFarm())

@@ -80,14 +80,16 @@ def _chosen_by_cookie(what: str, cookie: str, names: Sequence[str], flags: str =
     ]
 
 
+def _haproxy_edge(folder: Path, port: int, nodes: Mapping[str, int], admins: Mapping[str, int]) -> str:
+    """HAProxy in front of the two groups' balancers, for each of which it inserts a cookie."""
+    lines = ["frontend visitors", f"    bind 127.0.0.1:{port}", "    default_backend tiers"]
+    lines += ["backend tiers", "    balance roundrobin", "    cookie OUTER insert indirect nocache"]
+    lines += [f"    server {group} unix@{folder}/{group}.sock cookie {group}" for group in _GROUPS]
+    return _HAPROXY + joined(lines)
+
+
 def _haproxy_before_nginx() -> Tiers:
     """HAProxy inserts a cookie for each of two nginx, which hand out their own."""
-
-    def edge(folder: Path, port: int, nodes: Mapping[str, int], admins: Mapping[str, int]) -> str:
-        lines = ["frontend visitors", f"    bind 127.0.0.1:{port}", "    default_backend tiers"]
-        lines += ["backend tiers", "    balance roundrobin", "    cookie OUTER insert indirect nocache"]
-        lines += [f"    server {group} unix@{folder}/{group}.sock cookie {group}" for group in _GROUPS]
-        return _HAPROXY + joined(lines)
 
     def inner(folder: Path, port: int, nodes: Mapping[str, int], admins: Mapping[str, int]) -> str:
         upstreams = [f"upstream {name} {{ server 127.0.0.1:{at}; }}" for name, at in nodes.items()]
@@ -100,7 +102,18 @@ def _haproxy_before_nginx() -> Tiers:
             )
         return _NGINX.format(upstreams="\n    ".join(upstreams), servers="\n    ".join(servers))
 
-    return Tiers("haproxy", edge, _NO_DRAIN, "nginx", inner)
+    return Tiers("haproxy", _haproxy_edge, _NO_DRAIN, "nginx", inner)
+
+
+def _caddys(folder: Path, port: int, nodes: Mapping[str, int], admins: Mapping[str, int]) -> str:
+    """A Caddy that is the balancer of both groups, each at a socket of its own."""
+    written = ""
+    for number, (group, names) in enumerate(_GROUPS.items(), 1):
+        upstreams = " ".join(f"127.0.0.1:{nodes[name]}" for name in names)
+        inside = "lb_policy cookie lb a-secret-of-caddy\n\t\tlb_try_duration 3s\n\t\tfail_duration 1s"
+        bind = f"bind unix/{folder}/{group}.sock"
+        written += f"http://:{number} {{\n\t{bind}\n\treverse_proxy {upstreams} {{\n\t\t{inside}\n\t}}\n}}\n"
+    return written
 
 
 def _edge(directives: str = "", choose: Sequence[str] = ()) -> Text:
@@ -140,6 +153,7 @@ _ALL = {"left": ("n1", "n2", "n3")}
 _KEEP_HOST = "proxy_set_header Host $http_host;"
 
 HAPROXY_BEFORE_NGINX = _haproxy_before_nginx()
+HAPROXY_BEFORE_CADDY = Tiers("haproxy", _haproxy_edge, _NO_DRAIN, "caddy", _caddys)
 NGINX_BEFORE_HAPROXY = Tiers(
     "nginx",
     _edge(_KEEP_HOST, _chosen_by_cookie("edge", "edge", tuple(_GROUPS))),
