@@ -14,7 +14,7 @@ from attrs import NOTHING, Factory, asdict, fields_dict
 
 from lbcompanion import settings
 from lbcompanion.config import tables
-from tests.support.house_map import FLOOR_OF
+from tests.support.house_map import DISTRICT_FLOOR_OF, FLOOR_OF
 
 DOCS = Path(__file__).parent.parent / "docs"
 SECTION = re.compile(r"^(\[[^\n]+)\n~+\n(.*?)(?=^\[[^\n]+\n~+\n|\Z)", re.MULTILINE | re.DOTALL)
@@ -94,6 +94,17 @@ def test_every_command_named_exists() -> None:
 def test_every_room_is_documented() -> None:
     house = (DOCS / "house.rst").read_text()
     assert {room for room in FLOOR_OF if f"``{room}``" not in house} == set()
+    _, _, districts = house.partition("Districts of ``node``")
+    names = {district.partition(".")[2] for district in DISTRICT_FLOOR_OF}
+    assert {name for name in names if f"``{name}``" not in districts} == set()
+
+
+def test_every_module_named_on_the_map_exists() -> None:
+    """A dotted name is a module below ``lbcompanion``."""
+    package = DOCS.parent / "lbcompanion"
+    names = set(re.findall(r"``((?:" + "|".join(FLOOR_OF) + r")(?:\.[a-z_0-9]+)+)``", (DOCS / "house.rst").read_text()))
+    files = {name: package.joinpath(*name.split(".")) for name in names}
+    assert {name for name, path in files.items() if not path.is_dir() and not path.with_suffix(".py").exists()} == set()
 
 
 def test_every_limit_is_in_the_table_of_limits_with_its_default() -> None:

@@ -41,6 +41,7 @@ ANSWERS = {
         for path in FILES
     },
 }
+_NUMBER = b"." * 16
 _MISSING = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -56,9 +57,11 @@ class _Application(asyncio.Protocol):
         self._waiting += data
         while (end := self._waiting.find(b"\r\n\r\n")) >= 0:
             head, self._waiting = self._waiting[:end], self._waiting[end + 4 :]
-            path = head.split(b" ", 2)[1].partition(b"?")[0]
+            path, _, query = head.split(b" ", 2)[1].partition(b"?")
             # Scrapy's pages are below /account/, where the companion keeps no copies.
-            self._transport.write(ANSWERS.get(path.removeprefix(b"/account"), _MISSING))
+            answer = ANSWERS.get(path.removeprefix(b"/account"), _MISSING)
+            # No two pages are the same: the crawler writes such a page only once.
+            self._transport.write(answer.replace(_NUMBER, query[-len(_NUMBER) :].rjust(len(_NUMBER), b"."), 1))
 
 
 async def _serve() -> None:

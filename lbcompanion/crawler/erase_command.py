@@ -13,13 +13,13 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from lbcompanion.crawler.erasure.criteria import dump_matches, dump_result, read_selection
-from lbcompanion.crawler.service import CrawlerRuns, CrawlerService
+from lbcompanion.crawler.service import CrawlerAlreadyRuns, CrawlerService
 from lbcompanion.endpoints import strings
 from lbcompanion.errors import CompanionError
 from lbcompanion.protocol.secrets import FarmSecret, accepted_secrets
 from lbcompanion.settings import CrawlerSettings
 
-#: How long the crawler may take to write files anew, in seconds.
+#: How long the crawler may take to rewrite files, in seconds.
 API_SECONDS = 3600.0
 _WILDCARDS = frozenset({"", "0.0.0.0", "::", "::0"})
 
@@ -43,7 +43,7 @@ def erase(
     service = CrawlerService(settings, None)
     try:
         eraser = service.open_for_command()
-    except CrawlerRuns as running:
+    except CrawlerAlreadyRuns as running:
         # The cookie's value does not leave this process: the crawler gets the pseudonyms.
         request = {**given, **({"visitor": list(selection.visitors)} if selection.visitors else {})}
         return _by_api(settings.crawler.admin, {**request, "by": "command", "dry_run": dry_run}, str(running))

@@ -33,7 +33,7 @@ from lbcompanion.crawler.crawl.sharing import Sharing
 from lbcompanion.crawler.crawler_name import crawler_name, remember
 from lbcompanion.crawler.dns_check import DnsCheck
 from lbcompanion.crawler.erasure.eraser import Eraser
-from lbcompanion.crawler.erasure.erasing import Erasing, Kept, build_eraser
+from lbcompanion.crawler.erasure.erasing import Erasing, ErasureContext, build_eraser
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
@@ -59,7 +59,7 @@ class StartFailed(CompanionError):
     """The crawler cannot start; the text says why."""
 
 
-class CrawlerRuns(StartFailed):
+class CrawlerAlreadyRuns(StartFailed):
     """Another process uses the state directory, the queue or the archive."""
 
 
@@ -212,7 +212,7 @@ class CrawlerService(MultiService):
         try:
             self._locks[locked] = Lock(locked, f"{self._name} (state directory {self.settings.crawler.state_dir})")
         except InUse as refused:
-            raise CrawlerRuns(str(refused)) from None
+            raise CrawlerAlreadyRuns(str(refused)) from None
 
     async def _start(self) -> None:
         routes = self._routes = Routes(await self._defer(self._open_state))
@@ -283,14 +283,14 @@ class CrawlerService(MultiService):
     def open_for_command(self) -> Eraser:
         """Open the crawler's state without running the crawler; :meth:`close_after_command` closes it.
 
-        :raises CrawlerRuns: if the crawler runs.
+        :raises CrawlerAlreadyRuns: if the crawler runs.
         """
         try:
             self._open_state()
         except BaseException:
             self._close()
             raise
-        return build_eraser(self._kept(), self.erasures, execute, execute, self._now, self._health)
+        return build_eraser(self._erasure_context(), self.erasures, execute, execute, self._now, self._health)
 
     @property
     def erasures(self) -> Erasures:
@@ -301,9 +301,9 @@ class CrawlerService(MultiService):
         """Close the database, and release the locks."""
         self._close()
 
-    def _kept(self) -> Kept:
+    def _erasure_context(self) -> ErasureContext:
         crawler = self.settings.crawler
-        return Kept(
+        return ErasureContext(
             database=self._database,
             index=self._archive_index,
             archive=self._archive,
@@ -317,7 +317,7 @@ class CrawlerService(MultiService):
 
     def _build_erasing(self, routes: Routes, forget_files: Callable[[], object]) -> Erasing:
         return Erasing(
-            self._kept(),
+            self._erasure_context(),
             defer=self._defer,
             reactor=self._reactor,
             now=self._now,

@@ -1,4 +1,4 @@
-"""Findings: one function for each rule."""
+"""Findings: what is wrong at a site, and what helps; one function for each rule. Pure."""
 
 from __future__ import annotations
 

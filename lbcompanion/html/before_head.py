@@ -93,7 +93,8 @@ class BeforeHeadReader:
 
     :param xhtml: the page is read as XML.
     :param needs_document: a page with neither a doctype nor ``<html>`` counts as a fragment.
-    :param accepts_head: a page that begins with what only documents begin with, such as ``<title>``, is none.
+    :param accepts_head: a page that begins with a tag that only documents begin with, such as ``<title>``, is no
+        fragment.
     :param limit_bytes: of a doctype or a tag that is held back until it ends; comments and white space have no limit.
     :ivar found: whether the head begins where :meth:`read` has come to.
     :ivar refusal: why nothing may be inserted into the page; None if something may be.

@@ -1,8 +1,8 @@
 """Decides whether a page's Content Security Policy allows the inserted scripts (CSP Level 3).
 
-Every enforcing policy stands alone: the script must be allowed by each of them. The page's own nonce is used where it
-has one; a policy is never given one. Scripts in line are allowed by their hashes as well. What is missing is added by
-:mod:`lbcompanion.html.csp_adapt`, where that is asked for.
+Each enforced policy must allow the script. The page's own nonce is used if it has one; no nonce is added to a policy.
+Inline scripts are also allowed by their hashes. With ``csp = "adapt"`` :mod:`lbcompanion.html.csp_adapt` adds missing
+sources.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""``[inject] csp = "adapt"``: what the recorder script needs is added to a page's Content Security Policy, no more.
+"""``[inject] csp = "adapt"``: adds the sources that the recorder script needs to a page's Content Security Policy.
 
-Added are the addresses of the script and of what it posts to, each to the directive that decides about it, and the
-hashes of scripts in line that come with a snippet. A policy is never given a nonce, and no hash where it lives on
-``'unsafe-inline'``: the first one would switch that off, and is not needed there. So what cannot be adapted is a
-``sandbox`` without scripts, ``'strict-dynamic'`` without a nonce of the page's where a script has an address, and
-scripts in line whose text is not known. Policies in ``<meta>`` and Report-Only ones are not touched.
+The addresses of the script and of its posts are added to the directives that apply to them, and so are the hashes of a
+snippet's inline scripts. No nonce is added to a policy. No hash is added where ``'unsafe-inline'`` is in force: a hash
+would switch it off, and is not needed. Three policies cannot be adapted: a ``sandbox`` without scripts;
+``'strict-dynamic'`` without a nonce of the page, if a script has an address; and any policy that forbids inline scripts
+whose text is not known. Policies in ``<meta>`` and Report-Only policies are not changed.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ MAX_SEARCHED_BYTES = 2 * 1024 * 1024
 MAX_HREF_CHARS = 4 * MAX_URL_CHARS
 #: After this many different URLs the rest of a page is not searched.
 MAX_LINKS = 5000
-#: After so many steps the rest of a page is not searched. A token is one step, a tag whose attributes are read takes
+#: The steps after which the rest of a page is not searched. A token is one step, a tag whose attributes are read takes
 #: more. Text, and tags that can name no file, take none. A page of 2 MiB of documentation has some 30,000 steps.
 MAX_STEPS = 80_000
 _STEPS_FOR_ATTRIBUTES = 4
@@ -186,7 +186,7 @@ class _Bases:
 
 
 class _Limits:
-    """What the readers of a page and of the documents in it have left.
+    """The links and steps that are left for the readers of a page and of the documents in it.
 
     :ivar reached: the first limit that was reached; empty if none was.
     """

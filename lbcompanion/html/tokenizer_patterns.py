@@ -1,7 +1,7 @@
 """Compiled patterns over bytes that read a tag, a comment and raw text as HTML's tokenizer does.
 
-Every pattern here takes whole tokens only and in time linear to their length: a name with a value and a name without
-one exclude each other, so that a tag which does not end is found so at once. Source of all rules: HTML Standard,
+Every pattern matches whole tokens only, in linear time. An attribute with a value and an attribute without one exclude
+each other, so an unterminated tag does not cause backtracking. Source of all rules: HTML Standard,
 section 13.2.5 "Tokenization". ``\\x0b`` is no white space there.
 """
 

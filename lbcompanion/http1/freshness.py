@@ -1,4 +1,4 @@
-"""How long a stored response may be reused, and with which request it is validated (RFC 9111, as a shared cache).
+"""Rules for a stored response: how long it may be reused, and how it is validated (RFC 9111, shared cache).
 
 No library is used: ``hishel``, the implementation of RFC 9111 that needs no HTTP client, reads the clock itself,
 ignores ``Age``, and does not know when a request was sent. Here all times are arguments, in seconds since the epoch.
@@ -119,7 +119,7 @@ class StoredHead:
         return tuple(found)
 
     def etag(self) -> str:
-        """Return the entity tag; empty if there is none, or none that is valid."""
+        """Return the entity tag; empty if there is no valid one."""
         values = self._values("etag")
         return values[0].strip() if len(values) == 1 and _ETAG.fullmatch(values[0].strip()) else ""
 
@@ -201,7 +201,7 @@ def parse_date(text: str, now: float) -> float | None:
 
 
 def _delta_seconds(text: str) -> float:
-    """Return a number of seconds (RFC 9111 section 1.2.2); 0 if the text is none."""
+    """Return a number of seconds (RFC 9111 section 1.2.2); 0 if the text is not a number."""
     if not _SECONDS.fullmatch(text):
         return 0.0
     return float(min(int(text), MAX_DELTA_SECONDS)) if len(text) < 20 else float(MAX_DELTA_SECONDS)

@@ -1,4 +1,4 @@
-"""Those who come to a farm in memory: visitors with browsers, foreign crawlers, forgers."""
+"""Clients of a farm in memory: visitors with browsers, foreign crawlers, forgers."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.request import Request, urlopen
 
 from tests.support.programs import leave_out
 
@@ -86,6 +87,9 @@ def s3_server() -> Iterator[S3Server]:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
         os.environ.update(_ENVIRONMENT, AWS_ENDPOINT_URL=f"http://127.0.0.1:{server.port}")
+        # All servers of a process have the same buckets: those of an earlier test are removed.
+        with urlopen(Request(f"http://127.0.0.1:{server.port}/moto-api/reset", method="POST"), timeout=30):
+            pass
         client(server).create_bucket(Bucket=BUCKET)
         server.requests.clear()
         yield server

@@ -15,7 +15,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.crawler.admin import dashboard, json_views
 from lbcompanion.crawler.admin.erase_api import EraseApi, EraseRefused, allowed_methods
-from lbcompanion.crawler.archive.files import Archive, ArchiveError, FileElsewhere
+from lbcompanion.crawler.archive.files import Archive, ArchiveError, FileOfAnotherCrawler
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.erasure.erasing import Erasing
 from lbcompanion.crawler.health import Health
@@ -272,13 +272,13 @@ class AdminResource(Resource):
             raise _HttpError(404, "that page is not archived")
         try:
             body = await self._archived_body(row)
-        except FileElsewhere as failure:
+        except FileOfAnotherCrawler as failure:
             raise _HttpError(404, str(failure)) from None
         except ArchiveError as failure:
             moved = await self._row(token)
             if (moved["warc_file"], moved["warc_offset"]) == (row["warc_file"], row["warc_offset"]):
                 raise _HttpError(500, str(failure)) from None
-            # Its file was written anew in between, without the records of erased recordings.
+            # Its file was rewritten in between, without the records of erased recordings.
             body = await self._archived_body(moved)
         policy = (
             ("content-security-policy", _ARCHIVED_POLICY),

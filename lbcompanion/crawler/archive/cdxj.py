@@ -1,4 +1,4 @@
-"""The index of a WARC file in CDXJ: a line for each record that can be shown, sorted by the address's key.
+"""Writes the index of a WARC file in CDXJ: a line for each record that can be shown, sorted by the address's key.
 
 The key is the SURT form of the address, as cdxj-indexer and pywb write it: in lower case, the host's labels reversed,
 the arguments of the query sorted. A page whose method was not GET has the method in its key (``__wb_method=POST``).

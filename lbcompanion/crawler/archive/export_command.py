@@ -20,7 +20,7 @@ from lbcompanion.settings import CrawlerTable
 
 @frozen
 class Exported:
-    """What was written."""
+    """The counts of one export."""
 
     pages: int
     records: int

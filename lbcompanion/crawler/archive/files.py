@@ -63,7 +63,7 @@ class ArchiveError(CompanionError):
     """The archive cannot be read or written."""
 
 
-class FileElsewhere(ArchiveError):
+class FileOfAnotherCrawler(ArchiveError):
     """The file is in the archive of another crawler; the text names it."""
 
 
@@ -526,7 +526,7 @@ class Archive:
 
         :param place: from :meth:`locate`; of a file in an object store only the records are fetched.
         :param same: from :meth:`locate`; without them, the whole file is searched for a revisit's body.
-        :raises FileElsewhere: if another crawler has the file, and it is not in an object store.
+        :raises FileOfAnotherCrawler: if another crawler has the file, and it is not in an object store.
         :raises ArchiveError: if it cannot be read.
         """
         try:
@@ -549,7 +549,7 @@ class Archive:
             raise ArchiveError(str(failure)) from None
         crawler = crawler_of_file(name)
         if not place and crawler not in {"", self._index.crawler} and not path.exists():
-            raise FileElsewhere(f"the page is in the archive of the crawler {crawler}, in its file {name}")
+            raise FileOfAnotherCrawler(f"the page is in the archive of the crawler {crawler}, in its file {name}")
         try:
             with self._open(name, place) as stream:
                 yield stream

@@ -1,7 +1,7 @@
 """Writes the pages that are ready together: one sync of the archive and one transaction for all of them.
 
-A page waits for others only while such may come: at most until no page came for a moment, or until a number of pages
-or bytes waits. A page that cannot be archived does not take the others with it.
+A page waits for others only while others may come. Writing begins when no page came for a moment, or when a number of
+pages or bytes waits. A page that cannot be archived does not prevent the others from being archived.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport
 from lbcompanion.model import Attempt
 
-#: So many pages, or so many bytes of pages and files, are written without waiting for more.
+#: With this number of pages, or of bytes of pages and files, no more are waited for.
 ENOUGH_PAGES = 16
 ENOUGH_BYTES = 8 * 1024 * 1024
-#: While so many bytes wait, because the disk is slow, no further pages are fetched.
+#: While this number of bytes waits, because the disk is slow, no further pages are fetched.
 MOST_BYTES = 32 * 1024 * 1024
-#: A page waits so many times the time for which the crawler waits for one further page.
+#: A page waits at most for this multiple of the time for which the crawler waits for one further page.
 _MOST_WAITS = 10
-#: After so many failures of single pages the disk or the database is taken to fail.
+#: After this number of failures of single pages the disk or the database counts as failing.
 _MOST_FAILURES = 2
 
 Result = ArchivedRecord | ArchiveError | BacklogError | RecordRefused
@@ -168,7 +168,7 @@ class GroupCommit:
 
     @property
     def is_full(self) -> bool:
-        """Whether so many bytes wait that no further page should be fetched."""
+        """Whether too many bytes wait, so that no further page should be fetched."""
         return self._bytes >= MOST_BYTES
 
     def recheck(self) -> None:

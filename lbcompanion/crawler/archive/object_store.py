@@ -1,7 +1,7 @@
-"""An object store as the archive's place: whole files are put there, checked, and read by ranges.
+"""The archive in an object store: uploads whole files, checks them, and reads ranges of them.
 
-Blocking; used in threads of their own. Credentials, region and endpoint come from the environment, by the names that
-the store's own tools use, such as ``AWS_ACCESS_KEY_ID`` and ``AWS_ENDPOINT_URL``.
+Blocking; callers use threads of their own. Credentials, region and endpoint come from the environment, by the names
+that the store's own tools use, such as ``AWS_ACCESS_KEY_ID`` and ``AWS_ENDPOINT_URL``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class StoreFailed(CompanionError):
     """The object store did not do what it was asked for; a later try may succeed."""
 
 
-class NameTaken(CompanionError):
+class FileNameTaken(CompanionError):
     """The store has a file with this name that another crawler wrote."""
 
 
@@ -57,7 +57,7 @@ class ObjectStore:
 
         :param is_stopped: asked between the parts of the file.
         :raises StoreFailed: if the store fails, or does not return the same bytes.
-        :raises NameTaken: if the store has another file of this name.
+        :raises FileNameTaken: if the store has another file of this name.
         :raises UploadStopped: if ``is_stopped`` says so.
         :raises OSError: if the local file cannot be read.
         """
@@ -66,7 +66,7 @@ class ObjectStore:
         if there == "same":
             return 0
         if there == "other":
-            raise NameTaken(f"{self.url}/{name} is another file; give each crawler a name of its own")
+            raise FileNameTaken(f"{self.url}/{name} is another file; give each crawler a name of its own")
         self._put(name, path, size, is_stopped)
         if self._compare(name, path, digest, is_stopped) != "same":
             raise StoreFailed(f"{self.url}/{name} was sent, but the store does not return the same bytes")

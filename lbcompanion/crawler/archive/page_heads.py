@@ -1,8 +1,8 @@
 """The HTTP head of a page's WARC record: the application's own, or one that is made up from status and type.
 
 The body of a record is the page as the copy has it: without content coding and transfer coding, and without its masked
-and excluded parts. A field that describes another body is written under the name with ``X-Archive-Orig-`` before it, so
-that no reader of the archive decodes the body once more, or takes a wrong length for true.
+and excluded parts. A field that describes another body gets the prefix ``X-Archive-Orig-`` before its name, so that
+no reader of the archive decodes the body again, or believes a wrong length.
 """
 
 from __future__ import annotations

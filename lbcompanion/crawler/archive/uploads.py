@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from lbcompanion.crawler.archive.files import Archive, ArchiveError
-from lbcompanion.crawler.archive.object_store import NameTaken, ObjectStore, StoreFailed, UploadStopped
+from lbcompanion.crawler.archive.object_store import FileNameTaken, ObjectStore, StoreFailed, UploadStopped
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.archive_index import ArchiveFile, ArchiveIndex
@@ -37,7 +37,7 @@ class Uploads:
     :param defer: runs a blocking call on the backlog's thread.
     :param in_thread: runs a blocking call on a thread that may wait for the network.
     :param jitter: a random number from 0 to 1.
-    :param file_lock: held while a file is uploaded: meanwhile no erasure writes it anew.
+    :param file_lock: held while a file is uploaded: meanwhile no erasure rewrites it.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Uploads:
         topic = f"archive file {file.name}"
         try:
             sent = await self._in_thread(store.upload, file.name, path, lambda: self._stopped)
-        except NameTaken as failure:
+        except FileNameTaken as failure:
             self._metrics.count_upload(done=False)
             self._health.failed(topic, str(failure))
             return

@@ -1,7 +1,8 @@
-"""Confirms archived copies to their nodes: those of one route in one request, while the last one is under way.
+"""Confirms archived copies to their nodes, several in one request.
 
-A node of an earlier version does not know such requests. Then, and after any other answer that is not proven, the
-copies are confirmed one by one, and the node gets single requests for a while.
+While a request is under way, further copies of the same route wait, and share the next request. A node of an earlier
+version does not know such requests. Then, and after any other answer without a proof, the copies are confirmed one by
+one, and the node gets single requests for :data:`SINGLE_SECONDS`.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ _DONE = frozenset({204, 404})
 
 
 @frozen
-class _Lane:
-    """The confirmations that may be sent together: one site's, to one node, by one route."""
+class _BatchKey:
+    """Identifies the confirmations that may share a request: those of one site, to one node, by one route."""
 
     fetcher: SiteFetcher
     owner: str
@@ -51,7 +52,7 @@ class Confirmations:
     def __init__(self, reactor: IReactorTime, gather_seconds: float = 0.0) -> None:
         self._reactor = reactor
         self._gather_seconds = gather_seconds
-        self._lanes: dict[_Lane, list[_Waiting]] = {}
+        self._batches: dict[_BatchKey, list[_Waiting]] = {}
         self._single_until: dict[tuple[SiteFetcher, str], float] = {}
 
     def confirm(self, fetcher: SiteFetcher, owner: str, token: str, fetch_path: FetchPath) -> Deferred[bool]:
@@ -60,56 +61,56 @@ class Confirmations:
         :param owner: the node that has it.
         :returns: a Deferred with whether the node accepted it; it never fails.
         """
-        lane = _Lane(fetcher, owner, fetch_path.route, fetch_path.direct)
+        batch_key = _BatchKey(fetcher, owner, fetch_path.route, fetch_path.direct)
         waiting = _Waiting(token, fetch_path)
-        if lane in self._lanes:
-            self._lanes[lane].append(waiting)
+        if batch_key in self._batches:
+            self._batches[batch_key].append(waiting)
             return waiting.done
-        self._lanes[lane] = [waiting]
+        self._batches[batch_key] = [waiting]
         if self._gather_seconds:
-            self._reactor.callLater(self._gather_seconds, self._start, lane)
+            self._reactor.callLater(self._gather_seconds, self._start, batch_key)
         else:
-            self._start(lane)
+            self._start(batch_key)
         return waiting.done
 
-    def _start(self, lane: _Lane) -> None:
-        Deferred.fromCoroutine(self._run(lane))
+    def _start(self, batch_key: _BatchKey) -> None:
+        Deferred.fromCoroutine(self._run(batch_key))
 
-    async def _run(self, lane: _Lane) -> None:
+    async def _run(self, batch_key: _BatchKey) -> None:
         """Send what waits, and then what came meanwhile, until nothing is left."""
-        while self._lanes[lane]:
-            waiting = self._lanes[lane]
-            batch, self._lanes[lane] = waiting[:MAX_TOKENS], waiting[MAX_TOKENS:]
-            statuses = await self._send(lane, batch)
-            await gatherResults([self._finish(each, lane, statuses) for each in batch])
-        del self._lanes[lane]
+        while self._batches[batch_key]:
+            waiting = self._batches[batch_key]
+            batch, self._batches[batch_key] = waiting[:MAX_TOKENS], waiting[MAX_TOKENS:]
+            statuses = await self._send(batch_key, batch)
+            await gatherResults([self._finish(each, batch_key, statuses) for each in batch])
+        del self._batches[batch_key]
 
-    def _finish(self, waiting: _Waiting, lane: _Lane, statuses: dict[str, int]) -> Deferred[None]:
+    def _finish(self, waiting: _Waiting, batch_key: _BatchKey, statuses: dict[str, int]) -> Deferred[None]:
         """Fire a copy's Deferred; a copy that was not confirmed yet is confirmed alone."""
         if statuses.get(waiting.token) in _DONE:
             done: Deferred[bool] = succeed(True)
         else:
-            done = Deferred.fromCoroutine(self._confirm_one(lane, waiting))
+            done = Deferred.fromCoroutine(self._confirm_one(batch_key, waiting))
         return done.addCallbacks(waiting.done.callback, waiting.done.errback)
 
-    async def _confirm_one(self, lane: _Lane, waiting: _Waiting) -> bool:
-        return await lane.fetcher.confirm(waiting.token, waiting.fetch_path)
+    async def _confirm_one(self, batch_key: _BatchKey, waiting: _Waiting) -> bool:
+        return await batch_key.fetcher.confirm(waiting.token, waiting.fetch_path)
 
-    async def _send(self, lane: _Lane, batch: list[_Waiting]) -> dict[str, int]:
+    async def _send(self, batch_key: _BatchKey, batch: list[_Waiting]) -> dict[str, int]:
         """Send one request for several copies; return the statuses that the node answered."""
-        if len(batch) == 1 or self._is_single(lane):
+        if len(batch) == 1 or self._is_single(batch_key):
             return {}
         try:
             # The newest cookies: a balancer may accept only these.
-            statuses = await lane.fetcher.confirm_several([each.token for each in batch], batch[-1].fetch_path)
+            statuses = await batch_key.fetcher.confirm_several([each.token for each in batch], batch[-1].fetch_path)
         except FetchFailed:
             return {}
         if statuses is None:
-            self._single_until[lane.fetcher, lane.owner] = self._reactor.seconds() + SINGLE_SECONDS
+            self._single_until[batch_key.fetcher, batch_key.owner] = self._reactor.seconds() + SINGLE_SECONDS
         return statuses or {}
 
-    def _is_single(self, lane: _Lane) -> bool:
-        key: tuple[Any, str] = (lane.fetcher, lane.owner)
+    def _is_single(self, batch_key: _BatchKey) -> bool:
+        key: tuple[Any, str] = (batch_key.fetcher, batch_key.owner)
         until = self._single_until.get(key)
         if until is not None and until <= self._reactor.seconds():
             del self._single_until[key]

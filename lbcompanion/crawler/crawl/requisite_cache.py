@@ -1,4 +1,4 @@
-"""A cache of requisites in memory, for each site and node, by RFC 9111 and a floor.
+"""A cache of requisites in memory, for each site and node, by RFC 9111 and a least time.
 
 Nodes share no entry, because during a deploy one URL may have other bytes on each node. Bytes with the same digest are
 kept once for all nodes. The cache is bounded in bytes and in entries; the entry that was not used for the longest time
@@ -27,7 +27,7 @@ Cookies = tuple[RoutingCookie, ...]
 
 
 class FileKey(NamedTuple):
-    """What a file is stored under.
+    """The key under which a file is stored.
 
     :ivar node: the node that answered for the page.
     :ivar direct: the origin of the node if it is asked without the balancer, else empty. It may answer differently.
@@ -40,8 +40,8 @@ class FileKey(NamedTuple):
 
 
 @frozen
-class KnownFile:
-    """What became of one file when it was last requested.
+class CachedFile:
+    """The result of the last request for one file.
 
     :ivar result: the file, or why it cannot be archived.
     :ivar asked_at: when a node last answered for it.
@@ -100,20 +100,20 @@ class RequisiteCache:
     def __init__(self, max_bytes: int, max_files: int) -> None:
         self._max_bytes = max_bytes
         self._max_files = max_files
-        self._entries: OrderedDict[FileKey, KnownFile] = OrderedDict()
+        self._entries: OrderedDict[FileKey, CachedFile] = OrderedDict()
         #: The bytes of each digest, and how many entries have it.
         self._bodies: dict[bytes, tuple[bytes, int]] = {}
         self._bytes = 0
         self.evicted = 0
 
-    def get(self, key: FileKey) -> KnownFile | None:
+    def get(self, key: FileKey) -> CachedFile | None:
         """Return what is known about a file, usable or not."""
         known = self._entries.get(key)
         if known is not None:
             self._entries.move_to_end(key)
         return known
 
-    def put(self, key: FileKey, known: KnownFile) -> KnownFile:
+    def put(self, key: FileKey, known: CachedFile) -> CachedFile:
         """Keep an entry in place of the one before.
 
         :returns: the entry; its bytes are those that another entry with the same digest has.
@@ -146,12 +146,12 @@ class RequisiteCache:
         """How many bytes the entries hold, about."""
         return self._bytes
 
-    def _size(self, key: FileKey, known: KnownFile) -> int:
+    def _size(self, key: FileKey, known: CachedFile) -> int:
         result = known.result
         body = len(result.body) if isinstance(result, Requisite) and result.sha256 not in self._bodies else 0
         return body + len(key.url) + known.text_bytes()
 
-    def _add(self, key: FileKey, known: KnownFile) -> None:
+    def _add(self, key: FileKey, known: CachedFile) -> None:
         self._bytes += self._size(key, known)
         self._entries[key] = known
         result = known.result

@@ -1,7 +1,7 @@
-"""Where the requisites of all pages come from: the cache, or one request to the page's node.
+"""Gets the requisites of all pages: from the cache, or by one request to the page's node.
 
-Requests for the same file of a node are joined. A node gets at most ``per_node`` of these requests at a time. A request
-that failed for a reason that may pass is repeated a few times, with growing pauses.
+Several requests for the same file of a node become one. A node gets at most ``per_node`` of these requests at a time. A
+request that fails for a temporary reason is repeated a few times, with growing pauses.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred, DeferredSemaphore
 
 from lbcompanion.crawler.archive.warc_records import Requisite
-from lbcompanion.crawler.crawl.requisite_cache import Cookies, FileKey, KnownFile, RequisiteCache
+from lbcompanion.crawler.crawl.requisite_cache import CachedFile, Cookies, FileKey, RequisiteCache
 from lbcompanion.crawler.fetching.fetcher import FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import CUT, FetchFailed, Reply
 from lbcompanion.crawler.fetching.site_pause import asks_for_fewer, retry_after_seconds
@@ -130,7 +130,7 @@ class _Answer:
     :ivar pause: how many seconds the repetition has to wait at least.
     """
 
-    known: KnownFile
+    known: CachedFile
     try_again: bool = False
     hurried: bool = False
     pause: float = 0.0
@@ -141,7 +141,7 @@ class RequisiteSource:
 
     :ivar excluded: the patterns of files that are never requested.
     :param now: the time in seconds.
-    :param sleep: returns a Deferred that fires after so many seconds.
+    :param sleep: returns a Deferred that fires after a number of seconds.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class RequisiteSource:
         self._cache = RequisiteCache(limits.cache_bytes, limits.cache_files)
         self.excluded = FilePatterns(limits.exclude)
         #: Those that wait for a request that is under way.
-        self._joined: dict[FileKey, list[Deferred[KnownFile | None]]] = {}
+        self._joined: dict[FileKey, list[Deferred[CachedFile | None]]] = {}
         self._slots: dict[tuple[str, str], DeferredSemaphore] = {}
         if counts is not None:
             counts.watch_requisites(self._cache)
@@ -175,7 +175,7 @@ class RequisiteSource:
             # It is personal, or may not be used twice: this one is requested without waiting for others.
             return await self._request(wanted)
         self._joined[wanted.key] = []
-        result: KnownFile | None = None
+        result: CachedFile | None = None
         try:
             answer = await self._ask(wanted)
             result = None if answer.hurried else answer.known
@@ -188,11 +188,11 @@ class RequisiteSource:
         """Forget all files: an erased page may have had any of them, and the site may not have it any more."""
         self._cache.clear()
 
-    def _may_use(self, known: KnownFile, wanted: WantedFile) -> bool:
+    def _may_use(self, known: CachedFile, wanted: WantedFile) -> bool:
         return known.is_for(wanted.cookies) and known.is_usable(self._now(), self._limits.fresh_seconds)
 
-    def _join(self, key: FileKey) -> Deferred[KnownFile | None]:
-        waiting: Deferred[KnownFile | None] = Deferred()
+    def _join(self, key: FileKey) -> Deferred[CachedFile | None]:
+        waiting: Deferred[CachedFile | None] = Deferred()
         self._joined[key].append(waiting)
         return waiting
 
@@ -240,7 +240,7 @@ class RequisiteSource:
         answer = await self._exchange(wanted, conditions, known)
         return answer or await self._exchange(wanted, (), None) or self._failed("status 304", MissingKind.STATUS)
 
-    async def _exchange(self, wanted: WantedFile, conditions: Lines, known: KnownFile | None) -> _Answer | None:
+    async def _exchange(self, wanted: WantedFile, conditions: Lines, known: CachedFile | None) -> _Answer | None:
         """Send one request.
 
         :param conditions: what validates the entry.
@@ -262,7 +262,7 @@ class RequisiteSource:
         return self._understood(wanted, reply, asked_at, known if conditions else None, known)
 
     def _understood(
-        self, wanted: WantedFile, reply: Reply, asked_at: float, validated: KnownFile | None, known: KnownFile | None
+        self, wanted: WantedFile, reply: Reply, asked_at: float, validated: CachedFile | None, known: CachedFile | None
     ) -> _Answer | None:
         """Read a complete response.
 
@@ -307,22 +307,22 @@ class RequisiteSource:
             return self._failed(f"status {reply.status}", MissingKind.STATUS, try_again=again)
         result = _result_of(wanted.url, reply)
         personal = _is_personal(head) or wanted.answer_cookies.begins_session(reply.all("set-cookie"))
-        return _Answer(KnownFile(result, head.received_at, head, wanted.cookies, personal))
+        return _Answer(CachedFile(result, head.received_at, head, wanted.cookies, personal))
 
     def _failed(self, reason: str, kind: MissingKind, *, try_again: bool = False, hurried: bool = False) -> _Answer:
-        known = KnownFile(Refusal(reason, kind), self._now(), may_pass=True)
+        known = CachedFile(Refusal(reason, kind), self._now(), may_pass=True)
         return _Answer(known, try_again, hurried)
 
     def _count(self, source: str) -> None:
         if self._counts is not None:
             self._counts.count_requisite_source(source)
 
-    def _counted(self, source: str, known: KnownFile) -> Requisite | Refusal:
+    def _counted(self, source: str, known: CachedFile) -> Requisite | Refusal:
         self._count(source)
         return known.result
 
 
-def _are_same_bytes(one: KnownFile, other: KnownFile | None) -> bool:
+def _are_same_bytes(one: CachedFile, other: CachedFile | None) -> bool:
     first, second = one.result, None if other is None else other.result
     return isinstance(first, Requisite) and isinstance(second, Requisite) and first.sha256 == second.sha256
 

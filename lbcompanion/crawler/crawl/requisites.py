@@ -39,9 +39,9 @@ _CONCURRENCY = 4
 
 #: Only this much of a style sheet is searched for more files.
 MAX_SEARCHED_BYTES = 1024 * 1024
-#: A style sheet is searched for so many steps; see :func:`lbcompanion.html.css_urls.read_css`.
+#: The steps after which the search of a style sheet ends; see :func:`lbcompanion.html.css_urls.read_css`.
 MAX_STEPS = 120_000
-#: After so many steps no further style sheet of a page is searched.
+#: The steps after which no further style sheet of a page is searched.
 MAX_PAGE_STEPS = 300_000
 
 #: More URLs than this are not counted for one page and its style sheets.
@@ -121,6 +121,9 @@ class Requisites:
         return known[0]
 
 
+_OTHER_ORIGIN = Refusal("another origin", MissingKind.ANOTHER_ORIGIN)
+
+
 class _Gathering:
     """The requisites of one page while they are being fetched."""
 
@@ -137,6 +140,7 @@ class _Gathering:
         self._limits = requisites.limits
         self._fetcher = fetcher
         self._origins = site_origins(fetcher.site)
+        self._is_foreign: dict[str, bool] = {}
         self._copy = copy
         self._fetch_path = fetch_path
         self._deadline = requisites.now() + self._limits.max_seconds
@@ -185,8 +189,13 @@ class _Gathering:
     def _refusal(self, url: str) -> Refusal | None:
         """Return why a URL is not requested; None if it is."""
         site = self._fetcher.site
-        if origin_of(url) not in self._origins:
-            return Refusal("another origin", MissingKind.ANOTHER_ORIGIN)
+        # All that is before the path: what was resolved is in the form that URLs are written in.
+        end = url.find("/", len("https://"))
+        start = url[:end] if end > 0 else url
+        if start not in self._is_foreign:
+            self._is_foreign[start] = origin_of(url) not in self._origins
+        if self._is_foreign[start]:
+            return _OTHER_ORIGIN
         if path_of(url).startswith(f"{site.prefix}/"):
             return Refusal("below the companion's prefix", MissingKind.PREFIX)
         return Refusal("excluded", MissingKind.EXCLUDED) if self._requisites.source.excluded.match(url) else None

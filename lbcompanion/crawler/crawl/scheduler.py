@@ -28,7 +28,7 @@ from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog, PendingNotice
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport
-from lbcompanion.crawler.queue.work import Taken, WholeQueue, Work
+from lbcompanion.crawler.queue.work import TakenNotices, UnsharedQueue, WorkSource
 from lbcompanion.model import Attempt, LossCode, LossReason, Verdict, WallClock
 from lbcompanion.protocol.tokens import abbreviate
 from lbcompanion.settings import RequisitesTable
@@ -87,7 +87,7 @@ class Scheduler:
         concurrency: int,
         give_up_after_seconds: float,
         requisites: RequisitesTable,
-        work: Work | None = None,
+        work: WorkSource | None = None,
         per_node: int | None = None,
         route_refresher: RouteRefresher | None = None,
         parse: Parse = execute,
@@ -102,7 +102,7 @@ class Scheduler:
         self._now = now
         self._metrics = metrics
         self._concurrency = concurrency
-        self._work = work or WholeQueue(backlog)
+        self._work = work or UnsharedQueue(backlog)
         self._per_node = per_node or concurrency
         self._give_up_after_seconds = give_up_after_seconds
         self._requisites = requisites
@@ -167,7 +167,7 @@ class Scheduler:
         if taken is None:
             self._wake_in(_FAILURE_PAUSE_SECONDS)
             return
-        if taken.is_held_up or any(self._busy_nodes[node] >= self._per_node for node in full):
+        if taken.is_node_full or any(self._busy_nodes[node] >= self._per_node for node in full):
             self._metrics.count_node_wait()
         if refused := [job.token for job in taken.jobs if not self._start(job)]:
             await self._defer(self._work.give_back, refused)
@@ -207,7 +207,9 @@ class Scheduler:
         self._soon = None
         self.wake()
 
-    def _take(self, now: float, limit: int, running: tuple[str, ...], full_nodes: tuple[str, ...]) -> Taken | None:
+    def _take(
+        self, now: float, limit: int, running: tuple[str, ...], full_nodes: tuple[str, ...]
+    ) -> TakenNotices | None:
         """Take work; None if nothing may be archived now. Runs on the backlog's thread."""
         return self._work.take(now, limit, running, full_nodes) if self._archive.may_store() else None
 

@@ -1,4 +1,4 @@
-"""A crawler's part in a shared queue: its name, its claims, and what it learns from the other crawlers."""
+"""A crawler's part in a shared queue: its name, its claims, and its use of the other crawlers' routes and pauses."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Sharing:
     def join(self) -> None:
         """Take the name, and the claims of an earlier run of it; blocking, on the backlog's thread.
 
-        :raises NameInUse: if another crawler of this name runs.
+        :raises CrawlerNameInUse: if another crawler of this name runs.
         :raises BacklogError: if the database fails.
         """
         try:

@@ -1,4 +1,4 @@
-"""What to erase, as the command and the API take it: texts, read into a selection."""
+"""Reads the criteria of an erasure, as the command and the API take them, into a selection."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
 """Erases recordings in steps, each of which leaves the archive and the queue's tables consistent.
 
 1. Rows are deleted or marked (:mod:`lbcompanion.crawler.queue.erasures`). From here on no query shows them.
-2. For each file with marked rows: its successor's name is entered as doomed, the successor is written and synced, the
-   rows are moved in one transaction, and the old file is removed.
+2. Each file with marked rows is replaced. The name of the new file, its successor, is noted as *doomed*: a file to be
+   removed. The successor is written and synced. One transaction moves the rows into it, and notes the old file as
+   doomed instead. Then the old file is removed.
 
-A crash before the transaction leaves the old file in use and an unfinished one that is doomed; a crash after it leaves
-the old one doomed. The next start removes doomed files and does what is left of step 2.
+After a crash before the transaction, the old file is in use and the unfinished one is doomed. After a later crash, the
+old file is doomed. The next start removes doomed files and continues with step 2.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ Run = Callable[..., Deferred[Any]]
 
 @frozen
 class Result:
-    """What an erasure did, by count.
+    """The counts of one erasure.
 
     :ivar records: records that were removed; of a file that was removed as a whole, only the pages are counted.
     :ivar waiting: recordings that are not shown any more, but whose records are still in the archive.
-    :ivar files_waiting: files that were written anew, but whose old version could not be removed yet.
+    :ivar files_waiting: files that were rewritten, but whose old version could not be removed yet.
     """
 
     recordings: int = 0
@@ -57,7 +58,7 @@ class Result:
 
 @frozen
 class _Plan:
-    """A file to write anew, with the name of its successor."""
+    """A file to rewrite, with the name of its successor."""
 
     file: ArchiveFile
     rows: list[FileRow] = field(repr=False)
@@ -66,12 +67,12 @@ class _Plan:
 
 @define
 class Parts:
-    """What the eraser works with.
+    """The parts that the eraser uses.
 
     :ivar defer: runs calls on the thread of the database.
     :ivar work: runs calls that read and write whole files.
     :ivar store_url: the object store to which the crawler uploads its files; empty: none.
-    :ivar file_lock: held while a file is uploaded, or written anew.
+    :ivar file_lock: held while a file is uploaded or rewritten.
     :ivar forget_routes: called with site and node of the routes that were deleted.
     :ivar forget_files: called when pages were erased on request; a file of theirs must not be archived from memory.
     :ivar on_erased: called with who erased, and how many recordings.
@@ -109,7 +110,7 @@ class Eraser:
         """Erase the recordings of a selection.
 
         :param by: who erases: ``command``, ``api``, ``keep_days`` or ``keep_bytes``.
-        :param refuse_seconds: for so long a notice of an erased recording is refused.
+        :param refuse_seconds: how long notices of an erased recording are refused.
         :raises BacklogError: if the queue cannot be written.
         """
         result: Result = await self._locked(self._erase(selection, by, refuse_seconds))
@@ -220,7 +221,7 @@ class Eraser:
         if replacement is not None:
             new_files = {replacement.new} - {""}
             replacement = evolve(replacement, place=plan.file.place or parts.store_url)
-            await parts.defer(parts.replacements.replace, [replacement], rewriter.homes(new_files))
+            await parts.defer(parts.replacements.replace, [replacement], rewriter.moved_payloads(new_files))
             parts.on_step("replaced")
 
     def _plan(self, name: str) -> _Plan:

@@ -1,4 +1,4 @@
-"""Erasure and retention of a running crawler, with the thread in which archive files are written anew."""
+"""Starts and stops erasure and retention in a running crawler, with the thread that rewrites archive files."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class NotRunning(CompanionError):
 
 
 @frozen
-class Kept:
-    """What a crawler keeps, and where.
+class ErasureContext:
+    """The database and the archive of a crawler, and the limits of retention.
 
     :ivar folder: of the archive.
     :ivar secret: the farm's secret, for pseudonyms.
@@ -53,7 +53,7 @@ class Kept:
 
 
 def build_eraser(
-    kept: Kept,
+    context: ErasureContext,
     erasures: Erasures,
     defer: Run,
     work: Run,
@@ -79,9 +79,9 @@ def build_eraser(
     return Eraser(
         Parts(
             erasures=erasures,
-            replacements=FileReplacements(kept.database, kept.index),
-            archive=kept.archive,
-            place=ArchiveFolder(kept.folder),
+            replacements=FileReplacements(context.database, context.index),
+            archive=context.archive,
+            place=ArchiveFolder(context.folder),
             defer=defer,
             work=work,
             now=now,
@@ -89,9 +89,9 @@ def build_eraser(
             forget_routes=forget_routes,
             forget_files=forget_files,
             on_erased=on_erased,
-            compact=kept.database.compact,
-            store_url=kept.store_url,
-            file_lock=kept.file_lock,
+            compact=context.database.compact,
+            store_url=context.store_url,
+            file_lock=context.file_lock,
         )
     )
 
@@ -107,7 +107,7 @@ class Erasing:
 
     def __init__(
         self,
-        kept: Kept,
+        context: ErasureContext,
         *,
         defer: Run,
         reactor: Any,
@@ -117,26 +117,26 @@ class Erasing:
         on_erased: Callable[[str, int], object],
         forget_files: Callable[[], object] = lambda: None,
     ) -> None:
-        self.erasures = Erasures(kept.database)
-        self.secret = kept.secret
+        self.erasures = Erasures(context.database)
+        self.secret = context.secret
         self._reactor = reactor
         self._pool: ThreadPool | None = None
         self.eraser = build_eraser(
-            *(kept, self.erasures, defer, self._work, now, health, routes),
+            *(context, self.erasures, defer, self._work, now, health, routes),
             on_erased=on_erased,
             forget_files=forget_files,
         )
         self._retention = Retention(
             eraser=self.eraser,
             erasures=self.erasures,
-            replacements=FileReplacements(kept.database, kept.index),
-            archive=kept.archive,
+            replacements=FileReplacements(context.database, context.index),
+            archive=context.archive,
             defer=defer,
             reactor=reactor,
             now=now,
-            keep_days=kept.keep_days,
-            keep_bytes=kept.keep_bytes,
-            store_url=kept.store_url,
+            keep_days=context.keep_days,
+            keep_bytes=context.keep_bytes,
+            store_url=context.store_url,
         )
 
     def _work(self, call: Callable[..., _T], /, *args: Any) -> Deferred[_T]:

@@ -1,4 +1,4 @@
-"""Writes archive files anew without the records of erased recordings.
+"""Rewrites archive files without the records of erased recordings.
 
 All other records keep their bytes, except some revisits. A payload whose record is erased moves to the first revisit
 that refers to it, which becomes a response; further revisits then refer to that one.
@@ -15,7 +15,7 @@ from typing import BinaryIO
 from attrs import define, frozen
 
 from lbcompanion.crawler.erasure.warc_members import Member, Record, members, read_record
-from lbcompanion.crawler.queue.file_replacement import FileRow, Home, Replacement
+from lbcompanion.crawler.queue.file_replacement import FileRow, MovedPayload, Replacement
 from lbcompanion.errors import CompanionError
 from lbcompanion.protocol import headers
 
@@ -31,7 +31,7 @@ class RewritingStopped(CompanionError):
 
 @frozen
 class _Key:
-    """What a revisit names of the record that it refers to."""
+    """The fields by which a revisit refers to another record."""
 
     url: str
     date: str
@@ -39,18 +39,18 @@ class _Key:
 
 
 @define
-class _Moved:
+class _ErasedPayload:
     """A payload whose record is erased.
 
     :ivar file: where the erased record is.
-    :ivar home: the record that has the payload now; None as long as no revisit needs it.
+    :ivar new_record: the record that has the payload now; None as long as no revisit needs it.
     """
 
     file: str
     offset: int
     length: int
-    home: Record | None = None
-    home_file: str = ""
+    new_record: Record | None = None
+    new_record_file: str = ""
 
 
 @define
@@ -68,7 +68,7 @@ class _Piece:
 
 
 class Rewriter:
-    """Writes a set of files anew, oldest first.
+    """Rewrites a set of files, oldest first.
 
     :param open_file: opens a file of the archive for reading.
     :param is_stopped: asked before each record.
@@ -77,7 +77,7 @@ class Rewriter:
     def __init__(self, open_file: Callable[[str], BinaryIO], is_stopped: Callable[[], bool] = lambda: False) -> None:
         self._open_file = open_file
         self._is_stopped = is_stopped
-        self._moved: dict[_Key, _Moved] = {}
+        self._erased_payloads: dict[_Key, _ErasedPayload] = {}
         self._open_now: tuple[str, BinaryIO] = ("", BytesIO())
 
     def rewrite(self, name: str, size: int, rows: list[FileRow], draft: str, target: BinaryIO) -> Replacement | None:
@@ -94,13 +94,13 @@ class Rewriter:
             self._open_now = name, source
             return _OneFile(self, name, source, size, rows, draft, target).run()
 
-    def homes(self, files: set[str]) -> list[Home]:
+    def moved_payloads(self, files: set[str]) -> list[MovedPayload]:
         """Return the new places, in these files, of payloads whose first record was removed."""
         found = []
-        for key, moved in self._moved.items():
-            if moved.home is not None and moved.home_file in files:
-                url, date = moved.home.get("warc-target-uri"), moved.home.get("warc-date")
-                found.append(Home(moved.home_file, _hexadecimal(key.digest), url, date))
+        for key, moved in self._erased_payloads.items():
+            if moved.new_record is not None and moved.new_record_file in files:
+                url, date = moved.new_record.get("warc-target-uri"), moved.new_record.get("warc-date")
+                found.append(MovedPayload(moved.new_record_file, _hexadecimal(key.digest), url, date))
         return found
 
     def check_stopped(self) -> None:
@@ -114,27 +114,29 @@ class Rewriter:
             return
         key = _Key(*(record.get(each) for each in ("warc-target-uri", "warc-date", "warc-payload-digest")))
         if record.get("warc-type") == "response":
-            self._moved.setdefault(key, _Moved(file, member.offset, member.length))
+            self._erased_payloads.setdefault(key, _ErasedPayload(file, member.offset, member.length))
         elif record.get("warc-type") == "revisit":
-            target = self._moved.get(_target_of(record))
-            self._moved.setdefault(key, target or _Moved(file, 0, 0, home=_target_record(record)))
+            target = self._erased_payloads.get(_target_of(record))
+            self._erased_payloads.setdefault(
+                key, target or _ErasedPayload(file, 0, 0, new_record=_target_record(record))
+            )
 
     def adapted(self, record: Record, file: str) -> Record | None:
-        """Return a revisit whose payload is moved as it has to be now; None if the record stays as it is."""
-        if not self._moved or record.get("warc-type") != "revisit":
+        """Return a revisit with its payload, or with a reference to the payload's new record; None: it is unchanged."""
+        if not self._erased_payloads or record.get("warc-type") != "revisit":
             return None
-        moved = self._moved.get(_target_of(record))
+        moved = self._erased_payloads.get(_target_of(record))
         if moved is None:
             return None
-        if moved.home is not None:
-            return _retargeted(record, moved.home)
+        if moved.new_record is not None:
+            return _retargeted(record, moved.new_record)
         payload = self._payload(moved)
         if payload is None:
             return None
-        moved.home, moved.home_file = _with_payload(record, payload), file
-        return moved.home
+        moved.new_record, moved.new_record_file = _with_payload(record, payload), file
+        return moved.new_record
 
-    def _payload(self, moved: _Moved) -> bytes | None:
+    def _payload(self, moved: _ErasedPayload) -> bytes | None:
         name, source = self._open_now
         with nullcontext(source) if moved.file == name else self._open_file(moved.file) as stream:
             stream.seek(moved.offset)
@@ -145,7 +147,7 @@ class Rewriter:
 
 
 class _OneFile:
-    """One file while it is written anew."""
+    """One file while it is rewritten."""
 
     def __init__(
         self,
@@ -299,11 +301,11 @@ def _with_payload(revisit: Record, payload: bytes) -> Record:
     return revisit.replaced(fields, head + b"\r\n\r\n" + payload)
 
 
-def _retargeted(revisit: Record, home: Record) -> Record:
+def _retargeted(revisit: Record, new_record: Record) -> Record:
     fields = {
-        "warc-refers-to": home.get("warc-record-id"),
-        "warc-refers-to-target-uri": home.get("warc-target-uri"),
-        "warc-refers-to-date": home.get("warc-date"),
+        "warc-refers-to": new_record.get("warc-record-id"),
+        "warc-refers-to-target-uri": new_record.get("warc-target-uri"),
+        "warc-refers-to-date": new_record.get("warc-date"),
     }
     return revisit.replaced(fields, revisit.block)
 

@@ -1,4 +1,4 @@
-"""The gzip members of a WARC file, one record each, as bytes: read in one pass, and written anew with other fields."""
+"""Reads the gzip members of a WARC file, one record each, in one pass; writes a record again with other fields."""
 
 from __future__ import annotations
 

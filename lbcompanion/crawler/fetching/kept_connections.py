@@ -31,7 +31,7 @@ _NO_ANSWER = (RequestNotSent, RequestTransmissionFailed, ResponseNeverReceived)
 
 @frozen
 class ConnectionKey:
-    """What the requests of a kept connection have in common.
+    """The values that all requests of a kept connection share.
 
     :ivar route: the name of the route.
     """

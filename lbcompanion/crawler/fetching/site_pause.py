@@ -71,7 +71,7 @@ class SitePause:
             self.on_pause(self.seconds_left())
 
     def extend(self, seconds: float) -> None:
-        """Pause for at least so long from now."""
+        """Pause until this time has passed, or longer if a longer pause is in progress."""
         self._until = max(self._until, self._now() + min(seconds, _MAX_SECONDS))
 
     @staticmethod

@@ -31,7 +31,7 @@ CLAIMING = "claiming"
 #: PostgreSQL's channel for :meth:`Database.notify`.
 CHANNEL = "lbcompanion_queue"
 
-#: For so long after a server could not be reached, transactions fail at once: each of them would wait for its answer.
+#: Seconds after a failed connection for which transactions fail at once; each would wait for the server's answer.
 _PAUSE_SECONDS = 1.0
 #: A bitmap of all due notices would have to be sorted for each claim. Before its first ANALYZE, PostgreSQL would choose
 #: that; an index has them in order.
@@ -81,7 +81,7 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
-class _Joined(threading.local):
+class _ThreadTransaction(threading.local):
     """The open transaction of a thread that gathers its changes, and what made it fail."""
 
     connection: Connection | None = None
@@ -102,7 +102,7 @@ class Database:
         self._health = health or Health()
         self._clock = clock
         self._paused_until = 0.0
-        self._joined = _Joined()
+        self._joined = _ThreadTransaction()
         self.claimant: str | None = None
 
     @property

@@ -1,7 +1,7 @@
 """Erasing recordings from the queue's tables: which ones, and the log of what was erased.
 
-A recording without records in the archive is deleted at once. One with records is marked, and emptied of what it says
-about its visitor; it is deleted in the transaction that replaces its file (:mod:`.file_replacement`). No query shows a
+A recording without records in the archive is deleted at once. A recording with records is marked, and its columns about
+the visitor are emptied. The transaction that replaces its file deletes it (:mod:`.file_replacement`). No query shows a
 marked recording.
 """
 
@@ -21,7 +21,7 @@ from lbcompanion.crawler.queue.schema import ERASED_TOKENS, ERASURES, LOSSES, RE
 from lbcompanion.model import Loss
 from lbcompanion.sticky.routes import Source
 
-#: For so long the notice of an erased recording is refused, in seconds: it may wait in a node's spool.
+#: How long the notice of an erased recording is refused, in seconds: it may wait in a node's spool.
 REFUSE_SECONDS = 30 * 86400.0
 #: How many recordings one transaction erases, so that other work need not wait for long.
 BATCH_SIZE = 2000
@@ -65,7 +65,7 @@ class Selection:
 
 @frozen
 class Matches:
-    """How many recordings a selection matches.
+    """The number of recordings that a selection matches.
 
     :ivar archived: those with records in the archive.
     """
@@ -76,7 +76,7 @@ class Matches:
 
 @frozen
 class Batch:
-    """What one transaction erased.
+    """The rows that one transaction erased.
 
     :ivar is_last: whether nothing that matches is left.
     :ivar routes: site and node of the routes that were deleted, because they may come from an erased notice.
@@ -130,7 +130,7 @@ class Erasures:
     def erase(self, erasure: int, selection: Selection, now: float, refuse_seconds: float = REFUSE_SECONDS) -> Batch:
         """Erase some of the recordings of a selection, in one transaction; call it until nothing is left.
 
-        :param refuse_seconds: for so long a notice of an erased recording is refused.
+        :param refuse_seconds: how long notices of an erased recording are refused.
         """
         self._refuses_none = False
         query = select(RECORDINGS).where(_matching(selection)).order_by(RECORDINGS.c.id).limit(BATCH_SIZE)

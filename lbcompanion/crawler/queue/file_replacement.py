@@ -1,8 +1,8 @@
 """Replacing archive files in the index: the rows follow their records into the new file, in one transaction.
 
-A file is never changed in place. Its successor gets another name, which is entered as doomed before the file is
-created. The transaction that moves the rows takes the new name off that list and puts the old one on it. So whatever
-happens, each row names a file with its record, and every other file is on the list.
+A file is never changed in place. Its successor has another name, which is put on the list of doomed files before the
+file is created: the files to be removed. The transaction that moves the rows takes the new name off that list, and puts
+the old name on it. So after any crash each row names a file with its record, and all other files are on the list.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class FileRow:
 
 
 @frozen
-class Home:
-    """Where a payload is after its first record was removed: the record that has it now."""
+class MovedPayload:
+    """The record that has a payload now, after its first record was removed."""
 
     file: str
     sha256: str
@@ -113,20 +113,20 @@ class FileReplacements:
         with self._database.change() as connection:
             connection.execute(delete(DOOMED_FILES).where(DOOMED_FILES.c.name == name))
 
-    def replace(self, replacements: Sequence[Replacement], homes: Iterable[Home] = ()) -> None:
+    def replace(self, replacements: Sequence[Replacement], moved_payloads: Iterable[MovedPayload] = ()) -> None:
         """Replace files, in one transaction.
 
-        :param homes: the records that got the payloads of removed ones.
+        :param moved_payloads: the records that got the payloads of removed ones.
         :raises BacklogError: if it failed, or the files have other recordings than they had; nothing is changed then.
         """
         with self._database.change() as connection:
             for each in replacements:
                 _check_rows(connection, each)
                 _replace(connection, each, self._crawler)
-            for home in homes:
-                where = PAYLOADS.c.file == home.file, PAYLOADS.c.sha256 == home.sha256
+            for moved in moved_payloads:
+                where = PAYLOADS.c.file == moved.file, PAYLOADS.c.sha256 == moved.sha256
                 connection.execute(delete(PAYLOADS).where(*where))
-                values = {"file": home.file, "sha256": home.sha256, "url": home.url, "date": home.date}
+                values = {"file": moved.file, "sha256": moved.sha256, "url": moved.url, "date": moved.date}
                 connection.execute(insert(PAYLOADS).values(values))
 
 
@@ -140,7 +140,7 @@ def _check_rows(connection: Connection, each: Replacement) -> None:
         select(func.count()).select_from(RECORDINGS).where(RECORDINGS.c.warc_file == each.old)
     ).scalar()
     if found != len(each.offsets) + len(each.erased):
-        raise BacklogError(f"archive file {each.old} got further recordings while it was written anew")
+        raise BacklogError(f"archive file {each.old} got further recordings while it was rewritten")
 
 
 def _replace(connection: Connection, each: Replacement, crawler: str) -> None:

@@ -1,6 +1,6 @@
-"""A crawler's membership of a shared queue: it holds its name there, and receives what other crawlers notify.
+"""A crawler's membership of a shared queue: it holds its name there, and receives notifications of other crawlers.
 
-The name is held by a lock of a database session of its own: PostgreSQL's advisory locks, GET_LOCK of MariaDB. The
+A lock in a database session of its own holds the name: PostgreSQL's advisory locks, GET_LOCK of MariaDB. The
 server releases it when the connection ends, however the crawler ends. The session must not go through a proxy that
 shares connections between transactions.
 """
@@ -41,7 +41,7 @@ _KEEPALIVE = (
 )
 
 
-class NameInUse(CompanionError):
+class CrawlerNameInUse(CompanionError):
     """Another crawler of the same name runs at the queue; the text names it."""
 
 
@@ -84,13 +84,13 @@ class Membership:
     def join(self) -> None:
         """Take the name; blocking.
 
-        :raises NameInUse: if another crawler has it.
+        :raises CrawlerNameInUse: if another crawler has it.
         :raises SQLAlchemyError: if the database fails.
         """
         until = time.monotonic() + _JOIN_SECONDS
         while not self._connect():
             if time.monotonic() >= until:
-                raise NameInUse(self._refusal())
+                raise CrawlerNameInUse(self._refusal())
             time.sleep(0.1)
         self._note_start()
         self._thread = threading.Thread(target=self._run, name="queue-membership", daemon=True)

@@ -1,6 +1,7 @@
-"""Turns at a shared queue: what only one crawler at a time should do, and pauses that all of them keep.
+"""Turns at a shared queue, and pauses of a site.
 
-Both end by themselves after a while.
+A turn lets one crawler at a time do something, such as probing a site for routes. All crawlers keep a pause. Both end
+by themselves after a number of seconds.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Turns:
             connection.execute(update(TURNS).where(*own).values(holder=None, held_until=None))
 
     def pause(self, site: str, seconds: float) -> None:
-        """Let all crawlers pause their requests to a site for at least so long."""
+        """Let all crawlers pause their requests to a site for at least ``seconds``."""
         with self._database.change() as connection:
             insert_new(connection, TURNS, [{"name": f"{_PAUSE}{site}"}])
             until = database_clock(connection) + seconds

@@ -1,8 +1,9 @@
-"""Where the scheduler takes its work from: the whole queue of the only crawler, or claims at a shared queue.
+"""Gives the scheduler its work: all due notices of the only crawler, or claims at a shared queue.
 
-At a shared queue a crawler claims each notice before it works on it, for a time: its *lease*, which it renews while it
-works. When the lease has ended, because the crawler died or was stopped for a while, another crawler may claim the
-notice. Every change of a notice checks the claim, so a crawler that lost it can no longer end or archive the notice.
+At a shared queue a crawler claims each notice before it works on it. A claim holds for a time, its *lease*, which the
+crawler renews while it works. When the lease has ended, because the crawler died or was stopped for a while, another
+crawler may claim the notice. Every change of a notice checks the claim, so a crawler that lost it can no longer end or
+archive the notice.
 """
 
 from __future__ import annotations
@@ -37,20 +38,20 @@ _NO_NAME_SECONDS = 0.5
 
 
 @frozen
-class Taken:
-    """What a crawler may work on now.
+class TakenNotices:
+    """Notices that a crawler may work on now.
 
     :ivar again_seconds: when to try again, where there was more that could not be taken; None: when something changes.
-    :ivar is_held_up: whether a node has as many notices that are worked on as it may have.
+    :ivar is_node_full: whether a node has as many notices that are worked on as it may have.
     """
 
     jobs: tuple[PendingNotice, ...]
     again_seconds: float | None = None
-    is_held_up: bool = False
+    is_node_full: bool = False
 
 
-class Work(Protocol):
-    """Where the scheduler takes its work from; blocking.
+class WorkSource(Protocol):
+    """The source of the scheduler's work; blocking.
 
     :ivar poll_seconds: how long to wait at most for news of other crawlers; None if there are none.
     :ivar pause_seconds: the least time between two calls of :meth:`take`, so that one transaction claims several.
@@ -59,7 +60,7 @@ class Work(Protocol):
     poll_seconds: float | None
     pause_seconds: float
 
-    def take(self, now: float, limit: int, running: Collection[str], full_nodes: Collection[str]) -> Taken:
+    def take(self, now: float, limit: int, running: Collection[str], full_nodes: Collection[str]) -> TakenNotices:
         """Take due notices, longest waiting first.
 
         :param running: tokens of notices that this crawler works on.
@@ -72,7 +73,7 @@ class Work(Protocol):
         ...
 
 
-class WholeQueue:
+class UnsharedQueue:
     """The work of the only crawler of a queue: all due notices. It needs no claims."""
 
     poll_seconds: float | None = None
@@ -81,9 +82,9 @@ class WholeQueue:
     def __init__(self, backlog: Backlog) -> None:
         self._backlog = backlog
 
-    def take(self, now: float, limit: int, running: Collection[str], full_nodes: Collection[str]) -> Taken:
+    def take(self, now: float, limit: int, running: Collection[str], full_nodes: Collection[str]) -> TakenNotices:
         """Take due notices; nothing is written."""
-        return Taken(tuple(self._backlog.due(now, limit, running, full_nodes)))
+        return TakenNotices(tuple(self._backlog.due(now, limit, running, full_nodes)))
 
     def give_back(self, tokens: Collection[str]) -> None:
         """Nothing was claimed."""
@@ -122,30 +123,30 @@ class SharedQueue:
         #: Whether this crawler holds its name at the queue; without it nothing may be claimed.
         self.may_claim: Callable[[], bool] = lambda: True
 
-    def take(self, now: float, limit: int, running: Collection[str], full_nodes: Collection[str]) -> Taken:
+    def take(self, now: float, limit: int, running: Collection[str], full_nodes: Collection[str]) -> TakenNotices:
         """Claim due notices.
 
         One crawler at a time claims, so that the counts of the nodes are exact. The others do not wait meanwhile,
         because a crawler may be stopped at this moment.
         """
         if not self.may_claim():
-            return Taken((), _NO_NAME_SECONDS)
+            return TakenNotices((), _NO_NAME_SECONDS)
         with self._database.change() as connection:
             # A claim that the server forgets when it fails costs no page.
             turn = select(TURNS.c.name, *_without_sync(connection)).where(TURNS.c.name == CLAIMING)
             turn = turn.with_for_update(skip_locked=True)
             if connection.execute(turn).first() is None:
-                return Taken((), _TURN_SECONDS)
+                return TakenNotices((), _TURN_SECONDS)
             time = self._clock(connection)
             rows, held_up = self._free_rows(connection, time, _due(now, time, running, full_nodes), limit)
             if not rows:
-                return Taken((), _BUSY_SECONDS if held_up else None, held_up)
+                return TakenNotices((), _BUSY_SECONDS if held_up else None, held_up)
             claim = {"claimed_by": self.claimant, **self._lease(time)}
             ids = [row.id for row in rows]
             connection.execute(update(RECORDINGS).where(RECORDINGS.c.id.in_(ids)).values(claim))
             lost = _losses(connection, [row.token for row in rows])
         jobs = tuple(pending_notice(row, lost.get(row.token)) for row in rows)
-        return Taken(jobs, _BUSY_SECONDS if held_up else None, held_up)
+        return TakenNotices(jobs, _BUSY_SECONDS if held_up else None, held_up)
 
     def _lease(self, time: float) -> dict[str, float]:
         return {"claimed_at": time, "lease_until": time + self._lease_seconds}

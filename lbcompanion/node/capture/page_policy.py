@@ -1,4 +1,4 @@
-"""The compiled settings of capture and insertion, with caches of what is equal for many requests.
+"""The compiled settings of capture and insertion, with caches of values that many requests share.
 
 :mod:`lbcompanion.node.capture.plan` uses them to decide about one request.
 """

@@ -35,7 +35,7 @@ _TIMEOUT_SECONDS = 20.0
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 _STOP_SECONDS = 2.0
-#: After an intake failed, the others are preferred for so long.
+#: For how many seconds the other intakes are preferred after an intake failed.
 _AVOID_SECONDS = 60.0
 #: The statuses that say something about the delivery rather than about the intake.
 _ANSWERS = frozenset({202, 400, 413})

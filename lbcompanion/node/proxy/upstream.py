@@ -23,7 +23,7 @@ SPARE_SECONDS = 1.0
 _MIN_DELAY_SECONDS = 0.001
 #: If no queued request got a connection for this long, the number of workers was perhaps estimated too small.
 STALLED_SECONDS = 0.025
-#: After an estimate turned out to be too small, the next one is made after so many seconds; doubled each time.
+#: Seconds until the next estimate after one turned out to be too small; doubled each time.
 DOUBT_SECONDS = (1.0, 600.0)
 # The application may have closed a connection before it answered another; the companion reads that a little later.
 _RECOUNT_SECONDS = 0.002
@@ -407,7 +407,7 @@ class UpstreamPool:
         """Whether, as estimated, a connection that is still to be accepted needs the worker of a used one.
 
         If requests are queued, the connection serves some of them first: that costs no new connection."""
-        oldest = self._estimate.next_in_line()
+        oldest = self._estimate.oldest_unaccepted()
         if oldest is None or upstream.unanswered:
             return False
         return not self._waiting or self._requests_served - oldest.request_number >= _ROUNDS * self.open

@@ -29,19 +29,19 @@ class WorkerEstimate(Generic[_Connection]):
     it is still made from time to time, and is answered if the estimate is too small.
 
     :ivar workers: the estimate.
-    :ivar closed_for: connections that were closed for waiting ones, of which none is known to be accepted so far. A
-        worker is free for each, so they count as accepted.
+    :ivar closed_for_waiting: the number of connections that were closed for waiting ones which are not known to be
+        accepted so far. A worker is free for each of these, so they count as accepted.
     :ivar changes: how often an estimate was made or withdrawn.
     """
 
-    __slots__ = ("_answers", "_closed", "_most_accepted", "_unaccepted", "changes", "closed_for", "workers")
+    __slots__ = ("_answers", "_closed", "_most_accepted", "_unaccepted", "changes", "closed_for_waiting", "workers")
 
     def __init__(self) -> None:
         self._unaccepted: OrderedDict[_Connection, None] = OrderedDict()
         self._most_accepted = 0
         self._answers = 0
         self._closed = 0
-        self.closed_for = 0
+        self.closed_for_waiting = 0
         self.workers = 0
         self.changes = 0
 
@@ -50,9 +50,9 @@ class WorkerEstimate(Generic[_Connection]):
         """The number of connections that the application has perhaps not accepted."""
         return len(self._unaccepted)
 
-    def next_in_line(self) -> _Connection | None:
+    def oldest_unaccepted(self) -> _Connection | None:
         """The oldest connection that is perhaps not accepted, and for which none was closed; None if there is none."""
-        return next(islice(self._unaccepted, self.closed_for, None), None)
+        return next(islice(self._unaccepted, self.closed_for_waiting, None), None)
 
     def dialled(self, connection: _Connection) -> None:
         """A connection is being made."""
@@ -69,9 +69,9 @@ class WorkerEstimate(Generic[_Connection]):
 
         :param connections: the number of connections, it included.
         """
-        self._most_accepted = max(self._most_accepted, connections - len(self._unaccepted) + self.closed_for)
+        self._most_accepted = max(self._most_accepted, connections - len(self._unaccepted) + self.closed_for_waiting)
         self._closed += 1
-        self.closed_for += 1
+        self.closed_for_waiting += 1
 
     def answered(self, connection: _Connection, connections: int, may_learn: bool = True) -> bool:
         """The first answer arrived on a connection.
@@ -83,12 +83,12 @@ class WorkerEstimate(Generic[_Connection]):
         # If it is not there, a younger connection was answered before.
         while connection in self._unaccepted:
             self._unaccepted.popitem(last=False)
-        self.closed_for = max(0, self.closed_for - before + len(self._unaccepted))
+        self.closed_for_waiting = max(0, self.closed_for_waiting - before + len(self._unaccepted))
         accepted = connections - len(self._unaccepted)
         if not self._unaccepted:
             self._begin_again()
-        elif accepted + self.closed_for > self._most_accepted:
-            self._most_accepted = accepted + self.closed_for
+        elif accepted + self.closed_for_waiting > self._most_accepted:
+            self._most_accepted = accepted + self.closed_for_waiting
             self._answers = self._closed = 0
         elif self._answers < self._closed:
             self._answers += 1
@@ -119,4 +119,4 @@ class WorkerEstimate(Generic[_Connection]):
         self._answers = self._closed = 0
 
     def _begin_again(self) -> None:
-        self._most_accepted = self._answers = self._closed = self.closed_for = 0
+        self._most_accepted = self._answers = self._closed = self.closed_for_waiting = 0

@@ -10,7 +10,7 @@ from treq.testing import StubTreq
 from twisted.internet.task import Clock
 
 from lbcompanion.crawler.admin.api import AdminResource
-from lbcompanion.crawler.erasure.erasing import Erasing, Kept
+from lbcompanion.crawler.erasure.erasing import Erasing, ErasureContext
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.protocol.visitors import visitor_pseudonyms
 from tests.support.crawler_api import BASE, ApiCase
@@ -23,9 +23,10 @@ class EraseApiTests(ApiCase):
     def setUp(self) -> None:
         super().setUp()
         rig = self.rig
-        kept = Kept(rig.database, ArchiveIndex(rig.database), rig.archive, rig.settings.crawler.archive_dir, SECRET)
+        folder = rig.settings.crawler.archive_dir
+        context = ErasureContext(rig.database, ArchiveIndex(rig.database), rig.archive, folder, SECRET)
         erasing = Erasing(
-            kept,
+            context,
             defer=immediately,
             reactor=Clock(),
             now=self.farm.now,

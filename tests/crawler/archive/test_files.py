@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from lbcompanion.crawler.archive import files
-from lbcompanion.crawler.archive.files import Archive, ArchiveError, FileElsewhere
+from lbcompanion.crawler.archive.files import Archive, ArchiveError, FileOfAnotherCrawler
 from lbcompanion.crawler.archive.warc_reader import stored_records
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
@@ -376,7 +376,7 @@ def test_files_of_another_crawler_are_left_alone(tmp_path: Path) -> None:
     place.backlog.add([arrival("t2")], NOW)
     assert archive.store("t2", copy(b"two"), (), "own", ()).file == "lbc-other-20261123211000-0000.warc.gz"
     elsewhere = Archive(tmp_path / "elsewhere", other, lambda: NOW)
-    with pytest.raises(FileElsewhere, match=f"the archive of the crawler crawler, in its file {file.name}"):
+    with pytest.raises(FileOfAnotherCrawler, match=f"the archive of the crawler crawler, in its file {file.name}"):
         elsewhere.read_page(file.name, 0)
     Place(tmp_path)
     assert file.stat().st_size == size - len(b"not committed")

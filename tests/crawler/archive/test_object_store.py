@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lbcompanion.crawler.archive.object_store import PART_BYTES, NameTaken, ObjectStore, StoreFailed, UploadStopped
+from lbcompanion.crawler.archive.object_store import PART_BYTES, FileNameTaken, ObjectStore, StoreFailed, UploadStopped
 from tests.support.object_stores import BUCKET, S3Server, client, objects, s3_server
 
 pytestmark = pytest.mark.programs
@@ -91,7 +91,7 @@ def test_a_store_that_answers_503(server: S3Server, file: Path) -> None:
 
 def test_a_file_of_another_crawler_is_not_overwritten(server: S3Server, file: Path) -> None:
     client(server).put_object(Bucket=BUCKET, Key="some/prefix/taken.gz", Body=b"another crawler's")
-    with pytest.raises(NameTaken, match="give each crawler a name of its own"):
+    with pytest.raises(FileNameTaken, match="give each crawler a name of its own"):
         ObjectStore(URL).upload("taken.gz", file)
     assert objects(server)["some/prefix/taken.gz"] == b"another crawler's"
 

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 
 from lbcompanion.crawler.archive.files import ArchiveError
-from lbcompanion.crawler.archive.object_store import NameTaken, ObjectStore, StoreFailed
+from lbcompanion.crawler.archive.object_store import FileNameTaken, ObjectStore, StoreFailed
 from lbcompanion.crawler.archive.uploads import FIRST_PAUSE_SECONDS, INTERVAL_SECONDS, MOST_PAUSE_SECONDS, Uploads
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from tests.support.archives import Place
@@ -151,7 +151,7 @@ def test_a_crash_between_two_steps(tmp_path: Path, step: str) -> None:
 @pytest.mark.slow
 def test_a_taken_name_does_not_hold_up_other_files(tmp_path: Path) -> None:
     store = FakeStore()
-    failures = [NameTaken("another file; give each crawler a name of its own")]
+    failures = [FileNameTaken("another file; give each crawler a name of its own")]
     moving = Moving(tmp_path, store, rotate_bytes=1)
     moving.place.store("t1", b"one")
     moving.place.store("t2", b"two")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbcompanion.crawler.archive.warc_records import Requisite
-from lbcompanion.crawler.crawl.requisite_cache import FAILURE_SECONDS, FileKey, KnownFile, RequisiteCache
+from lbcompanion.crawler.crawl.requisite_cache import FAILURE_SECONDS, CachedFile, FileKey, RequisiteCache
 from lbcompanion.crawler.queue.requisite_report import Refusal
 from lbcompanion.http1.freshness import StoredHead
 from lbcompanion.model import MissingKind, RoutingCookie
@@ -17,12 +17,12 @@ def key(url: str = "http://www.example.com/a.css", node: str = "n1") -> FileKey:
     return FileKey("main", node, "", url)
 
 
-def known(body: bytes = b"x{}", *lines: tuple[str, str], personal: bool = False) -> KnownFile:
+def known(body: bytes = b"x{}", *lines: tuple[str, str], personal: bool = False) -> CachedFile:
     requisite = Requisite("http://www.example.com/a.css", "text/css", digest_of(body), body)
-    return KnownFile(requisite, NOW, StoredHead(200, lines, NOW, NOW), (RoutingCookie("SRV", "n1"),), personal)
+    return CachedFile(requisite, NOW, StoredHead(200, lines, NOW, NOW), (RoutingCookie("SRV", "n1"),), personal)
 
 
-def body_of(found: KnownFile | None) -> bytes:
+def body_of(found: CachedFile | None) -> bytes:
     assert found is not None
     assert isinstance(found.result, Requisite)
     return found.result.body
@@ -72,10 +72,10 @@ def test_the_cache_is_bounded_and_its_size_is_right(
     puts: list[tuple[int, str, int, bool]], max_bytes: int, max_files: int
 ) -> None:
     cache = RequisiteCache(max_bytes, max_files)
-    last: dict[FileKey, KnownFile] = {}
+    last: dict[FileKey, CachedFile] = {}
     for number, node, content, is_file in puts:
         of = key(f"/{number}", node)
-        file = known(bytes([content]) * 500 * content) if is_file else KnownFile(Refusal("x", MissingKind.STATUS), NOW)
+        file = known(bytes([content]) * 500 * content) if is_file else CachedFile(Refusal("x", MissingKind.STATUS), NOW)
         last[of] = file
         cache.put(of, file)
         assert cache.total_bytes <= max_bytes
@@ -110,11 +110,11 @@ def test_without_a_floor_the_fields_decide() -> None:
 
 
 def test_a_failure_is_remembered_for_a_short_time() -> None:
-    failure = KnownFile(Refusal("timeout", MissingKind.FAILED), NOW, may_pass=True)
+    failure = CachedFile(Refusal("timeout", MissingKind.FAILED), NOW, may_pass=True)
     assert failure.is_usable(NOW + FAILURE_SECONDS - 1, 300)
     assert not failure.is_usable(NOW + FAILURE_SECONDS, 300)
     assert not failure.is_usable(NOW, 0)
-    gone = KnownFile(Refusal("status 404", MissingKind.STATUS), NOW, StoredHead(404, (), NOW, NOW))
+    gone = CachedFile(Refusal("status 404", MissingKind.STATUS), NOW, StoredHead(404, (), NOW, NOW))
     assert gone.is_usable(NOW + 299, 300)
     assert not gone.is_usable(NOW + 300, 300)
     assert gone.conditions() == ()

@@ -61,9 +61,14 @@ def test_a_later_file_gets_the_payload() -> None:
     assert removed is not None
     assert changed is not None
     assert (removed.new, changed.new, changed.offsets, changed.erased) == ("", "d.warc.gz", {2: 0}, [])
-    (home,) = rewriter.homes({"d.warc.gz"})
-    assert (home.file, home.sha256, home.url, home.date) == ("d.warc.gz", CSS.sha256.hex(), CSS.url, LATER)
-    assert rewriter.homes(set()) == []
+    (moved,) = rewriter.moved_payloads({"d.warc.gz"})
+    assert (moved.file, moved.sha256, moved.url, moved.date) == (
+        "d.warc.gz",
+        CSS.sha256.hex(),
+        CSS.url,
+        LATER,
+    )
+    assert rewriter.moved_payloads(set()) == []
 
 
 @pytest.mark.parametrize("erased", [{1}, {0, 1}])

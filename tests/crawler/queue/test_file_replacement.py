@@ -11,7 +11,7 @@ from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
 from lbcompanion.crawler.queue.erasures import Selection
-from lbcompanion.crawler.queue.file_replacement import FileReplacements, FileRow, Home, Replacement
+from lbcompanion.crawler.queue.file_replacement import FileReplacements, FileRow, MovedPayload, Replacement
 from tests.support.arrivals import arrival
 from tests.support.erasing_place import ErasingPlace, file_of_page
 
@@ -34,7 +34,9 @@ def test_rows_follow_their_records(tmp_path: Path) -> None:
     assert place.replacements.waiting_files() == [name]
     place.replacements.doom("b.warc.gz")
     change = Replacement(name, "b.warc.gz", 77, {second.id: 5}, [first.id], [], {1: 2}, 9, "s3://bucket")
-    place.replacements.replace([change], [Home("b.warc.gz", CSS.sha256.hex(), "http://www.example.com/y", "date")])
+    place.replacements.replace(
+        [change], [MovedPayload("b.warc.gz", CSS.sha256.hex(), "http://www.example.com/y", "date")]
+    )
     assert place.index.files() == {"b.warc.gz": 77}
     row = place.backlog.recording("t2")
     assert row is not None

@@ -10,7 +10,7 @@ import pytest
 
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
-from lbcompanion.crawler.queue.membership import Membership, NameInUse, session_engine
+from lbcompanion.crawler.queue.membership import CrawlerNameInUse, Membership, session_engine
 from tests.support.arrivals import arrival
 from tests.support.children import wait_for
 from tests.support.store_servers import Mariadb, Postgresql, Server, of_its_own
@@ -39,7 +39,7 @@ def test_a_name_has_one_crawler(kind: Callable[[], Server]) -> None:
         first.join()
         other = place.member("A", "A/1")
         other.join()
-        with pytest.raises(NameInUse) as caught:
+        with pytest.raises(CrawlerNameInUse) as caught:
             place.member("a", "a/2").join()
         assert f'name "a": process {os.getpid()} on {socket.gethostname()}' in str(caught.value)
         assert "[crawler] name" in str(caught.value)

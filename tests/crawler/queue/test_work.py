@@ -14,7 +14,7 @@ from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveIndex
 from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog
 from lbcompanion.crawler.queue.database import BacklogError, Database, database_clock, open_engine
 from lbcompanion.crawler.queue.schema import TURNS
-from lbcompanion.crawler.queue.work import SharedQueue, WholeQueue
+from lbcompanion.crawler.queue.work import SharedQueue, UnsharedQueue
 from lbcompanion.model import Loss, LossCode, LossReason
 from tests.support.arrivals import arrival
 from tests.support.children import wait_for
@@ -243,7 +243,7 @@ def a_busy_node_does_not_hold_up_others(place: Place) -> None:
     assert len({job.token for job in taken.jobs}) == 8
     assert {job.owner[:5] for job in taken.jobs} == {"other"}
     assert not {"n0", "other7"} & {job.owner for job in taken.jobs}
-    assert taken.is_held_up
+    assert taken.is_node_full
     for _ in range(26):
         taken = second.take(1.0, 8, (), ())
     assert taken.jobs == ()
@@ -295,7 +295,7 @@ def test_a_crawler_that_stops_within_a_claim_holds_up_nobody_for_long(kind: str)
 def test_the_only_crawler_claims_nothing() -> None:
     place = Place()
     place.add(3)
-    work = WholeQueue(place.backlog)
+    work = UnsharedQueue(place.backlog)
     taken = work.take(1.0, 2, ("t0000",), ())
     assert ([job.token for job in taken.jobs], taken.again_seconds) == (["t0001", "t0002"], None)
     work.give_back(["t0001"])

@@ -565,7 +565,7 @@ def test_a_worker_that_another_node_took_is_freed_again() -> None:
         pool.acquire(user, False)
     probe = dialled[1]
     probe.connection_made(_Link())  # type: ignore[arg-type]
-    pool._estimate.closed_for = 1
+    pool._estimate.closed_for_waiting = 1
     for _ in range(20):
         clock.advance(0.01)
         pool.release(dialled[0])

@@ -95,7 +95,7 @@ def test_no_estimate_exceeds_the_workers(steps: list[tuple[int, int, list[int]]]
             application.close_one()
         assert estimate.workers <= workers
         assert estimate.unaccepted >= len(application.queue)
-        assert estimate.closed_for >= 0
+        assert estimate.closed_for_waiting >= 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), _orders), max_size=40))
@@ -141,16 +141,16 @@ def test_an_estimate_that_is_too_small_is_withdrawn() -> None:
 
 def test_next_in_line() -> None:
     estimate: WorkerEstimate[int] = WorkerEstimate()
-    assert estimate.next_in_line() is None
+    assert estimate.oldest_unaccepted() is None
     for number in (1, 2, 3):
         estimate.dialled(number)
-    assert estimate.next_in_line() == 1
+    assert estimate.oldest_unaccepted() == 1
     estimate.made_way(3)
-    assert estimate.next_in_line() == 2
+    assert estimate.oldest_unaccepted() == 2
     estimate.answered(1, 3)
-    assert estimate.next_in_line() == 2
+    assert estimate.oldest_unaccepted() == 2
     estimate.answered(3, 3)
-    assert estimate.next_in_line() is None
+    assert estimate.oldest_unaccepted() is None
     assert estimate.unaccepted == 0
     assert not estimate.answered(2, 3)
 
