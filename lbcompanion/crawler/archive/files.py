@@ -322,14 +322,12 @@ class Archive:
             self._open_file()
         except OSError as failure:
             raise self._failed(failure) from None
-        self._unsynced, name = {}, self._name
+        self._unsynced = {}
         try:
             with self._index.gathered():
                 yield
                 self._sync()
         except BaseException:
-            if self._name != name:  # the row of a new file is gone with the transaction
-                self._name = ""
             self._is_end_uncertain = bool(self._name)
             raise
         finally:
@@ -369,7 +367,11 @@ class Archive:
         """Make sure that there is a file to append to."""
         self._find_end()
         self._leave_damaged_file()
-        if self.is_due():
+        if self._unsynced is not None:
+            # A new file's row would go with the transaction if that fails, and its bytes would belong to nobody.
+            if not self._name:
+                raise ArchiveError("the archive file disappeared while pages were gathered")
+        elif self.is_due():
             self._start_file()
 
     def _find_end(self) -> None:

@@ -353,3 +353,29 @@ def test_a_file_that_is_removed_while_it_is_written_has_no_page(
             assert row["outcome"] is None  # it is fetched again
             assert isinstance(store_all(place.archive, [page])[0], ArchivedRecord)
         assert place.page(page.token) == page.token.encode()
+
+
+@pytest.mark.parametrize("cause", ["removed", "old"])
+def test_no_file_is_begun_among_gathered_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: str) -> None:
+    """Its row would go with the transaction if that fails; then no erasure would find the pages in the file."""
+    place = Place(tmp_path, rotate_seconds=60)
+    place.store("before", b"the first page of the file")
+    pages = ready(place, "t1", "t2", "t3")
+    stored: list[str] = []
+    real = Archive.store
+
+    def store(archive: Archive, token: str, *others: Any) -> ArchivedRecord:
+        if stored == ["t1"] and cause == "removed":
+            place.files()[0].unlink()
+        elif stored == ["t1"]:
+            place.now += 100
+        stored.append(token)
+        return real(archive, token, *others)
+
+    monkeypatch.setattr(Archive, "store", store)
+    assert all(isinstance(each, ArchivedRecord) for each in store_all(place.archive, pages))
+    for page in pages:
+        assert place.page(page.token) == page.token.encode()
+    rows = place.index.files()
+    assert {path.name for path in place.files()} <= set(rows)
+    assert {path.name: path.stat().st_size for path in place.files()}.items() <= rows.items()
