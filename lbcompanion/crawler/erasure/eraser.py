@@ -215,7 +215,9 @@ class Eraser:
         parts = self._parts
         plan = await parts.defer(self._plan, name)
         parts.on_step("doomed")
-        rewriter = Rewriter(lambda file: parts.place.open(file, plan.file.place), lambda: self._stopped)
+        rewriter = Rewriter(
+            lambda file: parts.place.open(file, plan.file.place, rewriter.check_stopped), lambda: self._stopped
+        )
         replacement = await parts.work(self._write, rewriter, plan)
         parts.on_step("written")
         if replacement is not None:

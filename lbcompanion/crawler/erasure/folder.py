@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,9 @@ from typing import BinaryIO, Protocol, cast
 
 from lbcompanion.crawler.archive.object_store import ObjectStore
 from lbcompanion.crawler.crawler_name import path_in_archive
+
+#: Asked whether to go on; raises if not.
+Check = Callable[[], None]
 
 _SUFFIX = ".warc.gz"
 _COPY_BYTES = 1 << 20
@@ -33,8 +35,11 @@ class ArchivePlace(Protocol):
         """Return a file's length in bytes; -1 if it is missing."""
         ...
 
-    def open(self, name: str, place: str = "") -> BinaryIO:
-        """Open a file for reading; it can be sought."""
+    def open(self, name: str, place: str = "", check: Check = lambda: None) -> BinaryIO:
+        """Open a file for reading; it can be sought.
+
+        :param check: called from time to time while the file is fetched; what it raises ends that.
+        """
         ...
 
     def create(self, name: str) -> BinaryIO:
@@ -71,7 +76,7 @@ class ArchiveFolder:
             found = self._store(place).size(name) if place else None
         return -1 if found is None else found
 
-    def open(self, name: str, place: str = "") -> BinaryIO:
+    def open(self, name: str, place: str = "", check: Check = lambda: None) -> BinaryIO:
         """Open a file for reading. One in an object store is copied into a file without a name first."""
         try:
             return self._path(name).open("rb")
@@ -80,7 +85,10 @@ class ArchiveFolder:
                 raise
         copy = cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder))  # noqa: SIM115 - the caller closes it
         with closing_on_error(copy), self._store(place).open(name) as source:
-            shutil.copyfileobj(source, copy, _COPY_BYTES)
+            check()
+            while data := source.read(_COPY_BYTES):
+                copy.write(data)
+                check()
             copy.seek(0)
         return copy
 

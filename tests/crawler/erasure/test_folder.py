@@ -6,6 +6,7 @@ import pytest
 
 from lbcompanion.crawler.crawler_name import BadFileName
 from lbcompanion.crawler.erasure.folder import ArchiveFolder, closing_on_error, successor_name
+from lbcompanion.crawler.erasure.rewriting import RewritingStopped
 
 
 def test_a_file_is_written_read_and_removed(tmp_path: Path) -> None:
@@ -57,3 +58,25 @@ def test_no_other_file_is_touched(tmp_path: Path, name: str) -> None:
         with pytest.raises(BadFileName):
             call(name)
     assert {path.name for path in tmp_path.iterdir()} == {"archive", "other.warc.gz", "other"}
+
+
+def test_a_stop_ends_the_fetching_of_a_file(tmp_path: Path) -> None:
+    """The crawler waits for this thread when it stops; a file may have a gigabyte."""
+    pytest.importorskip("obstore")
+    folder, stored = ArchiveFolder(tmp_path / "archive"), tmp_path / "store"
+    for each in (tmp_path / "archive", stored):
+        each.mkdir()
+    content = bytes(5_000_000)
+    (stored / "a.warc.gz").write_bytes(content)
+    asked: list[bool] = []
+
+    def check() -> None:
+        asked.append(True)
+        if len(asked) == 3:
+            raise RewritingStopped("the crawler stops")
+
+    with pytest.raises(RewritingStopped):
+        folder.open("a.warc.gz", f"file://{stored}", check)
+    assert list((tmp_path / "archive").iterdir()) == []
+    with folder.open("a.warc.gz", f"file://{stored}") as found:
+        assert found.read() == content
