@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.crawler.admin import dashboard, json_views
-from lbcompanion.crawler.admin.erase_api import EraseApi, EraseRefused, allowed_methods
+from lbcompanion.crawler.admin.erase_api import MAX_BODY_BYTES, EraseApi, EraseRefused, allowed_methods
 from lbcompanion.crawler.archive.files import Archive, ArchiveError, FileOfAnotherCrawler
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.erasure.erasing import Erasing
@@ -323,6 +323,19 @@ def _page(html: str) -> Response:
     return Response(html.encode("utf-8", "replace"), _HTML, policy)
 
 
+class AdminRequest(Request):
+    """A request of which at most one byte more than an order to erase may have is kept; twisted.web has no limit."""
+
+    _left = MAX_BODY_BYTES + 1
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Receive a piece of the body."""
+        kept = data[: self._left]
+        self._left -= len(kept)
+        if kept:
+            super().handleContentChunk(kept)  # type: ignore[no-untyped-call]
+
+
 def admin_site(admin: AdminResource, reactor: object) -> Site:
     """Return the admin listener's factory."""
-    return QuietSite(admin, timeout=60, reactor=reactor)  # type: ignore[no-untyped-call]
+    return QuietSite(admin, requestFactory=AdminRequest, timeout=60, reactor=reactor)  # type: ignore[no-untyped-call]

@@ -7,9 +7,13 @@ from typing import Any
 
 import treq
 from treq.testing import StubTreq
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
-from lbcompanion.crawler.admin.api import AdminResource
+from lbcompanion.crawler.admin.api import AdminResource, admin_site
+from lbcompanion.crawler.admin.erase_api import MAX_BODY_BYTES
 from lbcompanion.crawler.erasure.erasing import Erasing, ErasureContext
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.protocol.visitors import visitor_pseudonyms
@@ -45,6 +49,7 @@ class EraseApiTests(ApiCase):
             sites=lambda: [ORIGIN],
             erasing=erasing,
         )
+        self.admin = admin
         self.http = StubTreq(admin)
 
     def send(self, method: str, path: str, body: Any = None, headers: Any = JSON) -> tuple[int, Any]:
@@ -121,3 +126,18 @@ class EraseApiTests(ApiCase):
         ):
             response, _ = self.get(path, "PUT")
             self.assertEqual(response.headers.getRawHeaders("allow"), allowed)
+
+    def test_a_long_body_is_refused_and_not_kept(self) -> None:
+        for framing in (b"Content-Length: 5000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n4c4b40\r\n"):
+            transport = StringTransport()
+            protocol: Any = admin_site(self.admin, Clock()).buildProtocol(None)
+            protocol.makeConnection(transport)
+            protocol.dataReceived(b"POST /api/erase HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+            protocol.dataReceived(framing)
+            for _ in range(50):
+                request = protocol._channel.requests[0]
+                self.assertLessEqual(request.content.tell(), MAX_BODY_BYTES + 1)
+                protocol.dataReceived(b" " * 100_000)
+            protocol.dataReceived(b"\r\n0\r\n\r\n" if b"chunked" in framing else b"")
+            self.assertIn(b"HTTP/1.1 413 ", transport.value())
+            protocol.connectionLost(Failure(ConnectionDone()))
