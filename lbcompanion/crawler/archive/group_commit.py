@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from attrs import Factory, define, frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
@@ -202,7 +202,8 @@ class GroupCommit:
         self._timer = None
         batch, self._waiting, self._bytes, self._is_writing = self._waiting, [], 0, True
         self._digests = set()
-        writing = self._defer(store_all, self._archive, [each.page for each in batch])
+        # The thread may be gone: the crawler stopped without waiting for these pages.
+        writing = maybeDeferred(self._defer, store_all, self._archive, [each.page for each in batch])
         writing.addCallbacks(_fire_all, _fail_all, callbackArgs=(batch,), errbackArgs=(batch,))
         writing.addCallback(self._on_written)
 

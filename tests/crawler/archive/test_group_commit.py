@@ -379,3 +379,20 @@ def test_no_file_is_begun_among_gathered_pages(tmp_path: Path, monkeypatch: pyte
     rows = place.index.files()
     assert {path.name for path in place.files()} <= set(rows)
     assert {path.name: path.stat().st_size for path in place.files()}.items() <= rows.items()
+
+
+def test_pages_fail_if_nothing_can_be_written_any_more() -> None:
+    """The crawler stopped; the timer must not raise, nor later pages wait for ever."""
+    group = Group()
+
+    def outcome(_token: str) -> Any:
+        raise RuntimeError("the crawler does not run")
+
+    group.outcome = outcome
+    group.add("t1")
+    group.clock.advance(1)
+    group.add("t2")
+    group.clock.advance(1)
+    failures: list[Any] = list(group.results.values())
+    assert [each.type for each in failures] == [RuntimeError, RuntimeError]
+    assert group.clock.getDelayedCalls() == []
