@@ -153,6 +153,9 @@ class SimulatedFetcher:
         via = "own" if node == page.owner else "peer"
         return FetchedCopy(node, "", "GET", 200, "text/html", page.at, via, b"", b"", choice.set_cookies)
 
+    def on_wrong_turn(self, fetch_path: FetchPath) -> None:
+        """Another node than the route's answered: here are no connections to close."""
+
     async def whoami(self, fetch_path: FetchPath) -> WhoamiReply:
         """The node that answers."""
         self._farm.figures.probes += 1

@@ -147,13 +147,14 @@ class Signer:
         self, method: str, authority: str, path: str, nonce: str, created: int, body: bytes | None
     ) -> list[tuple[str, str]]:
         """Sign a request whose components need no normalization, with the bytes that the library would write."""
-        digest, lines, names = [], "", '"@method" "@authority" "@path" "lbc-nonce"'
+        digest, lines, names = [], "", f'"@method" "@authority" "@path" "{headers.NONCE.lower}"'
         if body is not None:
             value = f"sha-256=:{b64encode(sha256(body).digest()).decode()}:"
             digest, lines, names = [("Content-Digest", value)], f'"content-digest": {value}\n', f'{names} "{_DIGEST}"'
         parameters = f'({names});created={created};keyid="{FARM_KEY_ID}";alg="hmac-sha256"'
         base = (
-            f'"@method": {method}\n"@authority": {authority}\n"@path": {path}\n"lbc-nonce": {nonce}\n{lines}'
+            f'"@method": {method}\n"@authority": {authority}\n"@path": {path}\n"{headers.NONCE.lower}": {nonce}\n'
+            f"{lines}"
             f'"@signature-params": {parameters}'
         )
         signature = b64encode(hmac.digest(self._secret, base.encode("ascii"), "sha256")).decode()
