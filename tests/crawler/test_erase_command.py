@@ -43,6 +43,7 @@ def test_a_former_secret_finds_older_recordings(settings: CrawlerSettings) -> No
     assert list(settings.crawler.archive_dir.glob("*.gz")) == []
 
 
+@pytest.mark.slow
 def test_a_missing_queue_is_not_created(settings: CrawlerSettings) -> None:
     queue = Path(settings.crawler.queue.removeprefix("sqlite:///"))
     queue.unlink()
@@ -51,6 +52,7 @@ def test_a_missing_queue_is_not_created(settings: CrawlerSettings) -> None:
     assert not queue.exists()
 
 
+@pytest.mark.slow
 def test_a_mistake_changes_nothing(settings: CrawlerSettings) -> None:
     with pytest.raises(BadCriteria):
         erase(settings, {"before": "soon"})

@@ -159,6 +159,7 @@ def test_the_number_of_links_is_bounded() -> None:
     assert links("<img src=/a>" * 9000 + "<img src=/b>") == ["/a", "/b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("markup", "reason"),
     [

@@ -231,6 +231,7 @@ def expression(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(".*" if part.startswith("**") else words.get(part, re.escape(part)) for part in parts))
 
 
+@pytest.mark.slow
 @given(st.lists(PATTERNS, max_size=3), PATHS)
 def test_patterns_match_as_their_expressions_do(patterns: list[str], path: str) -> None:
     normal = normal_path(path.encode())

@@ -31,6 +31,7 @@ def test_one_odd_cookie_hides_no_other(header: str, name: str, value: str) -> No
     assert parse(header.encode())[name] == value
 
 
+@pytest.mark.slow
 @given(cookie_headers())
 def test_any_header_is_read_alike_as_text_and_as_bytes(header: str) -> None:
     assert parse(header) == parse(header.encode("latin-1"))

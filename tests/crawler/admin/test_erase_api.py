@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 import treq
 from treq.testing import StubTreq
 from twisted.internet.error import ConnectionDone
@@ -59,6 +60,7 @@ class EraseApiTests(ApiCase):
         )
         return response.code, json.loads(self.successResultOf(treq.content(response)) or b"null")
 
+    @pytest.mark.slow
     def test_by_token(self) -> None:
         token = self.tokens[0]
         code, done = self.send("POST", "/api/erase", {"token": token})
@@ -71,10 +73,12 @@ class EraseApiTests(ApiCase):
         self.assertNotIn(token, json.dumps(entry))
         self.assertIn(b'erased_recordings_total{by="api"} 1.0', self.get("/metrics")[1])
 
+    @pytest.mark.slow
     def test_by_delete(self) -> None:
         self.assertEqual(self.send("DELETE", f"/api/recordings/{self.tokens[3]}")[1]["recordings"], 1)
         self.assertEqual(self.send("DELETE", f"/api/recordings/{self.tokens[3]}")[0], 404)
 
+    @pytest.mark.slow
     def test_by_the_visitors_cookie_or_pseudonym(self) -> None:
         for visitor in ("alice", *visitor_pseudonyms(SECRET, "alice")):
             (pseudonym,) = visitor_pseudonyms(SECRET, "alice")
@@ -85,12 +89,14 @@ class EraseApiTests(ApiCase):
             self.assertEqual(self.send("POST", "/api/erase", {"visitor": visitor})[1]["recordings"], 1)
             self.assertEqual(self.json(f"/api/recordings?visitor={pseudonym}")["recordings"], [])
 
+    @pytest.mark.slow
     def test_a_dry_run_only_counts(self) -> None:
         _, counted = self.send("POST", "/api/erase", {"url": f"{ORIGIN}/*", "dry_run": True})
         self.assertEqual(counted, {"dry_run": True, "recordings": 4, "archived": 3})
         self.assertEqual(len(self.json("/api/recordings")["recordings"]), 4)
         self.assertEqual(self.json("/api/erasures"), {"erasures": [], "next": None})
 
+    @pytest.mark.slow
     def test_what_is_no_order_to_erase_is_refused(self) -> None:
         order = {"token": self.tokens[0]}
         foreign = {**JSON, "Origin": "http://evil.example"}
@@ -118,6 +124,7 @@ class EraseApiTests(ApiCase):
             self.assertEqual(self.send(method, path, body, headers)[0], status, (method, path, headers))
         self.assertEqual(len(self.json("/api/recordings")["recordings"]), 4)
 
+    @pytest.mark.slow
     def test_methods_that_are_allowed_are_named(self) -> None:
         for path, allowed in (
             ("/api/erase", ["POST"]),
@@ -127,6 +134,7 @@ class EraseApiTests(ApiCase):
             response, _ = self.get(path, "PUT")
             self.assertEqual(response.headers.getRawHeaders("allow"), allowed)
 
+    @pytest.mark.slow
     def test_a_long_body_is_refused_and_not_kept(self) -> None:
         for framing in (b"Content-Length: 5000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n4c4b40\r\n"):
             transport = StringTransport()

@@ -165,6 +165,7 @@ def test_a_new_file_appears_when_it_is_whole(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_removed", [False, True])
 def test_a_file_that_is_written_anew_meanwhile_leaves_no_page_out_without_a_word(
     place: Place, *, is_removed: bool

@@ -361,6 +361,7 @@ def test_nothing_is_fetched_for_a_disk_that_is_nearly_full(tmp_path: Path) -> No
     assert Place(tmp_path, min_free_bytes=1).archive.may_store()
 
 
+@pytest.mark.slow
 def test_files_of_another_crawler_are_left_alone(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"one")
@@ -407,6 +408,7 @@ class AnswerLost(ArchiveIndex):
         return super().committed(name)
 
 
+@pytest.mark.slow
 def test_a_commit_whose_answer_was_lost_is_not_overwritten(tmp_path: Path) -> None:
     place = Place(tmp_path)
     index = AnswerLost(place.database)

@@ -80,6 +80,7 @@ def test_pages_share_a_sync_and_a_transaction(tmp_path: Path, monkeypatch: pytes
     assert responses(place) == 21
 
 
+@pytest.mark.slow
 def test_a_page_that_cannot_be_archived_leaves_the_others(tmp_path: Path) -> None:
     place = Place(tmp_path)
     first, refused, ended, unknown, last = ready(place, "first", "refused", "ended", "unknown", "last")
@@ -104,6 +105,7 @@ def test_files_of_several_pages_are_stored_once(tmp_path: Path) -> None:
     assert (kinds.count("response"), kinds.count("revisit")) == (4, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failing", ["fsync", "write"])
 def test_when_the_disk_refuses_one_page_the_others_are_stored_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
@@ -126,6 +128,7 @@ def test_when_the_disk_refuses_one_page_the_others_are_stored_alone(
     assert not place.archive.is_failing()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_not_tried_for_each_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Place(tmp_path)
     store_all(place.archive, ready(place, "before"))
@@ -146,6 +149,7 @@ def test_a_full_disk_is_not_tried_for_each_page(tmp_path: Path, monkeypatch: pyt
     assert responses(place) == 9
 
 
+@pytest.mark.slow
 def test_a_commit_that_fails_commits_nothing(tmp_path: Path) -> None:
     place = Place(tmp_path)
     store_all(place.archive, ready(place, "before"))
@@ -167,6 +171,7 @@ def ready_without_queue(*tokens: str) -> list[ReadyPage]:
     return [ReadyPage(token, copy(token.encode()), (), "own", ()) for token in tokens]
 
 
+@pytest.mark.slow
 def test_what_was_not_committed_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Died(BaseException):
         """The process is gone at this point."""
@@ -190,6 +195,7 @@ def test_what_was_not_committed_is_cut_off(tmp_path: Path, monkeypatch: pytest.M
     assert (after.page("a"), after.page("b")) == (b"a", b"b")
 
 
+@pytest.mark.slow
 def test_a_full_file_is_left_in_the_middle(tmp_path: Path) -> None:
     place = Place(tmp_path, rotate_bytes=1)
     store_all(place.archive, ready(place, "a", "b", "c"))
@@ -280,6 +286,7 @@ def test_while_pages_are_written_others_gather() -> None:
     assert group.results == {"a": "record of a"}
 
 
+@pytest.mark.slow
 def test_too_many_bytes_stop_the_fetching() -> None:
     group = Group()
     group.waits = True
@@ -328,6 +335,7 @@ def test_a_job_that_was_cancelled_leaves_the_others() -> None:
     assert group.results == {"b": "record of b"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_file_that_is_removed_while_it_is_written_has_no_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
@@ -355,6 +363,7 @@ def test_a_file_that_is_removed_while_it_is_written_has_no_page(
         assert place.page(page.token) == page.token.encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cause", ["removed", "old"])
 def test_no_file_is_begun_among_gathered_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: str) -> None:
     """Its row would go with the transaction if that fails; then no erasure would find the pages in the file."""

@@ -87,6 +87,7 @@ def test_the_index_is_sorted_and_found_by_its_blocks(tmp_path: Path, monkeypatch
     assert len(blocks) == 4
 
 
+@pytest.mark.slow
 def test_titles() -> None:
     assert title_of(b"<TITLE class=a>\n a  b\t&lt;c </Title>", "text/html") == "a b <c"
     assert title_of("<title>Grüße</title>".encode("latin-1"), "text/html; charset=iso-8859-1") == "Grüße"

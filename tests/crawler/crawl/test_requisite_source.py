@@ -96,6 +96,7 @@ class Source:
         return value or 0.0
 
 
+@pytest.mark.slow
 def test_a_thousand_views_cost_one_request_for_each_file_and_node() -> None:
     source = Source()
     for view in range(1000):
@@ -215,6 +216,7 @@ def test_what_another_node_answered_is_not_used_unless_the_bytes_are_the_same() 
     assert isinstance(source.get(), Refusal)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "personal"),
     [
@@ -456,6 +458,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_whatever_happens_a_page_gets_the_files_of_its_node(steps: list[Any]) -> None:

@@ -86,6 +86,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return Place(tmp_path)
 
 
+@pytest.mark.slow
 def test_leases_are_renewed_and_lost_jobs_cancelled(place: Place) -> None:
     place.backlog.add([arrival("t1"), arrival("t2")], 0.0)
     first = place.sharing("a")
@@ -152,6 +153,7 @@ def test_a_pause_holds_for_all_crawlers(place: Place) -> None:
         part.stop()
 
 
+@pytest.mark.slow
 def test_a_name_that_is_lost_is_a_problem(place: Place) -> None:
     first = place.sharing("a")
     first._name_reported("gone")

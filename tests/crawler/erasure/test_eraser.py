@@ -28,6 +28,7 @@ def _place(tmp_path: Path) -> Any:
     place.close()
 
 
+@pytest.mark.slow
 def test_a_recording_goes_with_its_records(place: ErasingPlace) -> None:
     place.keep("t1", b"first secret")
     place.keep("t2", b"second secret", method="POST")
@@ -43,6 +44,7 @@ def test_a_recording_goes_with_its_records(place: ErasingPlace) -> None:
     assert b"/t2" not in place.plain()
 
 
+@pytest.mark.slow
 def test_other_records_keep_their_bytes(place: ErasingPlace) -> None:
     for number in range(5):
         place.keep(f"t{number}", f"page {number}".encode(), file_of_page(f"{number}.css", f"file {number}".encode()))
@@ -57,6 +59,7 @@ def test_other_records_keep_their_bytes(place: ErasingPlace) -> None:
     assert all(piece in data for piece in kept)
 
 
+@pytest.mark.slow
 def test_a_file_without_recordings_is_removed(place: ErasingPlace) -> None:
     place.keep("t1", b"one")
     assert place.erase(urls=("http://www.example.com/t1",)).files == 1
@@ -67,6 +70,7 @@ def test_a_file_without_recordings_is_removed(place: ErasingPlace) -> None:
     place.check_files()
 
 
+@pytest.mark.slow
 def test_a_file_that_goes_as_a_whole_is_not_read(place: ErasingPlace, monkeypatch: Any) -> None:
     place.keep("t1", b"one", CSS)
     place.keep("t2", b"two", CSS)
@@ -77,6 +81,7 @@ def test_a_file_that_goes_as_a_whole_is_not_read(place: ErasingPlace, monkeypatc
     place.check_files()
 
 
+@pytest.mark.slow
 def test_the_open_file_is_closed_first(place: ErasingPlace) -> None:
     place.keep("t1", b"one")
     place.keep("t2", b"two")
@@ -87,6 +92,7 @@ def test_the_open_file_is_closed_first(place: ErasingPlace) -> None:
     place.check_files()
 
 
+@pytest.mark.slow
 def test_a_payload_moves_to_the_first_revisit_that_needs_it(place: ErasingPlace) -> None:
     place.keep("t1", b"one", CSS, JS)
     place.keep("t2", b"two", CSS, at=NOW + 1)
@@ -108,6 +114,7 @@ def test_a_payload_moves_to_the_first_revisit_that_needs_it(place: ErasingPlace)
     assert place.files() == []
 
 
+@pytest.mark.slow
 def test_a_page_that_others_repeat_goes_and_its_bytes_stay(place: ErasingPlace) -> None:
     for number in range(3):
         place.keep(f"t{number}", b"the same for all", at=NOW + number)
@@ -120,6 +127,7 @@ def test_a_page_that_others_repeat_goes_and_its_bytes_stay(place: ErasingPlace) 
     place.check({"t2": b"the same for all"})
 
 
+@pytest.mark.slow
 def test_without_a_successor_a_payload_goes(place: ErasingPlace) -> None:
     place.keep("t1", b"one")
     place.keep("t2", b"two", CSS)
@@ -129,6 +137,7 @@ def test_without_a_successor_a_payload_goes(place: ErasingPlace) -> None:
     assert CSS.body not in place.plain()
 
 
+@pytest.mark.slow
 def test_a_page_that_is_fetched_meanwhile_leaves_nothing(place: ErasingPlace) -> None:
     place.keep("t1", b"one")
     place.backlog.add([arrival("t2")], NOW)
@@ -139,6 +148,7 @@ def test_a_page_that_is_fetched_meanwhile_leaves_nothing(place: ErasingPlace) ->
     assert place.erasures.without_erased([arrival("t2"), arrival("t3")], [])[0] == [arrival("t3")]
 
 
+@pytest.mark.slow
 def test_nothing_of_an_erased_row_is_in_the_database_files(place: ErasingPlace, tmp_path: Path) -> None:
     place.keep("erasedtoken", b"one", visitor="v1erased")
     place.keep("t2", b"two")
@@ -148,6 +158,7 @@ def test_nothing_of_an_erased_row_is_in_the_database_files(place: ErasingPlace, 
     assert not any(value in file for file in files for value in (b"erasedtoken", b"v1erased"))
 
 
+@pytest.mark.slow
 def test_bytes_of_a_failed_commit_are_cut_off(place: ErasingPlace) -> None:
     place.keep("t1", b"one")
     place.backlog.add([arrival("t2")], NOW)
@@ -159,6 +170,7 @@ def test_bytes_of_a_failed_commit_are_cut_off(place: ErasingPlace) -> None:
     place.check_files()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_hidden_told_and_done_later(place: ErasingPlace, monkeypatch: Any) -> None:
     place.keep("t1", b"one")
     place.keep("t2", b"two")
@@ -184,6 +196,7 @@ def test_what_cannot_be_written_is_hidden_told_and_done_later(place: ErasingPlac
     assert (entry["recordings"], entry["records"], entry["finished_at"]) == (1, 1, NOW)
 
 
+@pytest.mark.slow
 def test_a_file_that_disappeared_is_told_and_its_rows_go(place: ErasingPlace) -> None:
     place.keep("t1", b"one")
     place.keep("t2", b"two")

@@ -47,6 +47,7 @@ def _places(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Er
         second.close()
 
 
+@pytest.mark.slow
 def test_each_crawler_writes_its_own_files_anew(places: tuple[ErasingPlace, ErasingPlace]) -> None:
     first, second = places
     for number, place in enumerate(places):
@@ -70,6 +71,7 @@ def test_each_crawler_writes_its_own_files_anew(places: tuple[ErasingPlace, Eras
     assert (entry["records"], entry["files"], entry["finished_at"]) == (4, 2, NOW)
 
 
+@pytest.mark.slow
 def test_what_another_crawler_fetches_is_not_archived(places: tuple[ErasingPlace, ErasingPlace]) -> None:
     first, second = places
     first.backlog.add([arrival("t1", visitor="v1ann")], NOW)

@@ -79,6 +79,7 @@ def fill(uploaded: Uploaded) -> None:
     uploaded.upload()
 
 
+@pytest.mark.slow
 def test_an_uploaded_file_is_written_anew_and_uploaded_again(tmp_path: Path) -> None:
     uploaded = Uploaded(tmp_path)
     fill(uploaded)
@@ -96,6 +97,7 @@ def test_an_uploaded_file_is_written_anew_and_uploaded_again(tmp_path: Path) -> 
     uploaded.place.close()
 
 
+@pytest.mark.slow
 def test_what_an_interrupted_upload_left_is_removed_too(tmp_path: Path) -> None:
     uploaded = Uploaded(tmp_path)
     uploaded.place.keep("t1", b"secret of ann")
@@ -109,6 +111,7 @@ def test_what_an_interrupted_upload_left_is_removed_too(tmp_path: Path) -> None:
     uploaded.place.close()
 
 
+@pytest.mark.slow
 def test_a_store_that_is_away_is_told_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uploaded = Uploaded(tmp_path)
     fill(uploaded)

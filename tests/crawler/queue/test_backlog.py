@@ -172,6 +172,7 @@ def test_cookies_go_with_the_outcome() -> None:
     assert (row["cookies"], row["reason"], row["finished_at"]) == ("{}", "expired", 9.0)
 
 
+@pytest.mark.slow
 def test_the_attempts_kept_are_bounded() -> None:
     backlog = fresh()
     backlog.add([arrival("t")], 7.0)

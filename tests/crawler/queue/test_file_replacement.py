@@ -28,6 +28,7 @@ def marked(folder: Path) -> tuple[ErasingPlace, str, list[FileRow]]:
     return place, name, place.replacements.rows(name)
 
 
+@pytest.mark.slow
 def test_rows_follow_their_records(tmp_path: Path) -> None:
     place, name, (first, second) = marked(tmp_path)
     assert (first.erasure, second.erasure) == (1, None)
@@ -51,6 +52,7 @@ def test_rows_follow_their_records(tmp_path: Path) -> None:
     place.close()
 
 
+@pytest.mark.slow
 def test_looking_for_files_to_write_anew_does_not_read_all_recordings() -> None:
     def steps(recordings: int) -> int:
         database = Database(open_engine("sqlite://"))
@@ -72,6 +74,7 @@ def test_looking_for_files_to_write_anew_does_not_read_all_recordings() -> None:
     assert steps(200) < steps(50) + 50
 
 
+@pytest.mark.slow
 def test_a_file_with_further_recordings_is_not_replaced(tmp_path: Path) -> None:
     place, name, (first, second) = marked(tmp_path)
     place.keep("t3", b"three")

@@ -83,6 +83,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     yield from request.param()
 
 
+@pytest.mark.slow
 def test_claims(place: Place) -> None:
     """All of it at one queue: a server takes a second to start."""
     for check in (
@@ -302,6 +303,7 @@ def test_the_only_crawler_claims_nothing() -> None:
     assert place.row("t0001")["claimed_by"] is None
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(STEPS, st.integers(0, 2), st.integers(0, 90))),
 )

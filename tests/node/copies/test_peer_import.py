@@ -288,6 +288,7 @@ def test_what_no_node_gives_is_refused(page: Page, status: int) -> None:
     assert companion.counters.copies_transferred == {"refused": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("age", [-1.0, "x", None, float("nan"), float("inf"), [], 1e300])
 def test_an_invalid_age(age: Any) -> None:
     companion = InMemoryNode()

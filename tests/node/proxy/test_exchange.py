@@ -686,6 +686,7 @@ def test_bytes_of_an_earlier_response_are_no_answer(stray: list[bytes], method: 
     assert companion.counters.upstream_errors == {"stray bytes": 1}
 
 
+@pytest.mark.slow
 def test_stray_bytes_on_a_new_connection_are_refused_at_once() -> None:
     companion = InMemoryNode()
     companion.application.answers(b"0\r\n")
