@@ -7,8 +7,6 @@ one, and the node gets single requests for :data:`SINGLE_SECONDS`.
 
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import Factory, define, frozen
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -90,11 +88,8 @@ class Confirmations:
         if statuses.get(waiting.token) in _DONE:
             done: Deferred[bool] = succeed(True)
         else:
-            done = Deferred.fromCoroutine(self._confirm_one(batch_key, waiting))
+            done = Deferred.fromCoroutine(batch_key.fetcher.confirm(waiting.token, waiting.fetch_path))
         return done.addCallbacks(waiting.done.callback, waiting.done.errback)
-
-    async def _confirm_one(self, batch_key: _BatchKey, waiting: _Waiting) -> bool:
-        return await batch_key.fetcher.confirm(waiting.token, waiting.fetch_path)
 
     async def _send(self, batch_key: _BatchKey, batch: list[_Waiting]) -> dict[str, int]:
         """Send one request for several copies; return the statuses that the node answered."""
@@ -110,7 +105,7 @@ class Confirmations:
         return statuses or {}
 
     def _is_single(self, batch_key: _BatchKey) -> bool:
-        key: tuple[Any, str] = (batch_key.fetcher, batch_key.owner)
+        key = (batch_key.fetcher, batch_key.owner)
         until = self._single_until.get(key)
         if until is not None and until <= self._reactor.seconds():
             del self._single_until[key]
