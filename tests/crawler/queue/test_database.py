@@ -16,8 +16,8 @@ from tests.support.arrivals import arrival
 def test_errors_tell_no_values() -> None:
     backlog = Backlog(Database(open_engine("sqlite://")))
     with pytest.raises(BacklogError) as caught:
-        backlog.add([arrival("t", cookies={"SRV": "told-to-nobody"})], 1.0)
-    assert "told-to-nobody" not in str(caught.value)
+        backlog.add([arrival("t", cookies={"SRV": "a-secret-value"})], 1.0)
+    assert "a-secret-value" not in str(caught.value)
     assert caught.value.__cause__ is None
 
 
