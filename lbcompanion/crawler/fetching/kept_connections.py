@@ -52,8 +52,11 @@ class KeptProtocol(BoundedHeadProtocol):
     _first_cookies: list[bytes] | None = None
 
     def request(self, request: Any) -> Deferred[IResponse]:
-        """Send a request. The response's ``on_shared_connection`` says whether the first request of the connection had
-        other cookies: then the response does not prove that these cookies lead to its node."""
+        """Send a request.
+
+        The response has ``on_shared_connection`` if the first request of the connection had other cookies. Such a
+        response does not prove that these cookies lead to its node.
+        """
         cookies = request.headers.getRawHeaders(b"cookie") or []
         if self._first_cookies is None:
             self._first_cookies = cookies
