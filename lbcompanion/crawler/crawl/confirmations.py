@@ -10,6 +10,7 @@ from __future__ import annotations
 from attrs import Factory, define, frozen
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from lbcompanion.crawler.fetching.fetcher import FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import FetchFailed
@@ -51,6 +52,7 @@ class Confirmations:
         self._reactor = reactor
         self._gather_seconds = gather_seconds
         self._batches: dict[_BatchKey, list[_Waiting]] = {}
+        self._log = Logger(namespace="lbcompanion.crawler.crawl")
         self._single_until: dict[tuple[SiteFetcher, str], float] = {}
 
     def confirm(self, fetcher: SiteFetcher, owner: str, token: str, fetch_path: FetchPath) -> Deferred[bool]:
@@ -79,7 +81,12 @@ class Confirmations:
         while self._batches[batch_key]:
             waiting = self._batches[batch_key]
             batch, self._batches[batch_key] = waiting[:MAX_TOKENS], waiting[MAX_TOKENS:]
-            statuses = await self._send(batch_key, batch)
+            try:
+                statuses = await self._send(batch_key, batch)
+            except Exception:
+                # A defect. The copies are confirmed one by one, and later ones of this route do not wait for ever.
+                self._log.failure("confirmations could not be sent together")
+                statuses = {}
             await gatherResults([self._finish(each, batch_key, statuses) for each in batch])
         del self._batches[batch_key]
 
