@@ -151,7 +151,7 @@ class Erasing:
         self._retention.start()
 
     def stop(self) -> None:
-        """Interrupt what runs, and wait for the thread."""
+        """Interrupt the running erasure, and wait for the thread."""
         self._retention.stop()
         self.eraser.stop()
         pool, self._pool = self._pool, None

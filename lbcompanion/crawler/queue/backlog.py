@@ -33,8 +33,8 @@ NO_CLAIM: Mapping[str, Any] = {"claimed_by": None, "claimed_at": None, "lease_un
 _NOT_ERASED = RECORDINGS.c.erasure.is_(None)
 
 
-#: Where the slots of some nodes are taken, so many due notices are looked at for those of other nodes, and all of them
-#: at most this often.
+#: If some nodes' slots are taken, this many due notices are searched for those of other nodes. All due notices are
+#: searched once in this number of seconds at most.
 _FIRST_DUE, _SEARCH_SECONDS = 2000, 5.0
 
 #: Conditions of a query.
@@ -153,7 +153,7 @@ class Backlog:
         return [pending_notice(row, row.lost) for row in rows if row.token not in running][:limit]
 
     def _due_of_others(self, connection: Connection, due: Where, others: Any, limit: int, now: float) -> Sequence[Any]:
-        """Look at the first due notices only; at all of them, which may be a million of a node that is down, seldom."""
+        """Search the first due notices. Search all of them seldom: a node that is down may have a million."""
         first = select(RECORDINGS.c.id).where(*due).order_by(RECORDINGS.c.next_at, RECORDINGS.c.id).limit(_FIRST_DUE)
         found = _due_rows(connection, (RECORDINGS.c.id.in_(first.scalar_subquery()), others), limit)
         if found or 0 <= now - self._searched_at < _SEARCH_SECONDS:

@@ -82,7 +82,7 @@ def open_engine(url: str) -> Engine:
 
 
 class _ThreadTransaction(threading.local):
-    """The open transaction of a thread that gathers its changes, and what made it fail."""
+    """The open transaction of a thread that gathers its changes, and the error that made it fail."""
 
     connection: Connection | None = None
     failure: BacklogError | None = None

@@ -42,7 +42,7 @@ class TakenNotices:
     """Notices that a crawler may work on now.
 
     :ivar again_seconds: when to try again, where there was more that could not be taken; None: when something changes.
-    :ivar is_node_full: whether a node has as many notices that are worked on as it may have.
+    :ivar is_node_full: whether the limit of notices of one node that are worked on is reached.
     """
 
     jobs: tuple[PendingNotice, ...]
@@ -244,7 +244,7 @@ class SharedQueue:
         self._free(RECORDINGS.c.claimed_by == self.claimant)
 
     def give_back_of_earlier_runs(self) -> None:
-        """Give back the claims of earlier runs of this crawler; the caller makes sure that none of them runs still."""
+        """Give back the claims of earlier runs of this crawler; the caller makes sure that they have ended."""
         self._free(RECORDINGS.c.claimed_by.startswith(f"{self._name}/", autoescape=True))
 
     def _free(self, which: ColumnElement[bool]) -> None:

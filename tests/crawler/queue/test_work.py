@@ -147,7 +147,7 @@ def a_lease_is_renewed(place: Place) -> None:
     # Its own lease has ended, too, but its job runs.
     assert second.take(1.0, 9, [two], ()).jobs == ()
     assert tokens(second) == [two]
-    # What was claimed just now is not forgotten.
+    # New claims are not forgotten.
     place.add(1)
     (three,) = tokens(first)
     first.renew([one])
@@ -308,7 +308,7 @@ def test_the_only_crawler_claims_nothing() -> None:
     st.lists(st.tuples(STEPS, st.integers(0, 2), st.integers(0, 90))),
 )
 def test_a_notice_never_has_two_crawlers(steps: list[tuple[str, int, int]]) -> None:
-    """Whatever happens: who may end a notice is the last who claimed it, and nobody works on more than the limit."""
+    """For any sequence of events: only the last claimant may end a notice, and nobody works on more than the limit."""
     place = Place()
     place.add(8, nodes=2)
     crawlers = [place.crawler(name, per_node=3) for name in "abc"]

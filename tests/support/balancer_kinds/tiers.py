@@ -161,7 +161,7 @@ NGINX_BEFORE_HAPROXY = Tiers(
     "haproxy",
     _haproxys(_GROUPS),
 )
-#: The edge ends TLS, says so, and writes Host anew.
+#: The edge ends TLS, says so in a field, and replaces Host.
 HOST_REPLACED_AT_EDGE = Tiers(
     "nginx", _edge("proxy_set_header X-Forwarded-For $remote_addr;"), _NO_DRAIN, "haproxy", _haproxys(_ALL)
 )
