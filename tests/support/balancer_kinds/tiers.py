@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import frozen
 
 from tests.support.balancer_kinds.apache import apache
-from tests.support.balancer_kinds.haproxy import haproxy
+from tests.support.balancer_kinds.haproxy import DEFAULTS, haproxy
 from tests.support.balancer_kinds.kind import Kind, Text, joined
 from tests.support.balancer_programs import RUNS
 
@@ -39,18 +39,7 @@ class Tiers(Kind):
 
 #: The nodes behind each of two balancers.
 _GROUPS = {"left": ("n1", "n2"), "right": ("n3",)}
-_HAPROXY = """global
-    maxconn 512
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 75s
-    timeout server 75s
-    timeout check 10s
-    option redispatch
-    retries 2
-    retry-on conn-failure empty-response
-"""
+_HAPROXY = f"global\n    maxconn 512\n{DEFAULTS}"
 _NGINX = """events {{ worker_connections 512; }}
 http {{
     {upstreams}
@@ -161,7 +150,7 @@ NGINX_BEFORE_HAPROXY = Tiers(
     "haproxy",
     _haproxys(_GROUPS),
 )
-#: The edge ends TLS, says so in a field, and replaces Host.
+#: The edge replaces Host by the name of its upstream, as stock nginx does.
 HOST_REPLACED_AT_EDGE = Tiers(
     "nginx", _edge("proxy_set_header X-Forwarded-For $remote_addr;"), _NO_DRAIN, "haproxy", _haproxys(_ALL)
 )
