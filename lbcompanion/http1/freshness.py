@@ -146,7 +146,7 @@ class StoredHead:
         return parse_date(values[0], now) if values else None
 
     def _dated(self, now: float) -> float:
-        """Return the time in ``Date``; if there is none, when the response came (RFC 9110 section 6.6.1)."""
+        """Return the time in ``Date``, or else the time when the response came (RFC 9110 section 6.6.1)."""
         dated = self._time("date", now)
         return self.received_at if dated is None else dated
 

@@ -204,7 +204,7 @@ def _listed(page: PageRecords) -> dict[str, str]:
 
 
 def title_of(body: bytes, content_type: str) -> str:
-    """Return the title of an HTML page with single spaces; empty if it has none near its beginning."""
+    """Return the title of an HTML page with single spaces; empty if its beginning has no title."""
     found = _TITLE.search(body, 0, _TITLE_BYTES)
     if found is None:
         return ""

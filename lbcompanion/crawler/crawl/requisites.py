@@ -216,7 +216,7 @@ class _Gathering:
         return Refusal(f"more than {self._limits.max_bytes} bytes in all", MissingKind.LIMIT)
 
     async def _fetch_waiting(self) -> None:
-        """Fetch one file after another until none waits, or a limit is reached."""
+        """Fetch one file after another until no file waits, or a limit is reached."""
         while self._waiting:
             limit = self._reached_limit()
             if limit is not None:

@@ -110,7 +110,7 @@ class KeptConnections:
     def send(
         self, key: ConnectionKey, endpoint: IStreamClientEndpoint, request: Request, *, idempotent: bool
     ) -> Deferred[IResponse]:
-        """Send a request on a kept connection, or on a new one if there is none.
+        """Send a request on a kept connection, or else on a new one.
 
         :param idempotent: whether to send it once more, on a new connection, if a kept connection ended before any
             byte of the answer: the server may have closed it at the same moment.
