@@ -117,7 +117,7 @@ docs: $(VENV)/.ready-docs
 	$(@D)/bin/python -m pip --disable-pip-version-check install -q 'mitmproxy>=11' && touch $@ || \
 	    echo "mitmproxy could not be had" >&2
 
-# So are those of Scrapy: scrapy-webarchive wants a Scrapy of 2024, which does not run with later releases of these two.
+# Scrapy has environments of its own: scrapy-webarchive needs a Scrapy of 2024, which needs old w3lib and Twisted.
 .venv-scrapy/.ready:
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip --disable-pip-version-check install -q 'scrapy>=2.13' && touch $@ || \

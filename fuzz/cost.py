@@ -1,4 +1,4 @@
-"""Inputs whose cost is measured: what is repeated in a message, how often, and how much CPU time that may take.
+"""Inputs whose cost is measured: the repeated piece, the number of repetitions, and the limit of CPU time.
 
 A body is cut into three pieces: what comes once before, what is repeated until a message has its size, and what comes
 once behind. ``{}`` in the repeated piece becomes a number, so that all repetitions differ.
@@ -17,10 +17,10 @@ CHOICES = 5
 #: The longest body of an input. It is repeated, so it can be short.
 MAX_BYTES = 240
 
-#: Makes what handles a message, of a body of the given size.
+#: Makes the handler of a message from the size of its body.
 Place = Callable[[int, bytes], Callable[[], object]]
 
-#: Makes what handles a message of the given size.
+#: Makes the handler of a message from its size.
 Sized = Callable[[int], Callable[[], object]]
 
 #: The sizes of a page whose costs are compared first, and how many times as much the larger one may cost then.

@@ -13,7 +13,7 @@ Part = TypeVar("Part", bound=Hashable)
 
 
 class FailingParts(Generic[Part]):
-    """The failing parts, in the order in which they began to fail. Any thread may report.
+    """The failing parts, the earliest failure first. Any thread may report.
 
     Only the operation that failed shows that its part works again: a successful read says nothing about a full disk.
     """

@@ -21,7 +21,7 @@ _WIDTH = 120
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 100))
 @click.option("--pages", default=1500, show_default=True, type=click.IntRange(50, 50000), help="in each round")
 @click.option("--files", is_flag=True, help="pages with three files of their own origin, which are archived too")
-@click.option("--pending", default=0, type=click.IntRange(0, 5_000_000), help="instead: start with so many notices")
+@click.option("--pending", default=0, type=click.IntRange(0, 5_000_000), help="instead: a start with pending notices")
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
 def main(rounds: int, pages: int, files: bool, pending: int, as_json: bool) -> None:
     """CPU time, syncs and new connections for each archived page of 10 KB."""

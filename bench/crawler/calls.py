@@ -1,4 +1,4 @@
-"""Counts the syncs and the connections of a process from outside of it, by a small preloaded library."""
+"""Counts the syncs and the connections of a process from outside, with a small preloaded library."""
 
 from __future__ import annotations
 

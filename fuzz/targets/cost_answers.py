@@ -1,4 +1,4 @@
-"""What one response of the application costs a node: its fields, its chunks, and the markup of a page.
+"""The cost of one response of the application for a node: its fields, its chunks, and the markup of a page.
 
 An input chooses a place of a response, and what is repeated there (:mod:`fuzz.cost`). A failure is: a head of 60 KB
 that takes more than 50 ms of CPU time, or anything of twice the size that takes three times as long. Times are compared

@@ -1,4 +1,4 @@
-"""What one message costs the crawler: responses of a balancer or a node, deliveries of notices, pages, style sheets.
+"""The cost of one message for the crawler: responses of a balancer or a node, notices, pages, style sheets.
 
 An input chooses a place, and what is repeated there (:mod:`fuzz.cost`). A failure is: a message of 60 KB that takes
 more than 50 ms of CPU time, or a page of twice the size that takes three times as long. Times are compared several

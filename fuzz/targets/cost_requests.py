@@ -1,4 +1,4 @@
-"""What one request or notice costs a node: lists that a visitor or a peer repeats, in every place of a request.
+"""The cost of one request or notice for a node: lists that a visitor or a peer repeats, in every place of a request.
 
 An input chooses a place of a request, and what is repeated there (:mod:`fuzz.cost`). A failure is: a message of 60 KB
 that takes more than 50 ms of CPU time, or one of twice the size that takes three times as long. Times are compared

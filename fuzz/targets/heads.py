@@ -216,7 +216,7 @@ def _kind(head: RequestHead, framing: Framing) -> Hashable:
 
 
 def _check_kept(head: ResponseHead) -> None:
-    """A copy has each field of a head as the proxy reads it, but those left out, whose names it has."""
+    """A copy has each field of a head as the proxy reads it. Of a field that is left out it has the name only."""
     left_out = (b"connection", b"te", b"transfer-encoding", b"x-a")
     kept = kept_head(head.raw, left_out)
     assert kept == kept_head_in_python(head.raw, left_out), head.raw

@@ -35,7 +35,7 @@ def archive_url(value: object, folder: Path) -> str:
     if not _BUCKET.fullmatch(bucket) or not all(_is_segment(each) for each in segments):
         raise InvalidValue(ALLOWED, _shown(value))
     if find_spec("obstore") is None:
-        raise InvalidValue(_INSTALL, f"{scheme}://, for which obstore is not installed")
+        raise InvalidValue(_INSTALL, f"{scheme}://, but obstore is not installed")
     return value.rstrip("/")
 
 

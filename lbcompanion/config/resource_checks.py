@@ -165,7 +165,7 @@ def check_listeners(listeners: Sequence[tuple[str, str]], add_error: AddError) -
 
 
 def check_upstream(upstream: str, listeners: Iterable[tuple[str, str]], add_error: AddError) -> None:
-    """Add an error if the application's address is one of these listeners; if that is uncertain, add none."""
+    """Add an error if the application's address is certainly one of these listeners."""
     target = _upstream_address(parse(upstream))
     if target is None:
         return

@@ -78,7 +78,7 @@ _LIMITED = ("doctype", "html", "head", "skip", "implied", "stray")
 # At a page's end: "<" and "</" are text there, and a tag that does not end is read over (section 13.2.5.6 and on).
 _LAST_TEXT = (b"<", b"</")
 _LAST_TAG = re.compile(rb"</?[A-Za-z]")
-# What parts of pages hardly begin with, unlike a style sheet or a script.
+# Tags that parts of pages rarely begin with. A part often begins with a style sheet or a script.
 _BEGINS_DOCUMENT = (b"<title", b"<meta", b"<base", b"<body")
 _XHTML = b"http://www.w3.org/1999/xhtml"
 _UTF_8_BOM = b"\xef\xbb\xbf"

@@ -94,7 +94,7 @@ class _Reader:
         self._import_follows = False
 
     def read(self) -> bool:
-        """Search the text; return whether its end was reached."""
+        """Search the text; return True if its end was reached."""
         position = 0
         while position < len(self._text):
             if self.steps >= self._max_steps or len(self.found) >= self._max_urls:

@@ -31,7 +31,7 @@ class Injector:
     :param xhtml: the page is read as XML.
     :param charset_known: whether ``Content-Type`` names the encoding, so that no ``<meta>`` matters.
     :param needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
-    :param accepts_head: but not if it begins with what only documents begin with.
+    :param accepts_head: but not if it begins with a tag that only documents begin with.
     :param on_policies: called with the policies of ``<meta>`` tags; with None they are ignored.
     :param behind_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's start;
         gives top and bottom with absolute addresses.

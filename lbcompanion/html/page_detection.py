@@ -76,7 +76,7 @@ class Eligibility:
     :ivar fragment: whether a script requested it.
     :ivar needs_document: whether a body without a doctype and without ``<html>`` counts as a fragment, because the
         request does not show what was requested.
-    :ivar accepts_head: whether what only documents begin with, such as ``<title>``, is enough for that.
+    :ivar accepts_head: whether a tag that only documents begin with, such as ``<title>``, is enough, too.
     :ivar xhtml: whether it is parsed as XML.
     :ivar charset: the encoding that ``Content-Type`` names, in lower case.
     """

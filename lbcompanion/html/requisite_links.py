@@ -33,12 +33,12 @@ from lbcompanion.html.urls import MAX_URL_CHARS, document_base, resolve_url
 
 #: Only this much of a page is searched.
 MAX_SEARCHED_BYTES = 2 * 1024 * 1024
-#: A longer ``<base href>`` is not used: what is left of it as a URL is too long as well, or it is not meant as one.
+#: A longer ``<base href>`` is ignored: no real URL within the limit is written with more characters.
 MAX_HREF_CHARS = 4 * MAX_URL_CHARS
 #: After this many different URLs the rest of a page is not searched.
 MAX_LINKS = 5000
-#: The steps after which the rest of a page is not searched. A token is one step, a tag whose attributes are read takes
-#: more. Text, and tags that can name no file, take none. A page of 2 MiB of documentation has some 30,000 steps.
+#: After this many steps the rest of a page is not searched. A token is one step, a tag whose attributes are read takes
+#: more. Text, and tags that cannot name a file, do not count. A page of 2 MiB of documentation has some 30,000 steps.
 MAX_STEPS = 80_000
 _STEPS_FOR_ATTRIBUTES = 4
 #: The depth of ``<iframe srcdoc>`` within ``<iframe srcdoc>``. Deeper ones are not searched.
@@ -327,7 +327,7 @@ class _Reader:
 
 
 def _may_have_css_url(tag: bytes) -> bool:
-    """Whether an attribute of a tag may hold CSS with a URL: that takes a function, and so a parenthesis."""
+    """Whether an attribute of a tag may hold CSS with a URL: a CSS function needs a parenthesis."""
     return (b"(" in tag or b"&" in tag) and _MAY_HAVE_CSS.search(tag) is not None
 
 

@@ -3,7 +3,7 @@
 No library is used: ``hishel``, the implementation of RFC 9111 that needs no HTTP client, reads the clock itself,
 ignores ``Age``, and does not know when a request was sent. Here all times are arguments, in seconds since the epoch.
 
-Field names are in lower case, and field lines are in the order in which they came.
+Field names are in lower case, and field lines are in their original order.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Lines = tuple[tuple[str, str], ...]
 
 #: The largest number of seconds that is distinguished (RFC 9111 section 1.2.2).
 MAX_DELTA_SECONDS = 2147483648
-#: The most that is assumed for a response that does not say how long it is fresh.
+#: The longest heuristic lifetime, in seconds, of a response without one of its own.
 MAX_HEURISTIC_SECONDS = 86400
-#: The part of a response's age since its last change for which it is assumed to be fresh (RFC 9111 section 4.2.2).
+#: A response without a lifetime is fresh for this share of the time since its last change (RFC 9111 section 4.2.2).
 _HEURISTIC_FRACTION = 0.1
 #: Statuses whose responses may be assumed to be fresh (RFC 9110 section 15.1). 206 is left out: no part is stored.
 _HEURISTIC_STATUSES = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
@@ -112,7 +112,7 @@ class StoredHead:
         if etag := self.etag():
             found.append(("If-None-Match", etag))
         modified = self._values("last-modified")
-        # What changed in the second in which it was sent may have changed again (RFC 9110 section 8.8.2.2).
+        # A file that changed in the second of its response may have changed again (RFC 9110 section 8.8.2.2).
         changed_at, sent_at = self._time("last-modified", self.received_at), self._time("date", self.received_at)
         if changed_at is not None and (etag or (sent_at is not None and sent_at - changed_at >= 1)):
             found.append(("If-Modified-Since", modified[0].strip()))
@@ -146,12 +146,12 @@ class StoredHead:
         return parse_date(values[0], now) if values else None
 
     def _dated(self, now: float) -> float:
-        """Return the time in ``Date``; if there is none, when the response came (RFC 9110 section 6.6.1)."""
+        """Return the time in ``Date``, or else the time when the response came (RFC 9110 section 6.6.1)."""
         dated = self._time("date", now)
         return self.received_at if dated is None else dated
 
     def _age_value(self) -> float:
-        """Return the first number in ``Age``; what is no number is ignored (RFC 9111 section 5.1)."""
+        """Return the first number in ``Age``; any other value is ignored (RFC 9111 section 5.1)."""
         first = ",".join(self._values("age")).partition(",")[0].partition(";")[0].strip()
         return _delta_seconds(first) if _SECONDS.fullmatch(first) else 0.0
 

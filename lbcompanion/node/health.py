@@ -51,7 +51,7 @@ class Health(FailingParts[Part]):
         self._log = log
 
     def problems(self) -> list[str]:
-        """The words for the failing parts, in the order in which they began to fail."""
+        """The words for the failing parts, the earliest failure first."""
         return [part.problem for part in self._reasons]
 
     def _log_failure(self, part: Part, why: str) -> None:

@@ -73,7 +73,7 @@ def page_from_frame(frame: Frame) -> Page:
 
 
 def _head(value: Any) -> bytes:
-    """The head in a frame; empty if it has none, as those of earlier programs, or if it is not valid."""
+    """The head in a frame; empty if it is missing (as in frames of earlier versions) or not valid."""
     try:
         return value.encode("latin-1") if isinstance(value, str) else b""
     except UnicodeEncodeError:

@@ -35,7 +35,7 @@ class PageHead:
 
     @classmethod
     def of_fields(cls, status: int, fields: Iterable[tuple[str, str]], exclude: Collection[str]) -> PageHead:
-        """Make the head of a response of which only status and fields are known.
+        """Make the head of a response from its status and fields.
 
         :param exclude: the names, in lower case, of fields that are left out. One that no line can hold is left out,
             too.

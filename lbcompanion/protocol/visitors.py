@@ -1,4 +1,4 @@
-"""The pseudonym of a visitor, by which recordings are grouped and erased: a keyed hash of the visitor cookie's value.
+"""The pseudonym of a visitor, which groups recordings: a keyed hash of the visitor cookie's value.
 
 The key is derived from the farm's secret, so all nodes make the same pseudonym, and without the secret nobody can find
 a value by trying many. The value itself stays on the node.

@@ -531,7 +531,7 @@ class FarmMachine(RuleBasedStateMachine):
 
 
 def _check_head(url: str, record: Any) -> None:
-    """A record has the head that the application sent, whatever way the copy took."""
+    """A record has the head that the application sent, for each way of the copy."""
     names = [name.lower() for name, _ in record.http_headers.headers]
     assert {"server", "date", "content-type"} <= set(names)
     assert not {"set-cookie", "transfer-encoding", "content-encoding"}.intersection(names)

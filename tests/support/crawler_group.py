@@ -94,7 +94,7 @@ class CrawlerGroup:
         return [Notice(token, f"{ORIGIN}/{token}", {}, time.time(), time.time()) for token in made]
 
     def deliver(self, notices: Sequence[Notice], names: Sequence[str] = ()) -> str:
-        """Deliver notices to one of the crawlers, in any order; which it was, or an empty text if none took them."""
+        """Deliver notices to one of the crawlers, in any order; return its name, or an empty text if all failed."""
         for name in names or self.random.sample(sorted(self.crawlers), len(self.crawlers)):
             file = self.folder / name / "ports"
             self.last_status = self._post(json.loads(file.read_text())[0], notices) if file.exists() else 0
@@ -119,7 +119,7 @@ class CrawlerGroup:
             return 0
 
     def claims(self) -> int:
-        """How many notices are claimed."""
+        """The number of claimed notices."""
         with self.database.read() as connection:
             query = select(RECORDINGS.c.token).where(RECORDINGS.c.claimed_by.is_not(None))
             return len(connection.execute(query).all())
@@ -179,7 +179,7 @@ class CrawlerGroup:
     def restart_server(self) -> None:
         """The server goes away, and comes back."""
         self.happened["server"] += 1
-        # MariaDB runs here with settings by which it forgets its last commits when it is killed.
+        # The settings of this MariaDB lose its last commits when it is killed.
         self.server.stop(signal.SIGKILL if isinstance(self.server, Postgresql) else signal.SIGTERM)
         time.sleep(0.5)
         self.server.start()

@@ -1,4 +1,4 @@
-"""An archive with its backlog in a folder, from which recordings are erased."""
+"""An archive and its backlog in a folder, for tests of erasures."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class ErasingPlace(Place):
         assert not set(revisits) - responses
 
     def check_files(self) -> None:
-        """No file lies in the folder but those of the index, and each is as long as the index says."""
+        """The folder has only the files of the index, and each is as long as the index says."""
         assert {file.name: file.stat().st_size for file in self.files()} == self.index.files()
         assert self.replacements.doomed() == {}
 

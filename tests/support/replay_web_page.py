@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.support.programs import need_program
 
-# On a busy machine the player now and then waits for its service worker in vain; it is loaded again then.
+# On a busy machine the player sometimes waits for its service worker for ever; then it is loaded again.
 _TRIES, _WAIT_MS = 4, 40_000
 
 
@@ -32,7 +32,7 @@ class Player:
         self._origin = origin
 
     def text(self, page: Any, address: str, time: str) -> str:
-        """What a browser's page shows of an address at a time, as a list of pages names both."""
+        """The content that the player shows for an address and a time from a list of pages."""
         digits = "".join(char for char in time if char.isdigit())
         for _ in range(_TRIES):
             page.goto(f"{self._origin}/?url={escape(address)}")

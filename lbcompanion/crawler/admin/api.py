@@ -324,7 +324,7 @@ def _page(html: str) -> Response:
 
 
 class AdminRequest(Request):
-    """A request of which at most one byte more than an order to erase may have is kept; twisted.web has no limit."""
+    """A request that keeps at most one byte more of its body than an erasure may have; twisted.web has no limit."""
 
     _left = MAX_BODY_BYTES + 1
 

@@ -35,7 +35,7 @@ from lbcompanion.errors import CompanionError
 from lbcompanion.model import Verdict
 from lbcompanion.protocol import headers
 
-_WRITTEN_ANEW = "an erasure has written the file anew meanwhile, or removed it; export again"
+_WRITTEN_ANEW = "an erasure has rewritten or removed the file meanwhile; export again"
 _NODE_FIELD = headers.NODE.text.lower()
 
 
@@ -100,7 +100,7 @@ class PageRecords:
 
     @property
     def method(self) -> str:
-        """The method by which the visitor got the page."""
+        """The method of the visitor's request for the page."""
         requests = (each for each in self.records if each.fields.get("warc-concurrent-to") == self.page.record_id)
         return next((each.method for each in requests if each.kind == "request"), "GET")
 
@@ -115,7 +115,7 @@ class Export:
         self._database = database
         self._archive = archive
         self._selection = selection
-        #: The address and date under which the new file has a payload, by its digest.
+        #: The digest of a payload -> the address and the date of its record in the new file.
         self._exported: dict[str, tuple[str, str]] = {}
         self._offsets: dict[str, dict[str, int]] = {}
         self._end = 0
@@ -216,7 +216,7 @@ def _belongs_to_page_before(record: StoredRecord) -> bool:
 
 
 def _offsets_of_payloads(stream: BinaryIO) -> dict[str, int]:
-    """Where a file has each of its payloads, by digest."""
+    """The offset of each payload of a file, by digest."""
     stream.seek(0)
     found: dict[str, int] = {}
     for record in stored_records(stream):

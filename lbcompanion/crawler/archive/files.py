@@ -86,7 +86,7 @@ class _EncodedPage:
 
 @frozen
 class _OwnRecords:
-    """A page's own record and its request's, and whether they have the page's bytes."""
+    """The record of a page and that of its request, and whether they have the page's bytes."""
 
     parts: list[bytes]
     has_body: bool
@@ -233,7 +233,7 @@ class Archive:
 
     @property
     def current_file(self) -> str:
-        """The name of the file to which the next page is appended; empty: a new one."""
+        """The name of the file that gets the next page; empty: a new one."""
         return self._name
 
     def _is_due(self) -> bool:
@@ -244,7 +244,7 @@ class Archive:
         return self._committed_end >= self._rotate_bytes or bool(self._rotate_seconds and age >= self._rotate_seconds)
 
     def _close_file(self) -> None:
-        """Cut off what a failed commit left behind: readers take a closed file as a whole."""
+        """Cut off the bytes of a failed commit: readers read a closed file to its end."""
         self._cut_off()
         self._name = ""
 

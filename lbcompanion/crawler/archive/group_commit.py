@@ -28,7 +28,7 @@ ENOUGH_PAGES = 16
 ENOUGH_BYTES = 8 * 1024 * 1024
 #: While this number of bytes waits, because the disk is slow, no further pages are fetched.
 MOST_BYTES = 32 * 1024 * 1024
-#: A page waits at most for this multiple of the time for which the crawler waits for one further page.
+#: A page waits for further pages at most this many times the time that the crawler waits for one.
 _MOST_WAITS = 10
 #: After this number of failures of single pages the disk or the database counts as failing.
 _MOST_FAILURES = 2
@@ -69,8 +69,8 @@ class ReadyPage:
 def store_all(archive: Archive, pages: Sequence[ReadyPage]) -> list[Result]:
     """Store pages and return the result of each, in their order. Blocking.
 
-    What is stored is durable when this returns. After a failure that is not a single page's own, each page is stored
-    alone, because one page may be what the disk or the database refuses.
+    The stored pages are durable when this returns. After a failure that is not a single page's own, each page is stored
+    alone, because the disk or the database may refuse only one of them.
     """
     results: list[Result] = []
     while len(results) < len(pages):
@@ -172,7 +172,7 @@ class GroupCommit:
         return self._bytes >= MOST_BYTES
 
     def recheck(self) -> None:
-        """Write what waits if no page may come any more: a job ended without one."""
+        """Write the waiting pages if no further page may come: a job ended without a page."""
         if self._waiting and self._timer is not None and not self._may_come():
             self._schedule()
 

@@ -1,7 +1,7 @@
 """The HTTP head of a page's WARC record: the application's own, or one that is made up from status and type.
 
 The body of a record is the page as the copy has it: without content coding and transfer coding, and without its masked
-and excluded parts. A field that describes another body gets the prefix ``X-Archive-Orig-`` before its name, so that
+and excluded parts. A field that does not fit this body gets the prefix ``X-Archive-Orig-`` before its name, so that
 no reader of the archive decodes the body again, or believes a wrong length.
 """
 
@@ -42,7 +42,7 @@ class OriginalHead(StatusAndHeaders):  # type: ignore[misc]
 
 
 def made_up_head(status: int, content_type: str, length: int) -> StatusAndHeaders:
-    """Return a head for a body of which only status and type are known."""
+    """Make a head from a status and a type."""
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:
@@ -92,6 +92,6 @@ def _fields_of_body(head: PageHead, length: int) -> list[tuple[str, str]]:
 
 
 def left_out_field(head: PageHead | None) -> Mapping[str, str]:
-    """Return the WARC field that names the application's fields that were left out; none if there are none."""
+    """Return the WARC field with the names of the fields that were left out; empty if all were kept."""
     names = () if head is None else head.left_out
     return {FIELDS_LEFT_OUT.text: ", ".join(names)} if names else {}

@@ -128,7 +128,7 @@ class WaczWriter:
 
 
 class _Digesting:
-    """Counts and digests what is written to a stream."""
+    """Counts and digests the bytes that are written to a stream."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -188,7 +188,7 @@ def _blocks(lines: Iterable[IndexLine]) -> Iterator[tuple[IndexLine, bytes]]:
 
 
 def _listed(page: PageRecords) -> dict[str, str]:
-    """Return the entry in the list of pages. Its address is the one by which a player finds the page's record."""
+    """Return the entry in the list of pages. Its address is the one that players use to find the page's record."""
     record = page.page
     address = record.url
     if page.method != "GET":
@@ -204,7 +204,7 @@ def _listed(page: PageRecords) -> dict[str, str]:
 
 
 def title_of(body: bytes, content_type: str) -> str:
-    """Return the title of an HTML page with single spaces; empty if it has none near its beginning."""
+    """Return the title of an HTML page with single spaces; empty if its beginning has no title."""
     found = _TITLE.search(body, 0, _TITLE_BYTES)
     if found is None:
         return ""

@@ -56,7 +56,7 @@ class StoredRecord:
 
     @property
     def date(self) -> str:
-        """When it was captured, in RFC 3339."""
+        """The time of the capture, in RFC 3339."""
         return self.fields.get("warc-date", "")
 
     @property

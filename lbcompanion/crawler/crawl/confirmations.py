@@ -18,7 +18,7 @@ from lbcompanion.protocol.confirmations import MAX_TOKENS
 
 #: How long a node gets single requests after it did not answer one for several copies. An upgrade may follow soon.
 SINGLE_SECONDS = 60.0
-#: Statuses by which a node says that the copy is gone: removed now, or not there any more.
+#: Statuses that confirm a copy: the node removed it now (204), or has it no more (404).
 _DONE = frozenset({204, 404})
 
 
@@ -77,7 +77,7 @@ class Confirmations:
         Deferred.fromCoroutine(self._run(batch_key))
 
     async def _run(self, batch_key: _BatchKey) -> None:
-        """Send what waits, and then what came meanwhile, until nothing is left."""
+        """Send the waiting confirmations, and those that came meanwhile, until no confirmation waits."""
         while self._batches[batch_key]:
             waiting = self._batches[batch_key]
             batch, self._batches[batch_key] = waiting[:MAX_TOKENS], waiting[MAX_TOKENS:]

@@ -18,16 +18,16 @@ from lbcompanion.crawler.queue.requisite_report import Refusal
 from lbcompanion.http1.freshness import Lines, StoredHead
 from lbcompanion.model import RoutingCookie
 
-#: How long a failure is remembered that a later request may not meet, such as a timeout.
+#: How long a failure that may pass, such as a timeout, is remembered.
 FAILURE_SECONDS = 5.0
-#: What an entry costs besides its texts and bytes, roughly.
+#: The approximate memory of an entry without its texts and bytes.
 _ENTRY_BYTES = 1024
 
 Cookies = tuple[RoutingCookie, ...]
 
 
 class FileKey(NamedTuple):
-    """The key under which a file is stored.
+    """The key of a stored file.
 
     :ivar node: the node that answered for the page.
     :ivar direct: the origin of the node if it is asked without the balancer, else empty. It may answer differently.
@@ -48,7 +48,7 @@ class CachedFile:
     :ivar head: the head of the response; None if no complete response came.
     :ivar cookies: the cookies with which it was requested.
     :ivar personal: whether it may be used only for pages that were fetched with the same cookies.
-    :ivar may_pass: whether it is a failure that a later request may not meet.
+    :ivar may_pass: whether it is a failure that may pass, such as a timeout.
     """
 
     result: Requisite | Refusal = field(repr=False)
@@ -143,7 +143,7 @@ class RequisiteCache:
 
     @property
     def total_bytes(self) -> int:
-        """How many bytes the entries hold, about."""
+        """The approximate number of bytes in memory."""
         return self._bytes
 
     def _size(self, key: FileKey, known: CachedFile) -> int:

@@ -112,7 +112,7 @@ class WantedFile:
 
     @property
     def key(self) -> FileKey:
-        """Return what the file is stored under."""
+        """Return the key of the stored file."""
         return FileKey(self.fetcher.site.name, self.node, self.fetch_path.direct, self.url)
 
     @property
@@ -164,7 +164,7 @@ class RequisiteSource:
             counts.watch_requisites(self._cache)
 
     async def get(self, wanted: WantedFile) -> Requisite | Refusal:
-        """Return a file, or why it cannot be archived; never raises for what a node answers."""
+        """Return a file, or why it cannot be archived; no answer of a node makes it raise."""
         known = self._cache.get(wanted.key)
         if known is not None and self._may_use(known, wanted):
             return self._counted("cache", known)
@@ -240,7 +240,7 @@ class RequisiteSource:
     async def _exchange(self, wanted: WantedFile, conditions: Lines, known: CachedFile | None) -> _Answer | None:
         """Send one request.
 
-        :param conditions: what validates the entry.
+        :param conditions: the fields that validate the entry.
         :returns: None if the answer is 304 and does not validate the entry.
         """
         asked_at = self._now()

@@ -39,9 +39,9 @@ _CONCURRENCY = 4
 
 #: Only this much of a style sheet is searched for more files.
 MAX_SEARCHED_BYTES = 1024 * 1024
-#: The steps after which the search of a style sheet ends; see :func:`lbcompanion.html.css_urls.read_css`.
+#: The limit of steps for the search of one style sheet; see :func:`lbcompanion.html.css_urls.read_css`.
 MAX_STEPS = 120_000
-#: The steps after which no further style sheet of a page is searched.
+#: The limit of steps for all style sheets of a page. After it no further style sheet is searched.
 MAX_PAGE_STEPS = 300_000
 
 #: More URLs than this are not counted for one page and its style sheets.
@@ -102,7 +102,7 @@ class Requisites:
     ) -> Gathered:
         """Fetch the page's requisites and those of its style sheets; failures are reported, never raised."""
         cookies = AnswerCookies(reader, fetch_path.cookies)
-        # Where the page itself came from another node than its cookie names, its files come from there too.
+        # If the page came from another node than its cookie names, its files come from that other node too.
         cookies = evolve(cookies, may_move=cookies.shows_move(copy.set_cookies))
         return await _Gathering(self, fetcher, copy, fetch_path, cookies).run()
 
@@ -112,7 +112,7 @@ class Requisites:
         return found
 
     async def sheet_links(self, sheet: Requisite, environment: str) -> _SheetLinks:
-        """Read a style sheet, or remember what was found in it."""
+        """Search a style sheet, or return the links that an earlier search found."""
         key = (sheet.sha256, sheet.url, sheet.content_type, environment)
         known = self._sheets.get(key)
         if known is None:
@@ -151,7 +151,7 @@ class _Gathering:
         self._tried = 0
         self._bytes = 0
         self._steps_left = MAX_PAGE_STEPS
-        #: The answer that asked for fewer requests; empty if none did.
+        #: The answer that asked for fewer requests; empty: no answer did.
         self._refused = ""
         #: The encoding of the document or style sheet that refers to each wanted URL first.
         self._environments: dict[str, str] = {}
@@ -189,7 +189,7 @@ class _Gathering:
     def _refusal(self, url: str) -> Refusal | None:
         """Return why a URL is not requested; None if it is."""
         site = self._fetcher.site
-        # All that is before the path: what was resolved is in the form that URLs are written in.
+        # Everything before the path. Resolved URLs are in the normal form.
         end = url.find("/", len("https://"))
         start = url[:end] if end > 0 else url
         if start not in self._is_foreign:
@@ -216,7 +216,7 @@ class _Gathering:
         return Refusal(f"more than {self._limits.max_bytes} bytes in all", MissingKind.LIMIT)
 
     async def _fetch_waiting(self) -> None:
-        """Fetch one file after another until none waits, or a limit is reached."""
+        """Fetch one file after another until no file waits, or a limit is reached."""
         while self._waiting:
             limit = self._reached_limit()
             if limit is not None:

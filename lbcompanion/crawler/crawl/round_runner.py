@@ -231,7 +231,7 @@ class RoundRunner:
     def _learn_from_owner(
         self, context: SiteContext, owner: str, fetch_path: FetchPath, answer: FetchedCopy | FetchMiss, asked_at: float
     ) -> list[str]:
-        """Update the routes from a response to which the cookies led."""
+        """Update the routes from a response to a request with these cookies."""
         moved = context.reader.detects_move(fetch_path.cookies, answer.set_cookies) is True
         if not moved and not _by_chance(fetch_path, answer):
             self._routes.mark_reached(context.settings.name, owner, asked_at)

@@ -77,7 +77,7 @@ class Parts:
     :ivar forget_files: called when pages were erased on request; a file of theirs must not be archived from memory.
     :ivar on_erased: called with who erased, and how many recordings.
     :ivar on_step: called with the name of each step that was done.
-    :ivar compact: removes what the database's files still have of deleted rows.
+    :ivar compact: removes the bytes of deleted rows from the database's files.
     """
 
     erasures: Erasures
@@ -117,7 +117,7 @@ class Eraser:
         return result
 
     async def sweep(self) -> None:
-        """Remove the records of marked recordings from the archive: what an earlier run did not end."""
+        """Remove the records of recordings that an earlier run marked but did not remove from the archive."""
         await self._locked(self._sweep())
 
     async def _locked(self, action: Coroutine[Deferred[Any], Any, Any]) -> Any:
@@ -283,7 +283,7 @@ class Eraser:
 
 
 def _whole(plan: _Plan, size: int) -> Replacement:
-    """Return the end of a file of which no recording stays: it is removed without being read."""
+    """Return the replacement of a file whose recordings are all erased: it is removed without being read."""
     records = Counter(row.erasure for row in plan.rows if row.erasure is not None)
     erased = [row.id for row in plan.rows]
     return Replacement(old=plan.file.name, new="", committed=0, offsets={}, erased=erased, records=records, freed=size)

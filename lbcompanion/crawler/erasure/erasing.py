@@ -136,7 +136,7 @@ class Erasing:
         self._retention.start()
 
     def stop(self) -> None:
-        """Interrupt what runs, and wait for the thread."""
+        """Interrupt the running erasure, and wait for the thread."""
         self._retention.stop()
         self.eraser.stop()
         self._work.stop()

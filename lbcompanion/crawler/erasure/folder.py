@@ -17,7 +17,7 @@ from typing import BinaryIO, Protocol, cast
 from lbcompanion.crawler.archive.object_store import ObjectStore
 from lbcompanion.crawler.crawler_name import path_in_archive
 
-#: Asked whether to go on; raises if not.
+#: Called from time to time; raises to end the operation.
 Check = Callable[[], None]
 
 _SUFFIX = ".warc.gz"
@@ -26,7 +26,7 @@ _SERIAL = re.compile(r"(.*)-e(\d+)", re.ASCII)
 
 
 class ArchivePlace(Protocol):
-    """Where one crawler's archive files are. All methods block, and raise ``OSError`` or ``StoreFailed``.
+    """The places of one crawler's archive files. All methods block, and raise ``OSError`` or ``StoreFailed``.
 
     A file is on this machine, or in an object store, whose URL is given as ``place``.
     """

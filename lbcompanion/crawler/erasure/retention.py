@@ -98,7 +98,7 @@ class Retention:
         return min(max(self._keep_days * _DAY / _CHECKS_IN_TIME, 1.0), _MAX_AGE_CHECK_SECONDS)
 
     async def run(self) -> None:
-        """Erase what is too old or too much, and what earlier erasures left in the archive."""
+        """Erase old and excess recordings, and the records that earlier erasures left in the archive."""
         await self._eraser.sweep()
         if self._keep_days and self._is_age_due():
             selection = Selection(received_before=self._now() - self._keep_days * _DAY)
@@ -135,7 +135,7 @@ class Retention:
         return self._jumped_at is not None and seconds - self._jumped_at < JUMP_SECONDS
 
     def _too_much(self) -> Selection | None:
-        """Return the oldest recordings whose removal makes the archive short enough; None if it is."""
+        """Return the oldest recordings, whose removal makes the archive short enough; None if it is short enough."""
         files = self._replacements.files()
         excess = sum(file.committed for file in files.values()) - self._keep_bytes
         if excess <= 0:

@@ -31,7 +31,7 @@ class RewritingStopped(CompanionError):
 
 @frozen
 class _Key:
-    """The fields by which a revisit refers to another record."""
+    """The fields of a revisit that refer to another record."""
 
     url: str
     date: str
@@ -281,7 +281,7 @@ def _target_of(revisit: Record) -> _Key:
 
 
 def _target_record(revisit: Record) -> Record:
-    """Return what is known of the record that a revisit refers to, and that stays."""
+    """Return the facts about the kept record that a revisit refers to."""
     names = {"warc-refers-to": "WARC-Record-ID", "warc-refers-to-target-uri": "WARC-Target-URI"}
     names["warc-refers-to-date"] = "WARC-Date"
     return Record(revisit.version, tuple((names[field], revisit.get(field)) for field in names), b"")

@@ -29,7 +29,7 @@ class Member:
 
     @property
     def is_readable(self) -> bool:
-        """Whether the bytes are a record; otherwise they are only known to stand before the next known record."""
+        """True if the bytes are a record. Otherwise they are an unreadable part before the next known record."""
         return bool(self.plain)
 
 

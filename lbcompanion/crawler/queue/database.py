@@ -31,7 +31,7 @@ CLAIMING = "claiming"
 #: PostgreSQL's channel for :meth:`Database.notify`.
 CHANNEL = "lbcompanion_queue"
 
-#: Seconds after a failed connection for which transactions fail at once; each would wait for the server's answer.
+#: After a failed connection, transactions fail at once for this many seconds instead of waiting for the server.
 _PAUSE_SECONDS = 1.0
 #: A bitmap of all due notices would have to be sorted for each claim. Before its first ANALYZE, PostgreSQL would choose
 #: that; an index has them in order.
@@ -82,7 +82,7 @@ def open_engine(url: str) -> Engine:
 
 
 class _ThreadTransaction(threading.local):
-    """The open transaction of a thread that gathers its changes, and what made it fail."""
+    """The open transaction of a thread that gathers its changes, and the error that made it fail."""
 
     connection: Connection | None = None
     failure: BacklogError | None = None

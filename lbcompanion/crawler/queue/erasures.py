@@ -1,4 +1,4 @@
-"""Erasing recordings from the queue's tables: which ones, and the log of what was erased.
+"""Erasing recordings from the queue's tables: the selection of recordings, and the list of erasures.
 
 A recording without records in the archive is deleted at once. A recording with records is marked, and its columns about
 the visitor are emptied. The transaction that replaces its file deletes it (:mod:`.file_replacement`). No query shows a
@@ -91,7 +91,7 @@ class Batch:
 
 
 def token_hash(token: str) -> str:
-    """Return what is stored of an erased token."""
+    """Return the hash that is stored for an erased token."""
     return sha256(token.encode()).hexdigest()
 
 
@@ -152,7 +152,7 @@ class Erasures:
         return Batch(len(rows), len(archived), len(rows) < BATCH_SIZE, routes)
 
     def finish(self, now: float) -> None:
-        """Enter the end of each erasure whose records are all gone."""
+        """Set the end time of each erasure that has no records left to remove."""
         waiting = select(RECORDINGS.c.id).where(RECORDINGS.c.erasure == ERASURES.c.id).exists()
         where = ERASURES.c.finished_at.is_(None), ~waiting
         with self._database.change() as connection:
@@ -183,7 +183,7 @@ class Erasures:
     def without_erased(
         self, arrivals: Sequence[Arrival], losses: Sequence[Loss]
     ) -> tuple[list[Arrival], list[Loss], int]:
-        """Leave out what was erased before and is delivered again.
+        """Leave out notices of erased recordings that are delivered again.
 
         :returns: the arrivals and losses that are left, and how many notices were left out.
         """

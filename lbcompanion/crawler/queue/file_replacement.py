@@ -47,7 +47,7 @@ class Replacement:
     :ivar new: the successor's name; empty if nothing remains; the same as ``old`` if the file is missing.
     :ivar committed: the successor's length.
     :ivar offsets: the recordings that stay, with the offsets of their records in the successor.
-    :ivar erased: the recordings whose records are gone.
+    :ivar erased: the recordings without records in the new file.
     :ivar removed_payloads: digest and URL of the payloads whose first records are gone.
     :ivar records: how many records are gone, by erasure.
     :ivar freed: by how many bytes the file became shorter.

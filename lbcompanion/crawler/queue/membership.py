@@ -160,7 +160,7 @@ class Membership:
         self._close_session()
 
     def _wait(self, session: Connection) -> None:
-        """Wait a moment for notifications; MariaDB has none."""
+        """Wait a moment for notifications; MariaDB does not send any."""
         if session.dialect.name != "postgresql":
             self._stopping.wait(_WAIT_SECONDS)
             return

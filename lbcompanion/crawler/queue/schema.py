@@ -71,14 +71,14 @@ RECORDINGS = Table(
     Column("finished_at", Double),
     Column("warc_file", String(255), nullable=False),
     Column("warc_offset", BigInteger),
-    Column("requisites", _text),  # JSON; null: none were fetched
+    Column("requisites", _text),  # JSON; null: no files were fetched
     # The claim of a crawler at a shared queue, all null while no crawler works on the notice. The times are those of
     # the database's clock.
     Column("claimed_by", String(100)),  # NAME/INSTANCE
     Column("claimed_at", Double),  # or renewed at
     Column("lease_until", Double),
     Column("visitor", String(64)),  # a pseudonym; null or empty: unknown
-    Column("erasure", _number),  # the erasure that removes this row's records from the archive; null: none
+    Column("erasure", _number),  # the erasure that removes this row's records from the archive, or null
     Index("recordings_due", "outcome", "next_at"),
     Index("recordings_claims", "lease_until").ddl_if(dialect=_SERVERS),  # type: ignore[arg-type]
     Index("recordings_visitor", "visitor", **_where("visitor IS NOT NULL")),
@@ -204,6 +204,6 @@ DOOMED_FILES = Table(
     METADATA,
     Column("name", String(255), primary_key=True),
     Column("crawler", String(64), nullable=False),  # the one that removes it
-    Column("place", Text, nullable=False),  # the object store that may have it too; empty: none
+    Column("place", Text, nullable=False),  # the object store that may have it too, or empty
     **_MYSQL,
 )

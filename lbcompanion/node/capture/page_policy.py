@@ -124,7 +124,7 @@ class PagePolicy:
         return adapted or values
 
     def verdict(self, policies: Iterable[bytes | str], script_url: str, inserted: InsertedScripts) -> ScriptVerdict:
-        """Whether a page's policies allow what is inserted."""
+        """Whether a page's policies allow the inserted markup."""
         return evaluate(policies, script_url, inserted=inserted, max_chars=self._policy_bytes)
 
     def origin(self, head: RequestHead, trusted: bool, scheme: str) -> str:
@@ -263,7 +263,7 @@ class PagePolicy:
 
 
 def _folder_key(path: bytes) -> bytes:
-    """The part of a path on which the script's address depends: its folder, which most pages share, or all of it."""
+    """The part of a path that the script's address depends on: its folder, which most pages share, or all of it."""
     folder = path[: path.rfind(b"/") + 1]
     return folder if len(folder) > 1 else path
 

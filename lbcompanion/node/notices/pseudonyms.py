@@ -1,5 +1,5 @@
-"""Pseudonyms in notices: of the sender, by which the crawler counts the visitors that sent a cookie's value, and of the
-visitor, by which recordings are grouped and erased."""
+"""Pseudonyms in notices. The crawler counts the senders of a cookie's value by the pseudonym of the sender. It groups
+and erases recordings by the pseudonym of the visitor."""
 
 from __future__ import annotations
 

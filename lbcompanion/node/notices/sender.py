@@ -1,7 +1,7 @@
 """Sends notices from the spool to a crawler's intake until one accepts or finally refuses each of them.
 
-Several intakes belong to crawlers that share a queue, so it does not matter which of them has a notice, nor whether one
-gets it again that another has.
+Several intakes belong to crawlers that share a queue. Any of them may get a notice. If two get the same notice, the
+queue stores it once.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _ANSWER_BYTES = 65536
 
 
 class NoticeSender:
-    """Sends queued notices to an intake, with exponential backoff while none can be reached.
+    """Sends queued notices to an intake, with exponential backoff while no intake can be reached.
 
     :param intakes: the crawlers' origins, the preferred one first; at least one.
     """

@@ -228,7 +228,7 @@ class UpstreamPool:
         # The queue, first in first out: user to whether it needs a new connection.
         self._waiting: OrderedDict[UpstreamUser, bool] = OrderedDict()
         self._dialling = False
-        # The limit that holds now: the configured one, or the estimated one; 0: none.
+        # The limit that holds now: the configured one, or the estimated one; 0: no limit.
         self._most = self._max_open
         self._estimate: WorkerEstimate[UpstreamConnection] = WorkerEstimate()
         self._learns_at = 0.0
@@ -396,7 +396,7 @@ class UpstreamPool:
             self._estimate.made_way(self.open)
             self._counters.upstream_made_way += 1
             return True
-        # Also with an estimate: another node may have taken the worker for which a connection was closed.
+        # Also with an estimate: another node may have taken the worker that the closed connection set free.
         overdue = self._overdue(self._monotonic())
         if overdue is None or self._requests_served - overdue.request_number < _ROUNDS * self.open:
             return False

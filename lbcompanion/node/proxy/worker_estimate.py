@@ -51,7 +51,7 @@ class WorkerEstimate(Generic[_Connection]):
         return len(self._unaccepted)
 
     def oldest_unaccepted(self) -> _Connection | None:
-        """The oldest connection that is perhaps not accepted, and for which none was closed; None if there is none."""
+        """The oldest connection, after the first ``closed_for_waiting``, that is perhaps not accepted; else None."""
         return next(islice(self._unaccepted, self.closed_for_waiting, None), None)
 
     def dialled(self, connection: _Connection) -> None:

@@ -1,4 +1,4 @@
-"""Whether the crawler reaches its figures is judged from the figures alone."""
+"""The verdicts of the benchmark, from given figures."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_all_pages_are_copied(place: Place) -> None:
         if each.kind == "revisit":
             first = (each.fields["warc-refers-to-target-uri"], each.fields["warc-refers-to-date"])
             assert there[first] == each.payload_digest
-    # What needs no change is copied byte for byte.
+    # Records that need no change are copied byte for byte.
     first_file = place.files()[0].read_bytes()
     with place.files()[0].open("rb") as stream:
         pages = [each for each in stored_records(stream) if each.url]

@@ -1,4 +1,4 @@
-"""What public tools make of the archive's files."""
+"""Public tools show the archive's files as they were captured."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_results_of_forms_are_shown_as_they_were(tmp_path: Path) -> None:
         assert player.page("20261123211010", f"{FORM}?__wb_method=POST") == b"<p>first result"
         assert player.page("20261123211030", f"{FORM}?__wb_method=POST") == b"<p>second result"
         assert player.page("20261123211040", f"{FORM}?step=2&__wb_method=POST") == b"<p>with a query"
-        # The form is sent again in the player, with whatever the visitor may have typed.
+        # The form is sent again in the player, with any input.
         for body in (b"name=anything", b"{}"):
             assert player.page("20261123211010", FORM, body) == b"<p>first result"
             assert player.page("20261123211050", ONLY, body) == b"<p>only by POST"

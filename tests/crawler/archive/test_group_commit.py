@@ -1,4 +1,4 @@
-"""Pages that are ready together cost one sync and one transaction, and none takes another one with it."""
+"""Pages that are ready together cost one sync and one transaction. One that fails does not affect the others."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_a_package_has_all_that_it_names(tmp_path: Path) -> None:
     }
     signed = json.loads(content.read("datapackage-digest.json"))
     assert signed["hash"] == f"sha256:{hashlib.sha256(content.read('datapackage.json')).hexdigest()}"
-    # What players read by ranges is not compressed by ZIP.
+    # Players read these members by ranges, so ZIP does not compress them.
     for name in ("archive/pages.warc.gz", "indexes/index.cdx.gz"):
         assert content.getinfo(name).compress_type == zipfile.ZIP_STORED
     # ReplayWeb.page skips the fields of a local header only if the directory's entry has fields too.

@@ -1,4 +1,4 @@
-"""Erasing where several crawlers share one queue: each writes only its own files anew."""
+"""Erasing where several crawlers share one queue: each rewrites only its own files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is too old, or too much, is erased from time to time."""
+"""Recordings that are too old, and files beyond ``keep_bytes``, are erased from time to time."""
 
 from __future__ import annotations
 

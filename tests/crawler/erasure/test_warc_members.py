@@ -1,4 +1,4 @@
-"""Members of WARC files: read whatever is damaged, written so that warcio reads them."""
+"""Members of WARC files: damaged files are readable around the damage, and warcio reads the written ones."""
 
 from __future__ import annotations
 

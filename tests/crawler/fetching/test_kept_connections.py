@@ -43,7 +43,7 @@ class Served(Protocol):
 
 
 class Server:
-    """A server and one client of it."""
+    """A server and its client."""
 
     def __init__(self) -> None:
         self.network = MemoryNetwork()

@@ -258,7 +258,7 @@ def _filled(folder: Path, count: int) -> Database:
 
 
 def _steps(database: Database, call: Callable[[Backlog], object]) -> int:
-    """How many steps SQLite's machine takes for a call, in hundreds."""
+    """The number of steps, in hundreds, that SQLite's virtual machine takes for a call."""
     steps = [0]
 
     def count() -> None:

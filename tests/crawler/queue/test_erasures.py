@@ -1,4 +1,4 @@
-"""Which recordings are erased, and the log of it."""
+"""The selection of recordings for an erasure, and the list of erasures."""
 
 from __future__ import annotations
 

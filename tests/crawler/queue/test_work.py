@@ -147,7 +147,7 @@ def a_lease_is_renewed(place: Place) -> None:
     # Its own lease has ended, too, but its job runs.
     assert second.take(1.0, 9, [two], ()).jobs == ()
     assert tokens(second) == [two]
-    # What was claimed just now is not forgotten.
+    # New claims are not forgotten.
     place.add(1)
     (three,) = tokens(first)
     first.renew([one])

@@ -397,7 +397,7 @@ def test_the_number_of_workers_is_learned_once_and_logged(workers: int) -> None:
     before = companion.counters.upstream_connections
     for _ in range(3):
         asking = visitors(companion, 64)
-        # Nearly all wait for the few connections; a probe now and then is one more.
+        # Nearly all wait for the few connections. A probe adds one connection from time to time.
         assert companion.upstream_pool.open <= workers + 1
         prefork.run(150)
         assert statuses(asking) == [200] * 64

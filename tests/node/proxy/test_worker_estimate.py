@@ -85,7 +85,7 @@ def test_workers_that_keep_connections_are_counted(workers: int, at_once: int, o
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), _orders), max_size=40), st.integers(1, 12))
 def test_no_estimate_exceeds_the_workers(steps: list[tuple[int, int, list[int]]], workers: int) -> None:
-    """Whatever happens, and in whatever order: what is counted as accepted was accepted."""
+    """For any sequence of events: each connection that is counted as accepted was accepted."""
     estimate: WorkerEstimate[int] = WorkerEstimate()
     application = _Application(estimate, workers)
     for dials, closings, order in steps:

@@ -45,7 +45,7 @@ class _Result:
 
 
 class _Upstream:
-    """What the dialer needs of a connection to the application."""
+    """The part of a connection to the application that the dialer uses."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
