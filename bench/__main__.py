@@ -207,7 +207,7 @@ def main(
         "lbcompanion": __version__,
         "python": system_info.python(),
         "machine": system_info.kind(),
-        "disturbance": disturbance.told(_used_by_us() - used_before),
+        "disturbance": disturbance.since_start(_used_by_us() - used_before),
         "how": {**asdict(effort), "quick": quick, "sip_seconds": sip_seconds},
         "versions": {kind.name: kind.version() for kind in kinds},
         "left_out": left_out,

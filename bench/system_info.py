@@ -79,7 +79,7 @@ class Disturbance:
         # user, nice, system, idle, iowait, irq, softirq, steal: proc(5)
         return sum(numbers), numbers[3] + numbers[4], numbers[7]
 
-    def told(self, ours: float) -> dict[str, float]:
+    def since_start(self, ours: float) -> dict[str, float]:
         """Shares of all CPU time since the start, in per cent, and the load average then and now.
 
         :param ours: CPU seconds that the bench and all it started have used.

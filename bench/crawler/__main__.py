@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import sys
-import tempfile
-from pathlib import Path
+from typing import Any
 
 import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench import system_info
+from bench.command import run
 from bench.crawler import pending as pending_notices
 from bench.crawler.measure import measure, verdicts
-from bench.peers.interface import PeerFailed
 from bench.targets import Verdict
+
+_WIDTH = 120
 
 
 @click.command()
@@ -28,32 +25,19 @@ from bench.targets import Verdict
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
 def main(rounds: int, pages: int, files: bool, pending: int, as_json: bool) -> None:
     """CPU time, syncs and new connections for each archived page of 10 KB."""
-    console = Console(stderr=as_json)
-    console.width = max(console.width, 120)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    disturbance = system_info.Disturbance()
-    try:
-        with tempfile.TemporaryDirectory(prefix="lbcompanion-bench-") as folder:
-            if pending:
-                result = pending_notices.measure(Path(folder), pending, console.print)
-            else:
-                result = measure(Path(folder), rounds, pages, files, console.print)
-    except PeerFailed as error:
-        console.print(f"bench: {error}", style="bold", markup=False, soft_wrap=True)
-        sys.exit(1)
-    told = disturbance.told(0.0)
-    if as_json:
-        print(json.dumps({**result, "disturbance": told}))
-        return
     if pending:
-        _show_verdicts(console, pending_notices.verdicts(result))
+        run(
+            lambda folder, progress: pending_notices.measure(folder, pending, progress),
+            lambda console, result: _show_verdicts(console, pending_notices.verdicts(result)),
+            _WIDTH,
+            as_json=as_json,
+        )
     else:
-        _show(console, result)
-    console.print(f"Load average {told['load_before']} before, {told['load_after']} after.")
+        run(lambda folder, progress: measure(folder, rounds, pages, files, progress), _show, _WIDTH, as_json=as_json)
 
 
-def _show(console: Console, result: dict[str, object]) -> None:
-    figures: dict[str, dict[str, dict[str, float]]] = result["figures"]  # type: ignore[assignment]
+def _show(console: Console, result: dict[str, Any]) -> None:
+    figures: dict[str, dict[str, dict[str, float]]] = result["figures"]
     table = Table(title="A page of 10 KB, medians", box=box.SIMPLE, title_justify="left", title_style="bold")
     for heading in ("", "CPU us", "syncs", "new connections", "pages/s"):
         table.add_column(heading, no_wrap=True, justify="right" if heading else "left")
@@ -72,7 +56,7 @@ def _show(console: Console, result: dict[str, object]) -> None:
         )
     console.print(table, markup=False)
     _show_verdicts(console, verdicts(figures))
-    left_out: dict[str, str] = result["left_out"]  # type: ignore[assignment]
+    left_out: dict[str, str] = result["left_out"]
     for name, why in left_out.items():
         console.print(f"LEFT OUT: {name}: {why}", style="bold", markup=False)
 

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import sys
-import tempfile
-from pathlib import Path
-from typing import Any
-
 import click
-from rich.console import Console
 
-from bench import system_info
+from bench.command import run
 from bench.few_workers import bursts, report
-from bench.peers.interface import PeerFailed
 
 
 @click.command()
@@ -22,23 +13,7 @@ from bench.peers.interface import PeerFailed
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
 def main(rounds: int, as_json: bool) -> None:
     """Time, worst wait and errors of bursts: straight, through the companion, HAProxy and nginx."""
-    console = Console(stderr=as_json)
-    console.width = max(console.width, 140)
-    # What was started is stopped, also when this process is terminated.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    disturbance = system_info.Disturbance()
-    try:
-        with tempfile.TemporaryDirectory(prefix="lbcompanion-bench-") as folder:
-            result: dict[str, Any] = bursts.measure(Path(folder), rounds, console.print)
-    except PeerFailed as error:
-        console.print(f"bench: {error}", style="bold", markup=False, soft_wrap=True)
-        sys.exit(1)
-    told = disturbance.told(0.0)
-    if as_json:
-        print(json.dumps({**result, "disturbance": told}))
-        return
-    report.show(console, result)
-    console.print(f"Load average {told['load_before']} before, {told['load_after']} after.")
+    run(lambda folder, progress: bursts.measure(folder, rounds, progress), report.show, 140, as_json=as_json)
 
 
 if __name__ == "__main__":

@@ -257,7 +257,7 @@ def main(requests: int, visitors: int, as_json: bool) -> None:
         f" {system_info.python()}.",
         soft_wrap=True,
     )
-    told = disturbance.told(0.0)
+    told = disturbance.since_start(0.0)
     console.print(f"Load average {told['load_before']} before, {told['load_after']} after, of others and of this.")
     for one in wrong:
         console.print(f"FAILED: {one}", style="bold", markup=False, soft_wrap=True)

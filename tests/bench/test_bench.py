@@ -107,7 +107,7 @@ def test_what_was_left_out_and_what_disturbed_is_said() -> None:
         "how": {"rounds": 1, "sip_seconds": 0},
         "left_out": {"a peer": "the program it needs"},
         "versions": {"another": "1.2.3"},
-        "disturbance": {**Disturbance().told(0.0), "steal_percent": 9.0},
+        "disturbance": {**Disturbance().since_start(0.0), "steal_percent": 9.0},
         "machine": {"cores": 2, "processor": "one", "kernel": "6"},
         "python": "CPython 3",
     }

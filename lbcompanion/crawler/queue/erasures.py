@@ -23,6 +23,8 @@ from lbcompanion.sticky.routes import Source
 
 #: How long the notice of an erased recording is refused, in seconds: it may wait in a node's spool.
 REFUSE_SECONDS = 30 * 86400.0
+#: The same where retention erases: it erases old recordings, whose notices are hardly delivered again.
+RETENTION_REFUSE_SECONDS = LOSS_SECONDS
 #: How many recordings one transaction erases, so that other work need not wait for long.
 BATCH_SIZE = 2000
 #: Fewer than the parameters that SQLite allows in one statement.
@@ -295,7 +297,3 @@ def _count(connection: Connection, erasure: int, counts: dict[str, int]) -> None
     values = {ERASURES.c[name]: ERASURES.c[name] + count for name, count in counts.items() if count}
     if values:
         connection.execute(update(ERASURES).where(ERASURES.c.id == erasure).values(values))
-
-
-#: Retention erases old recordings, whose notices are hardly delivered again.
-RETENTION_REFUSE_SECONDS = LOSS_SECONDS

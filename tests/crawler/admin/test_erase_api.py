@@ -13,12 +13,12 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from lbcompanion.crawler.admin.api import AdminResource, admin_site
+from lbcompanion.crawler.admin.api import admin_site
 from lbcompanion.crawler.admin.erase_api import MAX_BODY_BYTES
 from lbcompanion.crawler.erasure.erasing import Erasing, ErasureContext
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.protocol.visitors import visitor_pseudonyms
-from tests.support.crawler_api import BASE, ApiCase
+from tests.support.crawler_api import BASE, ApiCase, admin_resource
 from tests.support.simulated_farm import ORIGIN, SECRET, immediately
 
 JSON = {"Content-Type": "application/json"}
@@ -41,15 +41,7 @@ class EraseApiTests(ApiCase):
         )
         self.patch(erasing, "_work", immediately)
         self.patch(erasing.eraser._parts, "work", immediately)
-        admin = AdminResource(
-            backlog=rig.backlog,
-            archive=rig.archive,
-            defer=immediately,
-            routes=rig.routes,
-            metrics=rig.metrics,
-            sites=lambda: [ORIGIN],
-            erasing=erasing,
-        )
+        admin = admin_resource(rig, erasing=erasing)
         self.admin = admin
         self.http = StubTreq(admin)
 

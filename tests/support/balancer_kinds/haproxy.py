@@ -13,10 +13,8 @@ from tests.support.balancer_kinds.kind import Kind, indented, joined
 from tests.support.children import wait_for
 from tests.support.session_site import SESSION, SHOPPER, TOMCAT, WHERE
 
-_GLOBAL = """global
-    maxconn 512
-    stats socket abns@lbc-{port} level admin
-defaults
+#: The defaults section of every HAProxy here.
+DEFAULTS = """defaults
     mode http
     timeout connect 5s
     timeout client 75s
@@ -25,8 +23,12 @@ defaults
     option redispatch
     retries 2
     retry-on conn-failure empty-response
-frontend visitors
-    bind 127.0.0.1:{port}
+"""
+_GLOBAL = f"""global
+    maxconn 512
+    stats socket abns@lbc-{{port}} level admin
+{DEFAULTS}frontend visitors
+    bind 127.0.0.1:{{port}}
     default_backend nodes
 """
 _CHECKED = """    balance roundrobin
