@@ -6,10 +6,11 @@ once behind. ``{}`` in the repeated piece becomes a number, so that all repetiti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from random import Random
 from time import process_time
 
+from fuzz.target import Target
 from tests.support.cpu_cost import LIMIT_SECONDS, MESSAGE_BYTES, check_cost, check_growth, cpu_seconds
 
 #: The leading bytes of an input: the place, its variant (two bytes), where the repeated piece begins and ends.
@@ -107,6 +108,24 @@ def seeds(places: Mapping[str, Place], tokens: Sequence[bytes], random: Random) 
         for number in range(len(places))
         for token in tokens
     ]
+
+
+def target(
+    places: Mapping[str, Place], tokens: Sequence[bytes], check: Callable[[bytes], Hashable] | None = None
+) -> Target:
+    """Return a target that measures messages of these places.
+
+    :param check: takes one input in place of :func:`measure`, for example to prepare what handles the message.
+    """
+    return Target(
+        seeds=lambda random: seeds(places, tokens, random),
+        tokens=tokens,
+        check=check or (lambda data: measure(places, data)),
+        choices=CHOICES,
+        cpu_seconds=20,
+        max_bytes=MAX_BYTES,
+        short_run=200,
+    )
 
 
 def _repeatedly(check: Callable[[], None]) -> None:

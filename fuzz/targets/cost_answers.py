@@ -7,12 +7,10 @@ several times before a failure is reported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
-from random import Random
 
 from fuzz import cost
-from fuzz.target import Target
 from lbcompanion.settings import CaptureTable, InjectTable, LimitsTable
 from tests.support.cost_node import ANSWER_FIELDS, MARKUP, CostNode
 from tests.support.cpu_cost import ELEMENTS
@@ -127,21 +125,4 @@ PLACES: Mapping[str, cost.Place] = {
 }
 
 
-def check(data: bytes) -> Hashable:
-    """See :class:`fuzz.target.Target`."""
-    return cost.measure(PLACES, data)
-
-
-def _seeds(random: Random) -> Sequence[bytes]:
-    return cost.seeds(PLACES, TOKENS, random)
-
-
-TARGET = Target(
-    seeds=_seeds,
-    tokens=TOKENS,
-    check=check,
-    choices=cost.CHOICES,
-    cpu_seconds=20,
-    max_bytes=cost.MAX_BYTES,
-    short_run=200,
-)
+TARGET = cost.target(PLACES, TOKENS)

@@ -8,13 +8,11 @@ times before a failure is reported.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
-from random import Random
 from typing import Any
 
 from fuzz import cost
-from fuzz.target import Target
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.crawl.requisites import style_sheet_links
 from lbcompanion.crawler.fetching.site_addresses import archived_address
@@ -119,21 +117,4 @@ PLACES: Mapping[str, cost.Place] = {
 }
 
 
-def check(data: bytes) -> Hashable:
-    """See :class:`fuzz.target.Target`."""
-    return cost.measure(PLACES, data)
-
-
-def _seeds(random: Random) -> Sequence[bytes]:
-    return cost.seeds(PLACES, TOKENS, random)
-
-
-TARGET = Target(
-    seeds=_seeds,
-    tokens=TOKENS,
-    check=check,
-    choices=cost.CHOICES,
-    cpu_seconds=20,
-    max_bytes=cost.MAX_BYTES,
-    short_run=200,
-)
+TARGET = cost.target(PLACES, TOKENS)

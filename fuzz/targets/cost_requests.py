@@ -8,14 +8,12 @@ several times before a failure is reported.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from functools import cache
 from itertools import count
-from random import Random
 from urllib.parse import quote_from_bytes
 
 from fuzz import cost
-from fuzz.target import Target
 from lbcompanion.model import Page
 from lbcompanion.protocol.copies import page_to_frame
 from lbcompanion.settings import LimitsTable, NodeCrawlerTable, StickyTable
@@ -169,23 +167,10 @@ PLACES: Mapping[str, cost.Place] = {
 }
 
 
-def check(data: bytes) -> Hashable:
-    """See :class:`fuzz.target.Target`."""
+def _check(data: bytes) -> Hashable:
     for variant in range(6):
         _node(variant).answer = html()
     return cost.measure(PLACES, data)
 
 
-def _seeds(random: Random) -> Sequence[bytes]:
-    return cost.seeds(PLACES, TOKENS, random)
-
-
-TARGET = Target(
-    seeds=_seeds,
-    tokens=TOKENS,
-    check=check,
-    choices=cost.CHOICES,
-    cpu_seconds=20,
-    max_bytes=cost.MAX_BYTES,
-    short_run=200,
-)
+TARGET = cost.target(PLACES, TOKENS, _check)
