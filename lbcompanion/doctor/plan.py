@@ -122,8 +122,9 @@ def _next_candidate(
 def _replay_whole(observations: Observations, source: ProbeResponse, names: Sequence[str]) -> ProbeSeries:
     jar = source.jar
     question = f"do {_join_names(names)} lead back?" if len(names) > 1 else f"does {names[0]} lead back?"
+    tries = TRIES if len(names) == len(sendable(source)) else _TRIES_OF_SOME
     return ProbeSeries(
-        observations.main_kind, TRIES, question, {name: jar[name] for name in names}, ReplayMode.WHOLE, source
+        observations.main_kind, tries, question, {name: jar[name] for name in names}, ReplayMode.WHOLE, source
     )
 
 

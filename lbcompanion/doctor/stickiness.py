@@ -110,12 +110,19 @@ def _came_from_several_nodes(observations: Observations, replay: Replay) -> bool
     each. Their replays can all reach the expected node by chance.
     """
     source = replay.source
-    if source is None or not source.node or replay.mode not in {ReplayMode.ALONE, ReplayMode.WITHOUT}:
+    if source is None or not source.node or not _lacks_some(replay, source):
         return False
     values = {name: source.jar.get(name) for name in replay.names}
     return any(
         one.node not in {"", source.node} and values.items() <= one.jar.items() for one in observations.without_cookie
     )
+
+
+def _lacks_some(replay: Replay, source: ProbeResponse) -> bool:
+    """Whether a replay sent some of a response's cookies only."""
+    if replay.mode is ReplayMode.WHOLE:
+        return len(replay.names) < len(source.jar)
+    return replay.mode in {ReplayMode.ALONE, ReplayMode.WITHOUT}
 
 
 def _gone_astray(found: Stickiness, whole: list[Replay], successful: list[Replay]) -> Replay | None:

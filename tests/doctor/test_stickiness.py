@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from lbcompanion.doctor.analysis import analyse
@@ -76,3 +78,17 @@ def test_a_cookie_that_several_nodes_hand_out_alike_is_not_enough_whatever_its_r
 
     found = analyse(ModelSite(choose, session="", known=("n1", "n2", "n3")).probe())
     assert (found.sticky, set(found.sticks_by), found.all_needed) == (True, {"SRV", "TIER"}, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("session", ["", "sid"])
+def test_tiers_that_choose_at_random_need_both_cookies(session):
+    """A few requests with the outer cookie alone may all reach the right node by chance."""
+    for seed in range(600):
+        random = Random(seed)
+
+        def choose(cookies, turn, random=random):
+            return uneven_tiers(cookies, random.randrange(1000))
+
+        found = analyse(ModelSite(choose, session=session, known=("n1", "n2", "n3")).probe())
+        assert (found.sticky, set(found.sticks_by)) == (True, {"SRV", "TIER"}), seed

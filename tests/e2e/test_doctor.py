@@ -271,6 +271,7 @@ KINDS: dict[str, tuple[Kind, set[str]]] = {
     "traefik": (traefik.COOKIE, {"srv"}),
     "traefik weighted": (traefik.WEIGHTED, {"srv", "tier"}),
     "haproxy before nginx": (tiers.HAPROXY_BEFORE_NGINX, {"OUTER", "seat"}),
+    "haproxy before caddy": (tiers.HAPROXY_BEFORE_CADDY, {"OUTER", "lb"}),
     "nginx before haproxy": (tiers.NGINX_BEFORE_HAPROXY, {"edge", "SRV"}),
     "an edge that replaces Host": (tiers.HOST_REPLACED_AT_EDGE, {"SRV"}),
     "an edge that renames the cookie": (tiers.COOKIE_RENAMED_AT_EDGE, {"edge_SRV"}),
