@@ -1,4 +1,4 @@
-"""Starts and stops erasure and retention in a running crawler, with the thread that rewrites archive files."""
+"""Erasure and retention as a service of a running crawler: start, stop, and the thread that rewrites archive files."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def build_eraser(
     )
 
 
-class Erasing:
+class ErasureService:
     """Erasure and retention of a running crawler.
 
     :param defer: runs calls on the thread of the database.
@@ -146,7 +146,7 @@ class Erasing:
 
     def start(self) -> None:
         """Start the thread and the retention."""
-        self._pool = ThreadPool(minthreads=0, maxthreads=1, name="erasing")
+        self._pool = ThreadPool(minthreads=0, maxthreads=1, name="erasure")
         self._pool.start()
         self._retention.start()
 
