@@ -15,7 +15,8 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.crawler.admin import dashboard, json_views
 from lbcompanion.crawler.admin.erase_api import MAX_BODY_BYTES, EraseApi, EraseRefused, allowed_methods
-from lbcompanion.crawler.archive.files import Archive, ArchiveError, FileOfAnotherCrawler
+from lbcompanion.crawler.archive.errors import ArchiveError, FileOfAnotherCrawler
+from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.erasure.erasure_service import ErasureService
 from lbcompanion.crawler.health import Health
@@ -289,8 +290,8 @@ class AdminResource(Resource):
 
     async def _archived_body(self, row: Any) -> bytes:
         file, offset = row["warc_file"], row["warc_offset"]
-        place, same = await self._defer(self._archive.locate, file, offset)
-        return await self._read(self._archive.read_page, file, offset, place, same)
+        place, same = await self._defer(self._archive.reader.locate, file, offset)
+        return await self._read(self._archive.reader.read_page, file, offset, place, same)
 
     async def _dashboard(self, request: Request) -> Response:
         query = read_query(request)

@@ -9,23 +9,18 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
 from attrs import frozen
 from twisted.logger import Logger
 
 from lbcompanion import __version__
-from lbcompanion.crawler.archive.object_store import ObjectStore, StoreFailed
-from lbcompanion.crawler.archive.warc_reader import (
-    StoredRecord,
-    UnreadableRecord,
-    read_record,
-    records_with_payloads,
-)
+from lbcompanion.crawler.archive.durable_files import sync_folder, truncate
+from lbcompanion.crawler.archive.errors import ArchiveError
+from lbcompanion.crawler.archive.reading import ArchiveReader
 from lbcompanion.crawler.archive.warc_records import (
     RecordRefused,
     Requisite,
@@ -38,7 +33,7 @@ from lbcompanion.crawler.archive.warc_records import (
     requisite_record,
     revisit_record,
 )
-from lbcompanion.crawler.crawler_name import BadFileName, archive_file_name, crawler_of_file, path_in_archive
+from lbcompanion.crawler.crawler_name import archive_file_name, path_in_archive
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue import database
@@ -46,7 +41,6 @@ from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveFile,
 from lbcompanion.crawler.queue.backlog import AlreadyEnded
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
-from lbcompanion.errors import CompanionError
 from lbcompanion.model import Attempt, WallClock, to_rfc3339
 
 #: The topics of :class:`~lbcompanion.crawler.health.Health`.
@@ -57,14 +51,6 @@ KNOWN_PAGES = 20_000
 
 #: The default size at which a file is closed.
 ROTATE_BYTES = 1 << 30
-
-
-class ArchiveError(CompanionError):
-    """The archive cannot be read or written."""
-
-
-class FileOfAnotherCrawler(ArchiveError):
-    """The file is in the archive of another crawler; the text names it."""
 
 
 @frozen
@@ -101,6 +87,7 @@ class Archive:
     :param rotate_seconds: a file of at least this age is closed; 0: files are closed by their size only.
     :param min_free_bytes: nothing is archived while the disk has less free space; 0: no limit.
     :param health: where failures are reported.
+    :ivar reader: reads pages and files of the archive.
     :param on_new_folder: called after the folder was created; it may refuse it with a :class:`CompanionError`.
     """
 
@@ -132,7 +119,7 @@ class Archive:
         self._payloads: dict[str, tuple[str, str]] = {}
         #: The latest pages of the current file that have their bytes in their own record: URL and date by digest.
         self._pages: dict[str, tuple[str, str]] = {}
-        self._stores: dict[str, ObjectStore] = {}
+        self.reader = ArchiveReader(folder, index)
         self._log = Logger(namespace="lbcompanion.crawler.archive")
 
     def recover(self) -> None:
@@ -192,7 +179,7 @@ class Archive:
         if size > file.committed:
             more = size - file.committed
             self._log.info("archive file {name}: {more} uncommitted bytes cut off", name=file.name, more=more)
-            _truncate(path, file.committed)
+            truncate(path, file.committed)
         if size >= 0 and file.state is not FileState.CLOSED:
             self._name, self._committed_end, self._opened_at = file.name, file.committed, file.opened_at
             self._read_payloads()
@@ -251,7 +238,7 @@ class Archive:
     def _cut_off(self) -> None:
         path = self._folder / self._name
         if self._name and path.exists() and path.stat().st_size > self._committed_end:
-            _truncate(path, self._committed_end)
+            truncate(path, self._committed_end)
 
     def store(
         self,
@@ -461,7 +448,7 @@ class Archive:
         # The row comes first: a file without a row is not the crawler's and is never changed.
         self._index.new_file(name, now)
         os.close(os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
         self._name, self._committed_end, self._opened_at = name, 0, now
         self._payloads, self._pages = {}, {}
 
@@ -498,7 +485,7 @@ class Archive:
             self._report_missing(file.name, file.committed - size)
             return None
         if size > file.committed:
-            _truncate(path, file.committed)
+            truncate(path, file.committed)
         return path
 
     def drop(self, name: str) -> None:
@@ -507,92 +494,3 @@ class Archive:
         :raises OSError: if it cannot be removed.
         """
         self._path(name).unlink(missing_ok=True)
-
-    def place_of(self, name: str) -> str:
-        """Return the object store that has a file; empty if the file is on a crawler's disk.
-
-        :raises BacklogError: if the database fails.
-        """
-        file = self._index.file(name)
-        return "" if file is None else file.place
-
-    def locate(self, file: str, offset: int) -> tuple[str, list[int]]:
-        """Return what :meth:`read_page` needs: the object store, and where the file may have the page's bytes.
-
-        :raises BacklogError: if the database fails.
-        """
-        return self.place_of(file), self._index.same_pages(file, offset)
-
-    def read_page(self, file: str, offset: int, place: str = "", same: Sequence[int] = ()) -> bytes:
-        """Return the body of the record at an offset of a file; of a revisit, that of the record it refers to.
-
-        :param place: from :meth:`locate`; of a file in an object store only the records are fetched.
-        :param same: from :meth:`locate`; without them, the whole file is searched for a revisit's body.
-        :raises FileOfAnotherCrawler: if another crawler has the file, and it is not in an object store.
-        :raises ArchiveError: if it cannot be read.
-        """
-        try:
-            with self.opened(file, place) as stream:
-                record, body = read_record(stream, offset)
-                return body if record.kind != "revisit" else _revisited(stream, record, same)
-        except UnreadableRecord as failure:
-            raise ArchiveError(f"the record cannot be read: {failure}") from None
-
-    @contextmanager
-    def opened(self, name: str, place: str = "") -> Iterator[BinaryIO]:
-        """Open a file for reading, on the disk or in the object store.
-
-        :param place: from :meth:`place_of`; of a file in an object store only the parts that are read are fetched.
-        :raises ArchiveError: if it cannot be opened, or if reading from it fails within the block.
-        """
-        try:
-            path = self._path(name)
-        except BadFileName as failure:
-            raise ArchiveError(str(failure)) from None
-        crawler = crawler_of_file(name)
-        if not place and crawler not in {"", self._index.crawler} and not path.exists():
-            raise FileOfAnotherCrawler(f"the page is in the archive of the crawler {crawler}, in its file {name}")
-        try:
-            with self._open(name, place) as stream:
-                yield stream
-        except OSError as failure:
-            raise ArchiveError(f"the record cannot be read: {failure.strerror or 'the file is missing'}") from None
-        except StoreFailed as failure:
-            raise ArchiveError(f"the record cannot be read: {failure}") from None
-
-    def _open(self, name: str, place: str) -> BinaryIO:
-        try:
-            return self._path(name).open("rb")
-        except FileNotFoundError:
-            if not place:
-                raise
-        return self._stores.setdefault(place, ObjectStore(place)).open(name)
-
-
-def _revisited(stream: BinaryIO, revisit: StoredRecord, offsets: Sequence[int]) -> bytes:
-    """Return the body of the record that a revisit refers to.
-
-    :param offsets: tried first; erasures move payloads from one record to another.
-    """
-    for offset in offsets:
-        record, body = read_record(stream, offset)
-        if record.kind == "response" and record.payload_digest == revisit.payload_digest:
-            return body
-    for record, body in records_with_payloads(stream):
-        if record.kind == "response" and record.payload_digest == revisit.payload_digest:
-            return body
-    raise UnreadableRecord(f"the file has no record with the bytes of the page ({revisit.payload_digest})")
-
-
-def _truncate(path: Path, size: int) -> None:
-    with path.open("r+b") as file:
-        file.truncate(size)
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import update
 
 from lbcompanion.crawler.archive import files
-from lbcompanion.crawler.archive.files import Archive, ArchiveError, FileOfAnotherCrawler
+from lbcompanion.crawler.archive.errors import ArchiveError, FileOfAnotherCrawler
+from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.warc_reader import stored_records
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
@@ -86,7 +87,7 @@ def test_a_page_that_is_the_same_is_a_revisit(tmp_path: Path) -> None:
         assert each.fields["warc-refers-to-target-uri"] == records[1].url
         assert each.fields["warc-refers-to-date"] == records[1].date
     # Also without the queue's help, and not with a record of other bytes.
-    read = place.archive.read_page
+    read = place.archive.reader.read_page
     for same in ((), (records[0].offset,), (records[3].offset, records[1].offset)):
         assert read(place.files()[0].name, records[3].offset, "", same) == body
 
@@ -112,16 +113,6 @@ def test_few_pages_are_known_by_their_bytes(tmp_path: Path, monkeypatch: pytest.
                 (other.url, other.date, other.kind, other.payload_digest) for other in records[:number]
             ]
     assert {token: place.page(token) for token in bodies} == bodies
-
-
-@pytest.mark.slow
-def test_the_bytes_of_a_revisit_may_be_in_a_requisite_only(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    requisite = Requisite("http://www.example.com/frame.html", "text/html", digest_of(b"frame"), b"frame")
-    place.store("t1", b"one", (requisite,))
-    place.store("t2", b"frame")
-    assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "response", "revisit"]
-    assert place.page("t2") == b"frame"
 
 
 def test_what_an_earlier_version_noted_is_not_referred_to(tmp_path: Path) -> None:
@@ -286,18 +277,6 @@ def test_dying_at_any_step_leaves_exactly_one_record(tmp_path: Path, point: str,
 
 
 @pytest.mark.slow
-def test_what_cannot_be_read_is_reported(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    place.store("t1", b"one")
-    with pytest.raises(ArchiveError):
-        place.archive.read_page("../q.db", 0)
-    with pytest.raises(ArchiveError):
-        place.archive.read_page("missing.warc.gz", 0)
-    with pytest.raises(ArchiveError):
-        place.archive.read_page(place.files()[0].name, 3)
-
-
-@pytest.mark.slow
 def test_a_file_that_lost_bytes_is_left_alone(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"one")
@@ -378,7 +357,7 @@ def test_files_of_another_crawler_are_left_alone(tmp_path: Path) -> None:
     assert archive.store("t2", copy(b"two"), (), "own", ()).file == "lbc-other-20261123211000-0000.warc.gz"
     elsewhere = Archive(tmp_path / "elsewhere", other, lambda: NOW)
     with pytest.raises(FileOfAnotherCrawler, match=f"the archive of the crawler crawler, in its file {file.name}"):
-        elsewhere.read_page(file.name, 0)
+        elsewhere.reader.read_page(file.name, 0)
     Place(tmp_path)
     assert file.stat().st_size == size - len(b"not committed")
 
@@ -445,7 +424,7 @@ def test_a_name_in_the_queue_leads_to_no_other_file(tmp_path: Path, state: str |
         place.archive.recover,
         lambda: place.archive.whole_file(file),
         lambda: place.archive.drop(file.name),
-        lambda: place.archive.read_page(file.name, 0),
+        lambda: place.archive.reader.read_page(file.name, 0),
     ):
         with pytest.raises(CompanionError, match=r"names the archive file '\.\./other"):
             call()

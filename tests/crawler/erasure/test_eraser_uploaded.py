@@ -64,7 +64,7 @@ class Uploaded:
         row = self.place.backlog.recording(token)
         assert row is not None
         archive = self.place.archive
-        return archive.read_page(row["warc_file"], row["warc_offset"], archive.place_of(row["warc_file"]))
+        return archive.reader.read_page(row["warc_file"], row["warc_offset"], archive.reader.place_of(row["warc_file"]))
 
     def stored(self) -> list[str]:
         return sorted(file.name for file in self.bucket.iterdir())
