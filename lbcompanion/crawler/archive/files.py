@@ -14,25 +14,13 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from attrs import frozen
 from twisted.logger import Logger
 
-from lbcompanion import __version__
 from lbcompanion.crawler.archive.durable_files import sync_folder, truncate
 from lbcompanion.crawler.archive.errors import ArchiveError
+from lbcompanion.crawler.archive.page_records import KnownBytes, encode
 from lbcompanion.crawler.archive.reading import ArchiveReader
-from lbcompanion.crawler.archive.warc_records import (
-    RecordRefused,
-    Requisite,
-    info_record,
-    is_recordable,
-    new_record_id,
-    page_record,
-    page_revisit_record,
-    request_record,
-    requisite_record,
-    revisit_record,
-)
+from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.crawler_name import archive_file_name, path_in_archive
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.health import Health
@@ -40,42 +28,14 @@ from lbcompanion.crawler.queue import database
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveFile, ArchiveIndex, FileState
 from lbcompanion.crawler.queue.backlog import AlreadyEnded
 from lbcompanion.crawler.queue.database import BacklogError
-from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
-from lbcompanion.model import Attempt, WallClock, to_rfc3339
+from lbcompanion.crawler.queue.requisite_report import RequisiteReport
+from lbcompanion.model import Attempt, WallClock
 
 #: The topics of :class:`~lbcompanion.crawler.health.Health`.
 WRITING, ROOM = "the archive cannot be written", "the archive has no room"
 
-#: How many of a file's latest pages are known, so that the same bytes again become a revisit; about 6 MB of memory.
-KNOWN_PAGES = 20_000
-
 #: The default size at which a file is closed.
 ROTATE_BYTES = 1 << 30
-
-
-@frozen
-class _EncodedPage:
-    """The records of one page as bytes.
-
-    :ivar page_offset: where the page's own record starts.
-    :ivar payloads: the requisites that are new to the file.
-    :ivar refused: requisites that no record can hold.
-    :ivar has_new_page: whether the page's bytes are in its own record.
-    """
-
-    data: bytes
-    page_offset: int
-    payloads: tuple[tuple[str, str, str], ...]
-    refused: tuple[MissingRequisite, ...]
-    has_new_page: bool
-
-
-@frozen
-class _OwnRecords:
-    """A page's own record and its request's, and whether they have the page's bytes."""
-
-    parts: list[bytes]
-    has_body: bool
 
 
 class Archive:
@@ -116,9 +76,7 @@ class Archive:
         self._is_end_uncertain = False
         #: While pages are gathered: the files that were written and are not synced yet.
         self._unsynced: dict[str, int] | None = None
-        self._payloads: dict[str, tuple[str, str]] = {}
-        #: The latest pages of the current file that have their bytes in their own record: URL and date by digest.
-        self._pages: dict[str, tuple[str, str]] = {}
+        self._known = KnownBytes({}, {})
         self.reader = ArchiveReader(folder, index)
         self._log = Logger(namespace="lbcompanion.crawler.archive")
 
@@ -182,7 +140,7 @@ class Archive:
             truncate(path, file.committed)
         if size >= 0 and file.state is not FileState.CLOSED:
             self._name, self._committed_end, self._opened_at = file.name, file.committed, file.opened_at
-            self._read_payloads()
+            self._known = KnownBytes.of_file(self._index, self._name)
 
     def close_if_due(self) -> bool:
         """Close the current file if it is large or old enough, and return whether it was closed.
@@ -260,7 +218,7 @@ class Archive:
         """
         try:
             self._open_file()
-            encoded = self._encode(copy, requisites)
+            encoded = encode(copy, requisites, self._known, "" if self._committed_end else self._name)
             self._append(encoded.data)
         except OSError as failure:
             raise self._failed(failure) from None
@@ -291,11 +249,7 @@ class Archive:
             self._is_end_uncertain = True
             raise
         self._committed_end = record.committed
-        self._payloads.update({digest: (url, date) for digest, url, date in encoded.payloads})
-        if encoded.has_new_page and record.sha256 not in self._pages:
-            self._pages[record.sha256] = (copy.url, to_rfc3339(copy.captured_at))
-            if len(self._pages) > KNOWN_PAGES:
-                del self._pages[next(iter(self._pages))]
+        self._known.add(copy, encoded)
         return record
 
     @contextmanager
@@ -368,13 +322,8 @@ class Archive:
         """
         if self._is_end_uncertain:
             self._committed_end = self._index.committed(self._name)
-            self._read_payloads()
+            self._known = KnownBytes.of_file(self._index, self._name)
             self._is_end_uncertain = False
-
-    def _read_payloads(self) -> None:
-        self._payloads = self._index.payloads(self._name)
-        pages = self._index.first_pages(self._name, KNOWN_PAGES)
-        self._pages = {digest: (url, to_rfc3339(captured_at)) for digest, url, captured_at in pages}
 
     def _leave_damaged_file(self) -> None:
         """Go on in a new file if someone removed or shortened the current one, or the whole folder."""
@@ -394,49 +343,6 @@ class Archive:
         why = f"{short} bytes with archived pages are missing in {self._folder}; restore the file, then restart"
         self._health.failed(f"archive file {name}", why)
 
-    def _encode(self, copy: FetchedCopy, requisites: tuple[Requisite, ...]) -> _EncodedPage:
-        parts = [] if self._committed_end else [info_record(self._name, f"lbcompanion/{__version__}")]
-        page_offset = sum(map(len, parts))
-        date = to_rfc3339(copy.captured_at)
-        page = self._encode_page(copy)
-        parts += page.parts
-        # The page's bytes are no entry of the table of payloads: its row in the queue has their digest.
-        here = {copy.sha256.hex(): (copy.url, date)} if page.has_body else {}
-        new: dict[str, tuple[str, str]] = {}
-        refused: list[MissingRequisite] = []
-        for requisite in requisites:
-            digest = requisite.sha256.hex()
-            first = self._first_occurrence(digest) or here.get(digest) or new.get(digest)
-            try:
-                parts.append(
-                    requisite_record(requisite, date) if first is None else revisit_record(requisite, date, *first)
-                )
-            except RecordRefused as failure:  # the page is archived without it
-                refused.append(MissingRequisite(requisite.url, f"no record can hold it: {failure}"))
-                continue
-            if first is None:
-                new[digest] = (requisite.url, date)
-        payloads = tuple((digest, *first) for digest, first in new.items())
-        return _EncodedPage(b"".join(parts), page_offset, payloads, tuple(refused), page.has_body)
-
-    def _encode_page(self, copy: FetchedCopy) -> _OwnRecords:
-        record_id = new_record_id()
-        if copy.method != "GET":
-            # No revisit: indexers add the method to the key of a response only.
-            return _OwnRecords([page_record(copy, record_id), request_record(copy, record_id)], has_body=True)
-        first = self._first_occurrence(copy.sha256.hex())
-        if first is None:
-            return _OwnRecords([page_record(copy, record_id)], has_body=True)
-        return _OwnRecords([page_revisit_record(copy, record_id, *first)], has_body=False)
-
-    def _first_occurrence(self, digest: str) -> tuple[str, str] | None:
-        """Return URL and date of a payload's first occurrence in this file, or None.
-
-        Earlier versions stored URLs that no record can hold; these are ignored.
-        """
-        first = self._payloads.get(digest) or self._pages.get(digest)
-        return first if first is not None and is_recordable(first[0]) else None
-
     def _start_file(self) -> None:
         if self._name:
             self._close_file()
@@ -450,7 +356,7 @@ class Archive:
         os.close(os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         sync_folder(self._folder)
         self._name, self._committed_end, self._opened_at = name, 0, now
-        self._payloads, self._pages = {}, {}
+        self._known = KnownBytes({}, {})
 
     def _append(self, data: bytes) -> None:
         descriptor = self._descriptor()
