@@ -6,7 +6,6 @@ end. Blocking; the service calls it on the backlog's thread.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
+from lbcompanion.crawler.archive.appending import Appender
 from lbcompanion.crawler.archive.durable_files import sync_folder, truncate
 from lbcompanion.crawler.archive.errors import ArchiveError
 from lbcompanion.crawler.archive.page_records import KnownBytes, encode
@@ -74,9 +74,8 @@ class Archive:
         self._committed_end = 0
         self._opened_at = 0.0
         self._is_end_uncertain = False
-        #: While pages are gathered: the files that were written and are not synced yet.
-        self._unsynced: dict[str, int] | None = None
         self._known = KnownBytes({}, {})
+        self._appender = Appender(folder)
         self.reader = ArchiveReader(folder, index)
         self._log = Logger(namespace="lbcompanion.crawler.archive")
 
@@ -219,10 +218,10 @@ class Archive:
         try:
             self._open_file()
             encoded = encode(copy, requisites, self._known, "" if self._committed_end else self._name)
-            self._append(encoded.data)
+            self._appender.append(self._name, self._committed_end, encoded.data)
         except OSError as failure:
             raise self._failed(failure) from None
-        if self._unsynced is None:
+        if not self._appender.is_gathering:
             self._health.works(WRITING)
         record = ArchivedRecord(
             file=self._name,
@@ -263,37 +262,22 @@ class Archive:
             self._open_file()
         except OSError as failure:
             raise self._failed(failure) from None
-        self._unsynced = {}
-        try:
-            with self._index.gathered():
-                yield
-                self._sync()
-        except BaseException:
-            self._is_end_uncertain = bool(self._name)
-            raise
-        finally:
-            unsynced, self._unsynced = self._unsynced, None
-            for descriptor in unsynced.values():
-                os.close(descriptor)
+        with self._appender.gathering():
+            try:
+                with self._index.gathered():
+                    yield
+                    self._sync()
+            except BaseException:
+                self._is_end_uncertain = bool(self._name)
+                raise
 
     def _sync(self) -> None:
-        if not self._unsynced:
-            return
         try:
-            for name, descriptor in self._unsynced.items():
-                self._sync_file(name, descriptor)
+            is_synced = self._appender.sync()
         except OSError as failure:
             raise self._failed(failure) from None
-        self._health.works(WRITING)
-
-    def _sync_file(self, name: str, descriptor: int) -> None:
-        """Sync a file that is written.
-
-        :raises FileNotFoundError: if its name is gone: the pages are not committed, and come into another file.
-        """
-        os.fsync(descriptor)
-        if not os.path.samestat(os.fstat(descriptor), self._path(name).stat()):
-            raise FileNotFoundError(errno.ENOENT, f"{name} was replaced while it was written")
+        if is_synced:
+            self._health.works(WRITING)
 
     def _failed(self, failure: OSError) -> ArchiveError:
         why = f"{failure.strerror} ({self._folder}); free or enlarge the disk, or correct the rights"
@@ -308,7 +292,7 @@ class Archive:
         """Make sure that there is a file to append to."""
         self._find_end()
         self._leave_damaged_file()
-        if self._unsynced is not None:
+        if self._appender.is_gathering:
             # A new file's row would go with the transaction if that fails, and its bytes would belong to nobody.
             if not self._name:
                 raise ArchiveError("the archive file disappeared while pages were gathered")
@@ -357,28 +341,6 @@ class Archive:
         sync_folder(self._folder)
         self._name, self._committed_end, self._opened_at = name, 0, now
         self._known = KnownBytes({}, {})
-
-    def _append(self, data: bytes) -> None:
-        descriptor = self._descriptor()
-        try:
-            os.ftruncate(descriptor, self._committed_end)
-            os.lseek(descriptor, self._committed_end, os.SEEK_SET)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-            if self._unsynced is None:
-                self._sync_file(self._name, descriptor)
-        finally:
-            if self._unsynced is None:
-                os.close(descriptor)
-
-    def _descriptor(self) -> int:
-        """Open the file for writing; while pages are gathered it stays open until they are synced."""
-        if self._unsynced is None:
-            return os.open(self._folder / self._name, os.O_WRONLY)
-        if self._name not in self._unsynced:
-            self._unsynced[self._name] = os.open(self._folder / self._name, os.O_WRONLY)
-        return self._unsynced[self._name]
 
     def whole_file(self, file: ArchiveFile) -> Path | None:
         """Return the path of a closed file that has all its records; None if bytes are missing, which is reported.
