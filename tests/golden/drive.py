@@ -23,7 +23,6 @@ from twisted.web.server import Site
 
 from lbcompanion import __version__
 from lbcompanion.cli import main
-from lbcompanion.crawler.admin.api import AdminResource
 from lbcompanion.crawler.admin.api import admin_site as crawler_admin_site
 from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
 from lbcompanion.html.snippets import integrity_of
@@ -41,10 +40,11 @@ from lbcompanion.settings import CaptureTable, FetchTable, InjectTable, LimitsTa
 from lbcompanion.stores.memory import MemoryStore
 from lbcompanion.testing.stores import FailingStore
 from lbcompanion.testing.strategies import SECRET
+from tests.support.crawler_api import admin_resource
 from tests.support.in_memory_crawler import InMemoryCrawler
 from tests.support.in_memory_node import EPOCH, PAGE, InMemoryNode, at_once, html, request
-from tests.support.simulated_farm import ORIGIN, SimulatedFarm, immediately
 from tests.support.simulated_farm import SECRET as FARM_SECRET
+from tests.support.simulated_farm import SimulatedFarm
 
 __all__ = ["EPOCH", "MOST_NOTICES_BYTES", "PAGE", "SECRET", "Crawling", "Node", "command", "html", "request"]
 
@@ -306,14 +306,7 @@ class Crawling:
         sticky = StickyTable("haproxy-insert", cookies=("SRV",))
         self.rig = InMemoryCrawler(self.farm, folder, sticky=sticky)
         self.folder = folder
-        admin = AdminResource(
-            backlog=self.rig.backlog,
-            archive=self.rig.archive,
-            defer=immediately,
-            routes=self.rig.routes,
-            metrics=self.rig.metrics,
-            sites=lambda: [ORIGIN],
-        )
+        admin = admin_resource(self.rig)
         self._admin = crawler_admin_site(admin, self.farm.clock)
         self.asked: list[str] = []
         for node in self.farm.nodes.values():

@@ -21,6 +21,22 @@ from tests.support.simulated_farm import ORIGIN, SimulatedFarm, immediately
 BASE = "http://127.0.0.1"
 
 
+def admin_resource(rig: InMemoryCrawler, **more: Any) -> AdminResource:
+    """The admin listener's root for a crawler in memory.
+
+    :param more: further arguments of :class:`AdminResource`.
+    """
+    return AdminResource(
+        backlog=rig.backlog,
+        archive=rig.archive,
+        defer=immediately,
+        routes=rig.routes,
+        metrics=rig.metrics,
+        sites=lambda: [ORIGIN],
+        **more,
+    )
+
+
 class ApiCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.farm = SimulatedFarm()
@@ -29,16 +45,7 @@ class ApiCase(SynchronousTestCase):
         self.rig = InMemoryCrawler(self.farm, Path(holder.name), sticky=StickyTable("haproxy-insert", cookies=("SRV",)))
         self.addCleanup(self.rig.close)
         self.health = Health()
-        admin = AdminResource(
-            backlog=self.rig.backlog,
-            archive=self.rig.archive,
-            defer=immediately,
-            routes=self.rig.routes,
-            metrics=self.rig.metrics,
-            sites=lambda: [ORIGIN],
-            hosts=("crawler.internal",),
-            health=self.health,
-        )
+        admin = admin_resource(self.rig, hosts=("crawler.internal",), health=self.health)
         self.site = admin_site(admin, Clock())
         self.http = StubTreq(admin)
         self.tokens = []

@@ -11,10 +11,10 @@ import treq
 from treq.testing import StubTreq
 from twisted.internet.task import Clock
 
-from lbcompanion.crawler.admin.api import AdminResource
+from tests.support.crawler_api import admin_resource
 from tests.support.fixed_server import Answers, Server
 from tests.support.in_memory_crawler import InMemoryCrawler
-from tests.support.simulated_farm import ORIGIN, SimulatedFarm, immediately
+from tests.support.simulated_farm import SimulatedFarm
 
 pytestmark = pytest.mark.browser
 
@@ -56,14 +56,7 @@ def archived(folder: Path, markup: str) -> tuple[str, Answers]:
     rig = InMemoryCrawler(farm, folder)
     token = farm.nodes["n1"].capture(markup.encode())
     rig.take(token, {"SRV": "n1"})
-    admin = AdminResource(
-        backlog=rig.backlog,
-        archive=rig.archive,
-        defer=immediately,
-        routes=rig.routes,
-        metrics=rig.metrics,
-        sites=lambda: [ORIGIN],
-    )
+    admin = admin_resource(rig)
     http = StubTreq(admin)
     answers: Answers = {}
     for path in (f"/recording/{token}", f"/api/recordings/{token}/page", "/dashboard.css", "/dashboard.js"):

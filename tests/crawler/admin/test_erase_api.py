@@ -13,12 +13,12 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from lbcompanion.crawler.admin.api import AdminResource, admin_site
+from lbcompanion.crawler.admin.api import admin_site
 from lbcompanion.crawler.admin.erase_api import MAX_BODY_BYTES
 from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureService
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.protocol.visitors import visitor_pseudonyms
-from tests.support.crawler_api import BASE, ApiCase
+from tests.support.crawler_api import BASE, ApiCase, admin_resource
 from tests.support.simulated_farm import ORIGIN, SECRET, immediately
 
 JSON = {"Content-Type": "application/json"}
@@ -41,15 +41,7 @@ class EraseApiTests(ApiCase):
         )
         self.patch(erasure, "_work", immediately)
         self.patch(erasure.eraser._parts, "work", immediately)
-        admin = AdminResource(
-            backlog=rig.backlog,
-            archive=rig.archive,
-            defer=immediately,
-            routes=rig.routes,
-            metrics=rig.metrics,
-            sites=lambda: [ORIGIN],
-            erasure=erasure,
-        )
+        admin = admin_resource(rig, erasure=erasure)
         self.admin = admin
         self.http = StubTreq(admin)
 

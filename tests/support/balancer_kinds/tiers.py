@@ -21,7 +21,7 @@ class Tiers(Kind):
     """A balancer behind an edge.
 
     :ivar inner: the product behind the edge.
-    :ivar inner_text: its configuration; it listens at sockets in the folder.
+    :ivar inner_text: its configuration; it listens at ``GROUP.sock`` in the folder, which is the current directory.
     """
 
     inner: str = ""
@@ -34,7 +34,12 @@ class Tiers(Kind):
         file = below / f"{self.inner}.conf"
         file.write_text(self.inner_text(folder, port, nodes, admins))
         commands = RUNS[self.inner](file, below), super().__call__(folder, port, nodes, admins)
-        return ["sh", "-c", f"{shlex.join(commands[0])} & exec {shlex.join(commands[1])}"]
+        # From this folder both name the sockets by short relative paths: sun_path has 108 bytes (unix(7)).
+        return [
+            "sh",
+            "-c",
+            f"cd {shlex.quote(str(folder))}; {shlex.join(commands[0])} & exec {shlex.join(commands[1])}",
+        ]
 
 
 #: The nodes behind each of two balancers.
@@ -73,7 +78,7 @@ def _haproxy_edge(folder: Path, port: int, nodes: Mapping[str, int], admins: Map
     """HAProxy in front of the two groups' balancers, for each of which it inserts a cookie."""
     lines = ["frontend visitors", f"    bind 127.0.0.1:{port}", "    default_backend tiers"]
     lines += ["backend tiers", "    balance roundrobin", "    cookie OUTER insert indirect nocache"]
-    lines += [f"    server {group} unix@{folder}/{group}.sock cookie {group}" for group in _GROUPS]
+    lines += [f"    server {group} unix@{group}.sock cookie {group}" for group in _GROUPS]
     return _HAPROXY + joined(lines)
 
 
@@ -86,7 +91,7 @@ def _haproxy_before_nginx() -> Tiers:
         for group, names in _GROUPS.items():
             upstreams += _chosen_by_cookie(f"of_{group}", "seat", names, "; HttpOnly")
             servers.append(
-                f"server {{ listen unix:{folder}/{group}.sock; location / {{ proxy_pass http://$of_{group};"
+                f"server {{ listen unix:{group}.sock; location / {{ proxy_pass http://$of_{group};"
                 f" proxy_set_header Host $http_host; {_PASS} add_header Set-Cookie $of_{group}_cookie always; }} }}"
             )
         return _NGINX.format(upstreams="\n    ".join(upstreams), servers="\n    ".join(servers))
@@ -100,7 +105,7 @@ def _caddys(folder: Path, port: int, nodes: Mapping[str, int], admins: Mapping[s
     for number, (group, names) in enumerate(_GROUPS.items(), 1):
         upstreams = " ".join(f"127.0.0.1:{nodes[name]}" for name in names)
         inside = "lb_policy cookie lb a-secret-of-caddy\n\t\tlb_try_duration 3s\n\t\tfail_duration 1s"
-        bind = f"bind unix/{folder}/{group}.sock"
+        bind = f"bind unix/{group}.sock"
         written += f"http://:{number} {{\n\t{bind}\n\treverse_proxy {upstreams} {{\n\t\t{inside}\n\t}}\n}}\n"
     return written
 
@@ -109,7 +114,7 @@ def _edge(directives: str = "", choose: Sequence[str] = ()) -> Text:
     """An nginx in front of one or two HAProxys, with these directives in its location."""
 
     def text(folder: Path, port: int, nodes: Mapping[str, int], admins: Mapping[str, int]) -> str:
-        upstreams = [f"upstream {group} {{ server unix:{folder}/{group}.sock; }}" for group in _GROUPS]
+        upstreams = [f"upstream {group} {{ server unix:{group}.sock; }}" for group in _GROUPS]
         to, more = "left", ""
         if choose:
             upstreams += choose
@@ -127,7 +132,7 @@ def _haproxys(groups: Mapping[str, Sequence[str]], *lines: str) -> Text:
     def text(folder: Path, port: int, nodes: Mapping[str, int], admins: Mapping[str, int]) -> str:
         written = []
         for group, names in groups.items():
-            bind = f"    bind unix@{folder}/{group}.sock mode 666"
+            bind = f"    bind unix@{group}.sock mode 666"
             written += [f"frontend to_{group}", bind, *lines, f"    default_backend {group}"]
             written += [f"backend {group}", "    balance roundrobin", "    cookie SRV insert"]
             written += ["    option httpchk GET /readyz", "    default-server inter 300ms fall 2 rise 1"]
