@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from attrs import field, frozen
-from sqlalchemy import ColumnElement, and_, delete, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, insert, literal, or_, select, update
 from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import LOSS_SECONDS, Arrival
@@ -23,10 +23,14 @@ from lbcompanion.sticky.routes import Source
 
 #: How long the notice of an erased recording is refused, in seconds: it may wait in a node's spool.
 REFUSE_SECONDS = 30 * 86400.0
+#: The same where retention erases: the notices of old recordings are hardly delivered again.
+RETENTION_REFUSE_SECONDS = LOSS_SECONDS
 #: How many recordings one transaction erases, so that other work need not wait for long.
 BATCH_SIZE = 2000
 #: Fewer than the parameters that SQLite allows in one statement.
 _LIST_SIZE = 500
+#: SQLite refuses expressions with more than 1000 levels, and a chain of OR has one level for each part.
+_CHAIN_SIZE = 100
 
 
 @frozen
@@ -203,7 +207,7 @@ def _matching(selection: Selection) -> ColumnElement[bool]:
     if selection.tokens:
         wanted.append(columns.token.in_(selection.tokens))
     if selection.urls:
-        wanted.append(or_(*(_has_url(each) for each in selection.urls)))
+        wanted.append(_has_any_url(selection.urls))
     if selection.visitors is not None:
         wanted.append(columns.visitor.in_(selection.visitors))
     if selection.before is not None:
@@ -216,6 +220,12 @@ def _matching(selection: Selection) -> ColumnElement[bool]:
             wanted.append(columns.warc_offset < selection.below_offset)
     # Without a criterion nothing matches: an empty selection is a mistake.
     return and_(*wanted) if len(wanted) > 1 else and_(literal(1) == 0)
+
+
+def _has_any_url(urls: Sequence[str]) -> ColumnElement[bool]:
+    chains = (or_(*map(_has_url, part)) for part in _lists(urls, _CHAIN_SIZE))
+    # SQLAlchemy joins nested ORs into one chain; CASE keeps the chains apart.
+    return or_(*(case((chain, 1), else_=0) == 1 for chain in chains))
 
 
 def _has_url(url: str) -> ColumnElement[bool]:
@@ -232,8 +242,8 @@ def _begins(column: Any, prefix: str) -> ColumnElement[bool]:
     return func.substr(column, 1, len(prefix)) == prefix
 
 
-def _lists(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    return (values[start : start + _LIST_SIZE] for start in range(0, len(values), _LIST_SIZE))
+def _lists(values: Sequence[Any], size: int = _LIST_SIZE) -> Iterable[Sequence[Any]]:
+    return (values[start : start + size] for start in range(0, len(values), size))
 
 
 def _erased(connection: Connection, tokens: Iterable[str]) -> set[str]:
@@ -295,7 +305,3 @@ def _count(connection: Connection, erasure: int, counts: dict[str, int]) -> None
     values = {ERASURES.c[name]: ERASURES.c[name] + count for name, count in counts.items() if count}
     if values:
         connection.execute(update(ERASURES).where(ERASURES.c.id == erasure).values(values))
-
-
-#: Retention erases old recordings, whose notices are hardly delivered again.
-RETENTION_REFUSE_SECONDS = LOSS_SECONDS
