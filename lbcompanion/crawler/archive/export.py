@@ -36,7 +36,7 @@ from lbcompanion.errors import CompanionError
 from lbcompanion.model import Verdict
 from lbcompanion.protocol import headers
 
-_WRITTEN_ANEW = "an erasure has written the file anew meanwhile, or removed it; export again"
+_REWRITTEN = "an erasure has rewritten or removed the file meanwhile; export again"
 _NODE_FIELD = headers.NODE.text.lower()
 
 
@@ -133,12 +133,12 @@ class Export:
                 with self._reader.opened(file, place) as stream:
                     offsets = self._offsets_of_pages(file)
                     if not offsets:
-                        raise ExportFailed(f"{file}: {_WRITTEN_ANEW}")
+                        raise ExportFailed(f"{file}: {_REWRITTEN}")
                     for offset in offsets:
                         yield self._copy_page(stream, file, offset, out)
             except (ArchiveError, UnreadableRecord) as failure:
                 is_there = any(name == file for name, _place in self._files())
-                raise ExportFailed(f"{file}: {failure if is_there else _WRITTEN_ANEW}") from None
+                raise ExportFailed(f"{file}: {failure if is_there else _REWRITTEN}") from None
 
     def _files(self) -> list[tuple[str, str]]:
         query = (

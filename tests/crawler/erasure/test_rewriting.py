@@ -18,7 +18,7 @@ DATE, LATER = "2026-11-23T21:10:00Z", "2026-11-24T21:10:00Z"
 
 
 def rewritten(parts: list[bytes], rows: dict[int, int | None], rewriter: Rewriter | None = None) -> Replacement | None:
-    """Write a file anew; ``rows`` has the numbers of the parts with recordings, and their erasures."""
+    """Rewrite a file; ``rows`` has the numbers of the parts with recordings, and their erasures."""
     data = b"".join(parts)
     starts = [len(b"".join(parts[:number])) for number in range(len(parts))]
     found = [FileRow(number, starts[number], erasure) for number, erasure in rows.items()]
