@@ -26,7 +26,7 @@ def apply_migrations(connection: Connection, applied: Table, migrations: Sequenc
 
     :param applied: the table of :func:`migrations_table`; it exists. Migrations in it that this program does not
         know were added by a newer one; they are ignored.
-    :param migrations: all migrations that there ever were; the first has the number 1.
+    :param migrations: all migrations of all versions; the first has the number 1.
     :param is_new: whether the tables were just created: they need no migration.
     """
     done = set(connection.execute(select(applied.c.step)).scalars())

@@ -6,6 +6,7 @@ They check the syntax only: whether the kind is known, has its required argument
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ from lbcompanion.endpoints.strings import (
 from lbcompanion.errors import InvalidValue
 
 _HIGHEST_PORT = 65535
+# Linux has 108 bytes for the path of a Unix socket, with the NUL at its end (unix(7)).
+_MAX_SOCKET_PATH_BYTES = 107
 _PATTERNS = {
     "backlog": re.compile(r"[1-9][0-9]{0,5}", re.ASCII),
     "timeout": re.compile(r"[1-9][0-9]{0,3}", re.ASCII),
@@ -104,6 +107,8 @@ def endpoint(
         if not value.isprintable() or (parsed.proxy_protocol and not proxy_protocol) or not _is_valid(parsed, kinds):
             raise InvalidValue(allowed)
         absolute = _with_absolute_paths(parsed, kinds, folder)
+        if absolute.kind == "unix" and len(os.fsencode(absolute.args[0])) > _MAX_SOCKET_PATH_BYTES:
+            raise InvalidValue(f"a Unix socket whose absolute path has at most {_MAX_SOCKET_PATH_BYTES} bytes")
         return value if absolute == parsed else str(absolute)
 
     return check

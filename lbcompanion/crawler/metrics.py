@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter as Counted
-from collections import Counter as Kinds
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol
@@ -234,7 +233,7 @@ class CrawlerMetrics:
         self._bytes.inc(size)
         self._requisites.inc(requisites)
         self._add("archived_bytes", size)
-        for kind, count in Kinds(missing).items():
+        for kind, count in Counted(missing).items():
             self._missing_requisites.labels(kind.value).inc(count)
         self._add("requisites", requisites)
         self._add("requisites_missing", len(missing))

@@ -7,17 +7,15 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from attrs import evolve
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock, execute, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.protocols.policies import WrappingFactory
-from twisted.python.threadpool import ThreadPool
 from twisted.web.server import Site
 
 from lbcompanion.crawler.admin.api import AdminResource, admin_site
@@ -43,13 +41,12 @@ from lbcompanion.crawler.queue.erasures import Erasures
 from lbcompanion.crawler.queue.route_table import RouteTable
 from lbcompanion.crawler.routes.visitor_cookies import load_trusted_routes, note_values
 from lbcompanion.crawler.sites import AgentFactory, build_sites, network_agents
+from lbcompanion.crawler.threads import Threads
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Loss, WallClock
 from lbcompanion.settings import CrawlerSettings
 from lbcompanion.sticky.ladder import LadderLimits
 from lbcompanion.sticky.routes import Route, Routes
-
-_T = TypeVar("_T")
 
 #: How long a stop waits for running fetches, in seconds.
 STOP_SECONDS = 10.0
@@ -70,10 +67,13 @@ class CrawlerService(MultiService):
     :param reactor: for timers, sockets and the thread pool.
     :param now: seconds since the epoch.
     :param agent_factory: makes the HTTP agents; None means agents over the network.
+    :ivar threads_class: makes the threads for blocking calls.
     :ivar started: fires with the service when both listeners are open; fails if the start fails.
     :ivar intake_port: TCP port of the intake once started; 0 if it does not listen on TCP.
     :ivar admin_port: TCP port of the admin listener once started; 0 if it does not listen on TCP.
     """
+
+    threads_class = Threads
 
     def __init__(
         self,
@@ -94,9 +94,12 @@ class CrawlerService(MultiService):
         self._agent_factory = agent_factory or network_agents(reactor, settings.fetch)
         self._metrics = CrawlerMetrics()
         self._log = Logger(namespace="lbcompanion.crawler.service")
-        self._pool: ThreadPool | None = None
-        self._parsing_pool: ThreadPool | None = None
-        self._reading_pool: ThreadPool | None = None
+        #: The one thread of the database.
+        self._defer = self.threads_class(reactor, "backlog")
+        #: Reads pages and style sheets, so that neither listeners nor the backlog wait.
+        self._parse = self.threads_class(reactor, "parsing")
+        #: One thread uploads files, and one reads archived pages for the dashboard: an object store may be slow.
+        self._read = self.threads_class(reactor, "object store", max_threads=2)
         self._health = Health()
         self._name = crawler_name(settings.crawler)
         self._database = Database(open_engine(settings.crawler.queue), self._health)
@@ -144,15 +147,10 @@ class CrawlerService(MultiService):
     def startService(self) -> Deferred[CrawlerService]:
         """Begin to start; returns :attr:`started`."""
         super().startService()  # type: ignore[no-untyped-call]
-        self._pool = ThreadPool(minthreads=0, maxthreads=1, name="backlog")
-        self._pool.start()
-        self._parsing_pool = ThreadPool(minthreads=0, maxthreads=1, name="parsing")
-        self._parsing_pool.start()
-        # One thread uploads, and one reads pages for the dashboard.
-        self._reading_pool = ThreadPool(minthreads=0, maxthreads=2, name="object store")
-        self._reading_pool.start()
-        # If the reactor stops without stopService, the thread must not keep the process alive.
-        self._trigger = self._reactor.addSystemEventTrigger("after", "shutdown", self._stop_pool)
+        for threads in (self._defer, self._parse, self._read):
+            threads.start()
+        # If the reactor stops without stopService, the threads must not keep the process alive.
+        self._trigger = self._reactor.addSystemEventTrigger("after", "shutdown", self._stop_threads)
         self._starting = Deferred.fromCoroutine(self._start())
         self._starting.addErrback(self._not_started)
         return self.started
@@ -161,24 +159,6 @@ class CrawlerService(MultiService):
         why = str(failure.value) if failure.check(CompanionError, OSError) else failure.getTraceback()
         self._log.critical("the crawler could not start: {why}", why=why)
         self.started.errback(failure)
-
-    def _defer(self, call: Callable[..., _T], /, *args: Any) -> Deferred[_T]:
-        """Run a blocking call on the backlog's one thread."""
-        if self._pool is None:
-            raise StartFailed("the crawler does not run")
-        return deferToThreadPool(self._reactor, self._pool, call, *args)
-
-    def _parse(self, call: Callable[..., _T], /, *args: Any) -> Deferred[_T]:
-        """Read a page or a style sheet on a thread of its own, so that neither listeners nor the backlog wait."""
-        if self._parsing_pool is None:
-            raise StartFailed("the crawler does not run")
-        return deferToThreadPool(self._reactor, self._parsing_pool, call, *args)
-
-    def _read(self, call: Callable[..., _T], /, *args: Any) -> Deferred[_T]:
-        """Read an archived page or upload a file on a thread of its own: an object store may be slow."""
-        if self._reading_pool is None:
-            raise StartFailed("the crawler does not run")
-        return deferToThreadPool(self._reactor, self._reading_pool, call, *args)
 
     def _open_state(self) -> list[Route]:
         """Create folders, lock and tables, and recover the archive; runs on the backlog's thread."""
@@ -342,7 +322,7 @@ class CrawlerService(MultiService):
         def failed(failure: Any) -> None:
             self._log.error("a route could not be kept: {why}", why=str(failure.value))
 
-        if self._pool is None:  # a campaign ended after the service had stopped
+        if not self._defer.are_running:  # a campaign ended after the service had stopped
             return
         self._defer(self._route_table.save, route).addErrback(failed)
 
@@ -387,19 +367,16 @@ class CrawlerService(MultiService):
             for connection in list(factory.protocols):
                 connection.loseConnection()
         self._ports = []
-        if self._pool is not None:
+        if self._defer.are_running:
             await DeferredList([self._defer(self._close)], consumeErrors=True)
             self._reactor.removeSystemEventTrigger(self._trigger)
-            self._stop_pool()
+            self._stop_threads()
 
-    def _stop_pool(self) -> None:
-        pools = (self._pool, self._parsing_pool, self._reading_pool)
-        self._pool = self._parsing_pool = self._reading_pool = None
+    def _stop_threads(self) -> None:
         if self._erasure is not None:
             self._erasure.stop()
-        for pool in pools:
-            if pool is not None:
-                pool.stop()
+        for threads in (self._defer, self._parse, self._read):
+            threads.stop()
 
     async def _stop_scheduler(self, scheduler: Scheduler) -> None:
         give_up_call = self._reactor.callLater(STOP_SECONDS, scheduler.abandon)

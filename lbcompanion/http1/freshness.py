@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from calendar import timegm
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime
 
 from attrs import field, frozen
 
@@ -188,7 +188,7 @@ def parse_date(text: str, now: float) -> float | None:
     month, year = _MONTHS.index(parts["month"].lower()) + 1, int(parts["year"])
     try:
         if len(parts["year"]) == 2:
-            this_year = date.fromtimestamp(now).year
+            this_year = datetime.fromtimestamp(now, UTC).year
             year += this_year - this_year % 100
             year -= 100 if year > this_year + 50 else 0
         day = date(year, month, int(parts["day"]))

@@ -15,6 +15,7 @@ from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred, execute
 
 from lbcompanion.crawler.service import CrawlerService
+from lbcompanion.crawler.threads import Threads
 from lbcompanion.model import DEFAULT_LADDER, RouteKind, Verdict
 from lbcompanion.node.service import NodeService
 from lbcompanion.settings import (
@@ -109,14 +110,18 @@ class InlineThread:
         """Do nothing: no thread runs."""
 
 
+class InlineThreads(Threads):
+    """Does blocking work at once, in the caller."""
+
+    def __call__(self, call: Callable[..., Any], /, *args: Any) -> Deferred[Any]:
+        """Do the work."""
+        return execute(call, *args)
+
+
 class InlineCrawler(CrawlerService):
-    """The crawler's service, with the backlog's work done in the caller's turn."""
+    """The crawler's service, with the work of its threads done in the caller's turn."""
 
-    def _defer(self, call: Callable[..., Any], /, *args: Any) -> Deferred[Any]:
-        return execute(call, *args)
-
-    def _parse(self, call: Callable[..., Any], /, *args: Any) -> Deferred[Any]:
-        return execute(call, *args)
+    threads_class = InlineThreads
 
     def crash(self) -> None:
         """Release locks and files, as the kernel does for a killed process."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,3 +127,13 @@ def test_twisted_agrees(text: str) -> None:
     from twisted.internet.testing import MemoryReactor
 
     assert serverFromString(MemoryReactor(), text) is not None
+
+
+@pytest.mark.parametrize("check", [server, client, listener])
+def test_the_path_of_a_unix_socket_fits_into_its_address(check: Any) -> None:
+    """The absolute path counts, in bytes, however short the relative one is."""
+    folder = Path("/" + "f" * 97)
+    assert check("unix:a.b.sock", folder) == f"unix:{folder}/a.b.sock"
+    for path in ("a.bc.sock", "ä.b.sock"):
+        with pytest.raises(InvalidValue, match="at most 107 bytes"):
+            check(f"unix:{path}", folder)

@@ -6,6 +6,8 @@ age-parse, cc-*, expires-*, heuristic-freshness, pragma and status.
 
 from __future__ import annotations
 
+import time
+from calendar import timegm
 from email.utils import formatdate
 
 import pytest
@@ -185,6 +187,17 @@ def test_dates(text: str) -> None:
 ])  # fmt: skip
 def test_texts_that_are_no_dates(text: str) -> None:
     assert parse_date(text, NOW) is None
+
+
+def test_a_year_with_two_digits_does_not_depend_on_the_machines_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_of_2026 = timegm((2026, 12, 31, 23, 30, 0))
+    for zone in ("UTC", "UTC-14", "UTC+12"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        found = parse_date("Friday, 31-Dec-77 00:00:00 GMT", end_of_2026)
+        monkeypatch.undo()
+        time.tzset()
+        assert found == timegm((1977, 12, 31, 0, 0, 0))
 
 
 @given(st.integers(0, 4_000_000_000))

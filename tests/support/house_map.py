@@ -33,7 +33,7 @@ DISTRICTS = {
         ("service",),
     ),
     "crawler": (
-        ("metrics", "health", "crawler_name"),
+        ("metrics", "health", "crawler_name", "threads"),
         ("fetching",),
         ("queue",),
         ("routes",),

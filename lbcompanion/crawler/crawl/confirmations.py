@@ -7,11 +7,10 @@ one, and the node gets single requests for :data:`SINGLE_SECONDS`.
 
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import Factory, define, frozen
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from lbcompanion.crawler.fetching.fetcher import FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import FetchFailed
@@ -53,6 +52,7 @@ class Confirmations:
         self._reactor = reactor
         self._gather_seconds = gather_seconds
         self._batches: dict[_BatchKey, list[_Waiting]] = {}
+        self._log = Logger(namespace="lbcompanion.crawler.crawl")
         self._single_until: dict[tuple[SiteFetcher, str], float] = {}
 
     def confirm(self, fetcher: SiteFetcher, owner: str, token: str, fetch_path: FetchPath) -> Deferred[bool]:
@@ -81,7 +81,12 @@ class Confirmations:
         while self._batches[batch_key]:
             waiting = self._batches[batch_key]
             batch, self._batches[batch_key] = waiting[:MAX_TOKENS], waiting[MAX_TOKENS:]
-            statuses = await self._send(batch_key, batch)
+            try:
+                statuses = await self._send(batch_key, batch)
+            except Exception:
+                # A defect. The copies are confirmed one by one, and later ones of this route do not wait for ever.
+                self._log.failure("confirmations could not be sent together")
+                statuses = {}
             await gatherResults([self._finish(each, batch_key, statuses) for each in batch])
         del self._batches[batch_key]
 
@@ -90,11 +95,8 @@ class Confirmations:
         if statuses.get(waiting.token) in _DONE:
             done: Deferred[bool] = succeed(True)
         else:
-            done = Deferred.fromCoroutine(self._confirm_one(batch_key, waiting))
+            done = Deferred.fromCoroutine(batch_key.fetcher.confirm(waiting.token, waiting.fetch_path))
         return done.addCallbacks(waiting.done.callback, waiting.done.errback)
-
-    async def _confirm_one(self, batch_key: _BatchKey, waiting: _Waiting) -> bool:
-        return await batch_key.fetcher.confirm(waiting.token, waiting.fetch_path)
 
     async def _send(self, batch_key: _BatchKey, batch: list[_Waiting]) -> dict[str, int]:
         """Send one request for several copies; return the statuses that the node answered."""
@@ -110,7 +112,7 @@ class Confirmations:
         return statuses or {}
 
     def _is_single(self, batch_key: _BatchKey) -> bool:
-        key: tuple[Any, str] = (batch_key.fetcher, batch_key.owner)
+        key = (batch_key.fetcher, batch_key.owner)
         until = self._single_until.get(key)
         if until is not None and until <= self._reactor.seconds():
             del self._single_until[key]

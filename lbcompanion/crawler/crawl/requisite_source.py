@@ -173,7 +173,7 @@ class RequisiteSource:
             if joined is not None and self._may_use(joined, wanted):
                 return self._counted("joined", joined)
             # It is personal, or may not be used twice: this one is requested without waiting for others.
-            return await self._request(wanted)
+            return (await self._ask(wanted)).known.result
         self._joined[wanted.key] = []
         result: CachedFile | None = None
         try:
@@ -195,9 +195,6 @@ class RequisiteSource:
         waiting: Deferred[CachedFile | None] = Deferred()
         self._joined[key].append(waiting)
         return waiting
-
-    async def _request(self, wanted: WantedFile) -> Requisite | Refusal:
-        return (await self._ask(wanted)).known.result
 
     async def _ask(self, wanted: WantedFile) -> _Answer:
         """Request a file, again if that may help, and keep the result."""

@@ -42,7 +42,7 @@ _FAILURE_PAUSE_SECONDS = 5.0
 #: A node that goes up and down wakes its notices at most once in this time.
 _MIN_WAKE_INTERVAL_SECONDS = 5.0
 _MAX_SLEEP_SECONDS = 30.0
-#: So many times ``concurrency`` notices may be fetched, archived and confirmed in all.
+#: How many notices may be fetched, archived and confirmed in all, as a multiple of ``concurrency``.
 _MOST_RUNNING = 2
 #: After a site's pause its notices come back within about this time.
 _MAX_SPREAD_SECONDS = 4.0
@@ -116,11 +116,11 @@ class Scheduler:
         )
         #: The running jobs whose page may still come.
         self._fetching: set[str] = set()
-        self._running: dict[str, Deferred[None]] = {}
-        #: Those whose page is archived, and which are being confirmed: their claims ended with the outcome.
-        self._archived: set[str] = set()
         #: How many of these have their page, and wait for its files.
         self._waiting_for_files = 0
+        self._running: dict[str, Deferred[None]] = {}
+        #: The running jobs that confirm their archived page: their claims ended with the outcome.
+        self._archived: set[str] = set()
         self._busy_nodes: Counter[str] = Counter()
         self._failing_nodes: set[str] = set()
         self._woken_at: dict[str, float] = {}
@@ -221,7 +221,10 @@ class Scheduler:
             self._timer = self._reactor.callLater(seconds, self.wake)
 
     def _full_nodes(self) -> tuple[str, ...]:
-        """Failing nodes may hold at most a quarter of the slots each: their timeouts must not starve other nodes."""
+        """Return the nodes that may have no more jobs.
+
+        A failing node has at most a quarter of the slots: its timeouts must not starve other nodes.
+        """
         limit = min(max(1, self._concurrency // 4), self._per_node)
         full = {node for node, count in self._busy_nodes.items() if count >= self._per_node}
         return tuple(full | {node for node in self._failing_nodes if self._busy_nodes[node] >= limit})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet.defer import Deferred
@@ -22,8 +22,6 @@ from lbcompanion.crawler.queue.turns import PAUSED, Turns
 from lbcompanion.crawler.queue.work import SharedQueue
 from lbcompanion.settings import CrawlerSettings
 from lbcompanion.sticky.routes import Routes
-
-_T = TypeVar("_T")
 
 #: How often to read the routes of other crawlers without being notified, and at most how often after notifications.
 _ROUTES_SECONDS, _MIN_ROUTES_SECONDS = 15.0, 0.5

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from attrs import Factory, frozen
-from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
+from twisted.internet.defer import DeferredLock
 
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.erasure.eraser import Eraser, Parts, Run
@@ -20,15 +18,9 @@ from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.database import Database
 from lbcompanion.crawler.queue.erasures import Erasures
 from lbcompanion.crawler.queue.file_replacement import FileReplacements
-from lbcompanion.errors import CompanionError
+from lbcompanion.crawler.threads import Threads
 from lbcompanion.model import WallClock
 from lbcompanion.sticky.routes import Routes
-
-_T = TypeVar("_T")
-
-
-class NotRunning(CompanionError):
-    """The crawler stops or has not started."""
 
 
 @frozen
@@ -119,8 +111,7 @@ class ErasureService:
     ) -> None:
         self.erasures = Erasures(context.database)
         self.secret = context.secret
-        self._reactor = reactor
-        self._pool: ThreadPool | None = None
+        self._work = Threads(reactor, "erasure")
         self.eraser = build_eraser(
             *(context, self.erasures, defer, self._work, now, health, routes),
             on_erased=on_erased,
@@ -139,21 +130,13 @@ class ErasureService:
             store_url=context.store_url,
         )
 
-    def _work(self, call: Callable[..., _T], /, *args: Any) -> Deferred[_T]:
-        if self._pool is None:
-            raise NotRunning("the crawler does not run")
-        return deferToThreadPool(self._reactor, self._pool, call, *args)
-
     def start(self) -> None:
         """Start the thread and the retention."""
-        self._pool = ThreadPool(minthreads=0, maxthreads=1, name="erasure")
-        self._pool.start()
+        self._work.start()
         self._retention.start()
 
     def stop(self) -> None:
         """Interrupt what runs, and wait for the thread."""
         self._retention.stop()
         self.eraser.stop()
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()
+        self._work.stop()

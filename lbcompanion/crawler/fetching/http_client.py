@@ -120,10 +120,8 @@ class ExactTargetAgent(Agent):
         uri: bytes,
         headers: Headers,
         bodyProducer: Any = None,
-        *,
-        idempotent: bool,
     ) -> Deferred[IResponse]:
-        """Send one request on a kept connection of a route; see :meth:`KeptConnections.send`.
+        """Send one idempotent request on a kept connection of a route; see :meth:`KeptConnections.send`.
 
         :raises ValueError: if the URL is not printable ASCII.
         """
@@ -137,7 +135,7 @@ class ExactTargetAgent(Agent):
         target = target_of(uri.decode("ascii")).encode("ascii")
         request = Request._construct(method, target, headers, bodyProducer, persistent=True, parsedURI=parsed)
         key = ConnectionKey(parsed.scheme, parsed.host, parsed.port, route)
-        return kept.send(key, endpoint, request, idempotent=idempotent)
+        return kept.send(key, endpoint, request)
 
 
 @implementer(IAgent)
@@ -159,15 +157,13 @@ class IdentityCodingAgent:
         return self._agent.request(method, uri, headers, bodyProducer).addCallback(self._check)
 
     def request_on(
-        self, route: str, method: bytes, uri: bytes, headers: Headers, bodyProducer: Any = None, *, idempotent: bool
+        self, route: str, method: bytes, uri: bytes, headers: Headers, bodyProducer: Any = None
     ) -> Deferred[IResponse]:
-        """Send the request on a kept connection of a route; its headers are completed in place."""
+        """Send the idempotent request on a kept connection of a route; its headers are completed in place."""
         if self.kept is None:
             return self.request(method, uri, headers, bodyProducer)
         self._agent.complete(headers)
-        sending: Deferred[IResponse] = self._exact.request_on(
-            self.kept, route, method, uri, headers, bodyProducer, idempotent=idempotent
-        )
+        sending: Deferred[IResponse] = self._exact.request_on(self.kept, route, method, uri, headers, bodyProducer)
         return sending.addCallback(self._check)
 
     def _check(self, response: IResponse) -> IResponse:
@@ -282,7 +278,7 @@ class Client:
         producer = BytesProducer(body) if body else None
         request = method.encode("ascii"), url.encode("ascii"), sent, producer
         if route and self._on_route is not None:
-            response = await self._on_route(route, *request, idempotent=True)
+            response = await self._on_route(route, *request)
         else:
             response = await self._agent.request(*request)
         content = await self._body(response, max_bytes)

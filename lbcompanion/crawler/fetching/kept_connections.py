@@ -52,8 +52,11 @@ class KeptProtocol(BoundedHeadProtocol):
     _first_cookies: list[bytes] | None = None
 
     def request(self, request: Any) -> Deferred[IResponse]:
-        """Send a request. The response's ``on_shared_connection`` says whether the first request of the connection had
-        other cookies: then the response does not prove that these cookies lead to its node."""
+        """Send a request.
+
+        The response has ``on_shared_connection`` if the first request of the connection had other cookies. Such a
+        response does not prove that these cookies lead to its node.
+        """
         cookies = request.headers.getRawHeaders(b"cookie") or []
         if self._first_cookies is None:
             self._first_cookies = cookies
@@ -107,21 +110,16 @@ class KeptConnections:
         self._timer: IDelayedCall | None = None
         self._closed = False
 
-    def send(
-        self, key: ConnectionKey, endpoint: IStreamClientEndpoint, request: Request, *, idempotent: bool
-    ) -> Deferred[IResponse]:
-        """Send a request on a kept connection, or on a new one if there is none.
+    def send(self, key: ConnectionKey, endpoint: IStreamClientEndpoint, request: Request) -> Deferred[IResponse]:
+        """Send an idempotent request on a kept connection, or on a new one if there is none.
 
-        :param idempotent: whether to send it once more, on a new connection, if a kept connection ended before any
-            byte of the answer: the server may have closed it at the same moment.
+        It is sent once more, on a new connection, if a kept connection ended before any byte of the answer: the server
+        may have closed it at the same moment.
         """
         kept = self._take(key)
         if kept is None:
             return self._send_on_new(key, endpoint, request)
-        sending = kept.request(request)
-        if idempotent:
-            sending.addErrback(self._send_again, key, endpoint, request)
-        return sending
+        return kept.request(request).addErrback(self._send_again, key, endpoint, request)
 
     def _send_on_new(
         self, key: ConnectionKey, endpoint: IStreamClientEndpoint, request: Request

@@ -24,18 +24,17 @@ _MAX_FIRST_ATTEMPTS, _MAX_LAST_ATTEMPTS = 10, 40
 LOSS_SECONDS = 86400.0
 MAX_LOSSES = 100_000
 _BATCH_SIZE = 500
-#: What other crawlers are woken for: notices came in, or became due.
+#: The word that wakes other crawlers: notices came in, or became due.
 NOTICES = "notices"
 #: The columns of a claim, for a notice that no crawler works on.
 NO_CLAIM: Mapping[str, Any] = {"claimed_by": None, "claimed_at": None, "lease_until": None}
 
+#: While the slots of some nodes are taken: how many due notices are searched for those of other nodes, and how often
+#: at most all of them are searched.
+_FIRST_DUE, _SEARCH_SECONDS = 2000, 5.0
+
 #: A row whose records wait to be removed from the archive is not shown any more.
 _NOT_ERASED = RECORDINGS.c.erasure.is_(None)
-
-
-#: Where the slots of some nodes are taken, so many due notices are looked at for those of other nodes, and all of them
-#: at most this often.
-_FIRST_DUE, _SEARCH_SECONDS = 2000, 5.0
 
 #: Conditions of a query.
 Where = tuple[ColumnElement[bool], ...]
@@ -153,7 +152,7 @@ class Backlog:
         return [pending_notice(row, row.lost) for row in rows if row.token not in running][:limit]
 
     def _due_of_others(self, connection: Connection, due: Where, others: Any, limit: int, now: float) -> Sequence[Any]:
-        """Look at the first due notices only; at all of them, which may be a million of a node that is down, seldom."""
+        """Search the first due notices; rarely all of them, because a node that is down may have a million."""
         first = select(RECORDINGS.c.id).where(*due).order_by(RECORDINGS.c.next_at, RECORDINGS.c.id).limit(_FIRST_DUE)
         found = _due_rows(connection, (RECORDINGS.c.id.in_(first.scalar_subquery()), others), limit)
         if found or 0 <= now - self._searched_at < _SEARCH_SECONDS:
@@ -262,7 +261,7 @@ _UPDATE_CLAIMED = update(RECORDINGS).where(*_IS_OPEN, RECORDINGS.c.claimed_by ==
 def update_open(connection: Connection, token: str, values: dict[str, Any], claimant: str | None = None) -> None:
     """Change the row of a notice without an outcome, within a transaction, and give back the claim.
 
-    :param claimant: who claimed the notice; None at a queue without claims.
+    :param claimant: the name under which the notice is claimed; None at a queue without claims.
     :raises AlreadyEnded: if it already has an outcome, does not exist, or is claimed by another crawler.
     """
     given = {**values, "the_token": token}

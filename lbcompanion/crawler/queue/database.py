@@ -110,11 +110,6 @@ class Database:
         """Whether several crawlers can use the database at once."""
         return self._engine.dialect.name != "sqlite"
 
-    @property
-    def notifies(self) -> bool:
-        """Whether :meth:`notify` reaches other crawlers."""
-        return self._engine.dialect.name == "postgresql"
-
     @contextmanager
     def change(self) -> Iterator[Connection]:
         """One transaction: committed at the end of the block, rolled back where that raises.
@@ -211,11 +206,11 @@ class Database:
             _prepare(connection)
 
     def notify(self, connection: Connection, what: str) -> None:
-        """Wake the other crawlers when the transaction ends, if the database can do so.
+        """Wake the other crawlers when the transaction ends; of the databases only PostgreSQL can do so.
 
         :param what: a word for what has changed.
         """
-        if self.notifies:
+        if self._engine.dialect.name == "postgresql":
             connection.execute(select(func.pg_notify(CHANNEL, f"{what} {self.claimant or ''}")))
 
     def compact(self) -> None:

@@ -26,10 +26,10 @@ from lbcompanion.crawler.queue.schema import LOSSES, RECORDINGS, TURNS
 _CLOCK_SLACK_SECONDS = 5.0
 #: Notices are never postponed for longer; one that is due later was postponed by a clock that was wrong.
 MAX_PAUSE_SECONDS = 600.0
-#: For how long the nodes of open notices are remembered, how many are read at a time, and at how many of them a crawler
-#: looks at once while others are busy.
+#: For how long the nodes of open notices are remembered, how many are read at a time, and how many of them one claim
+#: searches while others are busy.
 _NODES_SECONDS, _MAX_READ_NODES, _MAX_NODES = 1.0, 200, 16
-#: How often to look for further notices after nodes turned out to be busy.
+#: How often one claim looks for notices, because nodes may turn out to be busy.
 _MAX_LOOKS = 4
 #: Seconds until the next try, where another crawler claims at this moment, or other crawlers keep the nodes busy.
 _TURN_SECONDS, _BUSY_SECONDS = 0.02, 0.2
@@ -178,9 +178,10 @@ class SharedQueue:
         return rows, held_up
 
     def _open_nodes(self, connection: Connection, time: float) -> set[str]:
-        """Return nodes that have open notices, as of a short time ago; of very many, some, and others the next time.
+        """Return nodes that have open notices, as of a short time ago.
 
-        Each node is one step in an index, however many notices it has.
+        Of more than :data:`_MAX_READ_NODES` these are some, and others the next time. Each node is one step in an
+        index, however many notices it has.
         """
         if self._nodes_read_at <= time < self._nodes_read_at + _NODES_SECONDS:
             return self._nodes
@@ -244,7 +245,7 @@ class SharedQueue:
         self._free(RECORDINGS.c.claimed_by == self.claimant)
 
     def give_back_of_earlier_runs(self) -> None:
-        """Give back the claims of earlier runs of this crawler; the caller makes sure that none of them runs still."""
+        """Give back the claims of earlier runs of this crawler; the caller makes sure that they have ended."""
         self._free(RECORDINGS.c.claimed_by.startswith(f"{self._name}/", autoescape=True))
 
     def _free(self, which: ColumnElement[bool]) -> None:

@@ -165,3 +165,13 @@ def test_a_cancelled_job_does_not_stop_the_others() -> None:
     cancelled.cancel()
     node.go_on()
     assert crawler.results == {"b": True}
+
+
+def test_a_defect_does_not_hold_up_later_ones() -> None:
+    node, crawler = Node(), Crawler()
+    node.answer = RuntimeError("a defect")
+    for first, second in (("a", "b"), ("c", "d")):
+        crawler.confirm(node, first, second)
+        crawler.clock.advance(0.02)
+    assert crawler.results == dict.fromkeys("abcd", True)
+    assert node.requests == [["a", "b"], ["a"], ["b"], ["c", "d"], ["c"], ["d"]]

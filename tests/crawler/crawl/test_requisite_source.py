@@ -75,10 +75,12 @@ class Source:
             now=self.clock.seconds,
         )  # fmt: skip
 
-    def ask(self, path: str = "/a.css", node: str = "n1", cookie: str = "", direct: str = "") -> list[Any]:
+    def ask(
+        self, path: str = "/a.css", node: str = "n1", cookie: str = "", direct: str = "", seconds: float = 0.0
+    ) -> list[Any]:
         """Ask for a file; the list gets the result."""
         fetch_path = FetchPath((RoutingCookie("SRV", cookie or node),), direct)
-        deadline = self.clock.seconds() + self.limits.max_seconds
+        deadline = self.clock.seconds() + (seconds or self.limits.max_seconds)
         wanted = WantedFile(
             self.fetcher, fetch_path, node, ORIGIN + path, deadline, AnswerCookies(READER, fetch_path.cookies)
         )
@@ -188,11 +190,11 @@ def test_a_changed_file_replaces_the_old_one() -> None:
 def test_nodes_and_ways_to_them_share_nothing() -> None:
     """During a deploy one URL has other bytes on each node."""
     source = Source()
-    source.node.answer = lambda number: ok(b"%d" % number)
+    source.node.answer = lambda number: ok(b"%d" % number, ("etag", f'"{number}"'))
     found = [source.get(node="n1"), source.get(node="n2"), source.get(node="n2", direct="http://n2.local")]
     assert len({each.body for each in found if isinstance(each, Requisite)}) == 3
     assert [source.get(node="n1"), source.get(node="n2"), source.get(node="n2", direct="http://n2.local")] == found
-    assert "If-None-Match" not in source.node.asked[1][1]
+    assert ["If-None-Match" in each[1] for each in source.node.asked] == [False] * 3
 
 
 def test_what_another_node_answered_is_not_used_unless_the_bytes_are_the_same() -> None:
@@ -235,6 +237,16 @@ def test_a_personal_file_is_requested_for_other_cookies_again(line: tuple[str, s
     for cookie in ("one", "one", "two", "two"):
         source.get(cookie=cookie)
     assert len(source.node.asked) == (2 if personal else 1)
+
+
+def test_a_personal_file_is_not_validated_for_other_cookies() -> None:
+    """An answer 304 would give one visitor's file to the page of another."""
+    source = Source()
+    source.node.answer = lambda _number: ok(b"x", ("cache-control", "private"), ("etag", '"a"'))
+    for cookie in ("one", "two", "two"):
+        source.get(cookie=cookie)
+        source.clock.advance(300)
+    assert [each[1].get("If-None-Match") for each in source.node.asked] == [None, None, '"a"']
 
 
 @pytest.mark.parametrize(
@@ -289,6 +301,21 @@ def test_a_personal_answer_is_not_joined() -> None:
     assert len(answers) == 2
     answers[1].callback(ok(b"two", ("cache-control", "private")))
     assert [each[0].body for each in asked] == [b"one", b"one", b"two"]
+
+
+def test_a_page_without_time_takes_no_file_from_others() -> None:
+    """Its request had less time than usual, so its timeout says nothing about the file."""
+    source = Source()
+    source.node.answer = lambda number: None if number == 1 else ok()
+    hurried, joined = source.ask(seconds=1), source.ask()
+    source.clock.advance(1)
+    assert hurried == [Refusal("timeout", MissingKind.FAILED)]
+    assert isinstance(joined[0], Requisite)
+    alone = Source()
+    alone.node.answer = source.node.answer
+    alone.ask(seconds=1)
+    alone.clock.advance(1)
+    assert isinstance(alone.get(), Requisite)
 
 
 def test_a_page_that_is_given_up_does_not_take_the_file_from_others() -> None:
@@ -448,9 +475,7 @@ KINDS = ["ok", "etag", "private", "503", "404", "lost"]
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("ask"), st.sampled_from(["n1", "n2"]), st.integers(0, 3), st.sampled_from(["a", "b"])),
-        st.tuples(
-            st.just("answer"), st.integers(0, 5), st.sampled_from(["ok", "etag", "private", "503", "404", "lost"])
-        ),
+        st.tuples(st.just("answer"), st.integers(0, 5), st.sampled_from(KINDS)),
         st.tuples(st.just("advance"), st.sampled_from([0.3, 6.0, 301.0])),
         st.tuples(st.just("deploy"), st.sampled_from(["n1", "n2"])),
     ),

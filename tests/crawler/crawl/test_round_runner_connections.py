@@ -30,7 +30,7 @@ class ConnectionSticks(IdentityCodingAgent):
         self.kept = self  # type: ignore[assignment]
 
     def request_on(
-        self, route: str, method: bytes, uri: bytes, headers: Headers, bodyProducer: Any = None, *, idempotent: bool
+        self, route: str, method: bytes, uri: bytes, headers: Headers, bodyProducer: Any = None
     ) -> Deferred[Any]:
         own = headers.getRawHeaders(b"cookie") or []
         first = self.first_cookies.setdefault(route, own)

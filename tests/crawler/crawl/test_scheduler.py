@@ -316,7 +316,7 @@ class SharingTests(SynchronousTestCase):
         crawler.scheduler._work = work
         return work
 
-    def test_a_node_has_so_many_at_a_time(self) -> None:
+    def test_a_node_has_a_limited_number_at_a_time(self) -> None:
         for is_shared in (False, True):
             farm = SimulatedFarm()
             crawler = self.crawler(farm, sticky=INSERT)

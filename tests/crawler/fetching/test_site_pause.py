@@ -57,3 +57,15 @@ def test_pauses_grow_until_the_site_answers() -> None:
 @given(st.text(max_size=30))
 def test_any_value_is_bounded(value: str) -> None:
     assert 1 <= left(429, ("retry-after", value)) <= 120
+
+
+def test_only_a_longer_pause_is_reported() -> None:
+    """Other crawlers are notified of it; their own pauses are not reported again."""
+    site_pause, reported = SitePause(lambda: NOW), list[float]()
+    site_pause.on_pause = reported.append
+    for seconds in (10, 5, 10, 20):
+        site_pause.note(Reply(429, (("retry-after", str(seconds)),), b""))
+    site_pause.extend(60)
+    site_pause.note(Reply(429, (("retry-after", "30"),), b""))
+    site_pause.note(Reply(200, (), b""))
+    assert reported == [10, 20]

@@ -53,3 +53,17 @@ def test_what_is_refused_leaves_no_payload() -> None:
     with pytest.raises(AlreadyEnded):
         index.mark_archived("never there", evolve(KEPT, payloads=(("cd" * 32, "http://a/", "2026"),)), (), 2.0)
     assert (index.files(), index.payloads("a.warc.gz")) == ({"a.warc.gz": 0}, {})
+
+
+def test_a_file_that_was_changed_since_it_was_read_is_not_marked_as_uploaded() -> None:
+    backlog, index = fresh()
+    index.new_file("a.warc.gz", 0.0)
+    before = index.file("a.warc.gz")
+    backlog.add([arrival("t")], 1.0)
+    index.mark_archived("t", KEPT, (), 2.0)
+    index.close_files()
+    assert before is not None
+    assert not index.mark_uploaded(before, "s3://bucket")
+    (closed,) = index.closed_files()
+    assert index.mark_uploaded(closed, "s3://bucket")
+    assert index.closed_files() == []

@@ -50,6 +50,10 @@ class Rig:
         assert matches.recordings == batch.recordings == len(before - self.tokens())
         return before - self.tokens()
 
+    def save_route(self, site: str, node: str, source: Source) -> None:
+        cookies = (RoutingCookie("SRV", node),)
+        self.routes.save(Route(site, node, cookies, "", RouteState.PROVEN, 125.0, None, None, source))
+
     def tokens(self) -> set[str]:
         return {row["token"] for row in self.backlog.recordings(100)}
 
@@ -114,17 +118,32 @@ def test_an_erased_notice_is_refused_for_some_time() -> None:
 
 def test_only_routes_that_may_come_from_an_erased_notice_go() -> None:
     rig = Rig()
-    for node, source, learnt_at in (
-        ("n1", Source.TRAFFIC, 125.0),
-        ("n2", Source.TRAFFIC, 125.0),
+    for site, node, source in (
+        ("main", "n1", Source.TRAFFIC),
+        ("main", "n2", Source.TRAFFIC),
+        ("other", "n1", Source.TRAFFIC),
     ):
-        cookies = (RoutingCookie("SRV", node),)
-        rig.routes.save(Route("main", node, cookies, "", RouteState.PROVEN, learnt_at, None, None, source))
-    assert rig.erase(tokens=("t3",)) == {"t3"}
-    assert len(rig.routes.load()) == 2
+        rig.save_route(site, node, source)
+    assert rig.erase(tokens=("t3",)) == {"t3"}  # it came after the routes
+    assert len(rig.routes.load()) == 3
     selection = Selection(tokens=("t1",))
     assert rig.erasures.erase(1, selection, 200.0).routes == (("main", "n1"),)
-    assert [route.node for route in rig.routes.load()] == ["n2"]
+    assert [(route.site, route.node) for route in rig.routes.load()] == [("main", "n2"), ("other", "n1")]
+
+
+@pytest.mark.parametrize("source", [each for each in Source if each is not Source.TRAFFIC])
+def test_routes_that_come_from_no_visitor_stay(source: Source) -> None:
+    rig = Rig()
+    rig.save_route("main", "n1", source)
+    assert rig.erase(before=99.0) == {"t1", "t2", "t3", "t4"}
+    assert len(rig.routes.load()) == 1
+
+
+def test_retention_deletes_no_routes() -> None:
+    rig = Rig()
+    rig.save_route("main", "n1", Source.TRAFFIC)
+    assert rig.erase(received_before=999.0) == {"t1", "t2", "t3", "t4"}
+    assert len(rig.routes.load()) == 1
 
 
 def test_many_recordings_are_erased_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def test_rows_follow_their_records(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_looking_for_files_to_write_anew_does_not_read_all_recordings() -> None:
+def test_the_search_for_files_to_rewrite_does_not_read_all_recordings() -> None:
     def steps(recordings: int) -> int:
         database = Database(open_engine("sqlite://"))
         database.open()

@@ -1,4 +1,4 @@
-"""Claims at a shared queue: at SQLite, whose transactions lock the whole file, and at the servers that are meant."""
+"""Claims at a shared queue: at SQLite, whose transactions lock the whole file, and at the database servers."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ def test_claims(place: Place) -> None:
         claims_are_given_back,
         a_clock_that_jumps,
         a_crawlers_clock_that_was_wrong,
-        at_most_so_many_of_a_node,
+        a_node_has_a_limited_number,
         a_busy_node_does_not_hold_up_others,
-        the_turn_is_not_waited_for,
+        a_crawler_without_its_name_claims_nothing,
         losses_come_with_the_jobs,
         the_clock_is_the_databases,
     ):
@@ -221,7 +221,7 @@ def a_crawlers_clock_that_was_wrong(place: Place) -> None:
     assert place.row(late)["next_at"] == place.time
 
 
-def at_most_so_many_of_a_node(place: Place) -> None:
+def a_node_has_a_limited_number(place: Place) -> None:
     place.add(12, nodes=2)
     first, second = place.crawler("a", per_node=3), place.crawler("b", per_node=3)
     taken = first.take(1.0, 4, (), ())
@@ -251,11 +251,11 @@ def a_busy_node_does_not_hold_up_others(place: Place) -> None:
     assert sum(row["claimed_by"] is not None for row in place.backlog.recordings(1000)) == 2 + 180
 
 
-def the_turn_is_not_waited_for(place: Place) -> None:
+def a_crawler_without_its_name_claims_nothing(place: Place) -> None:
     place.add(1)
-    first = place.crawler("a")
-    first.may_claim = lambda: False
-    taken = first.take(1.0, 100, (), ())
+    crawler = place.crawler("a")
+    crawler.may_claim = lambda: False
+    taken = crawler.take(1.0, 100, (), ())
     assert (taken.jobs, taken.again_seconds) == ((), 0.5)
 
 
@@ -308,7 +308,7 @@ def test_the_only_crawler_claims_nothing() -> None:
     st.lists(st.tuples(STEPS, st.integers(0, 2), st.integers(0, 90))),
 )
 def test_a_notice_never_has_two_crawlers(steps: list[tuple[str, int, int]]) -> None:
-    """Whatever happens: who may end a notice is the last who claimed it, and nobody works on more than the limit."""
+    """Only the crawler that claimed a notice last may end it. All together have no more of a node than the limit."""
     place = Place()
     place.add(8, nodes=2)
     crawlers = [place.crawler(name, per_node=3) for name in "abc"]
