@@ -31,7 +31,7 @@ from lbcompanion.crawler.crawl.sharing import Sharing
 from lbcompanion.crawler.crawler_name import crawler_name, remember
 from lbcompanion.crawler.dns_check import DnsCheck
 from lbcompanion.crawler.erasure.eraser import Eraser
-from lbcompanion.crawler.erasure.erasing import Erasing, ErasureContext, build_eraser
+from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureService, build_eraser
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
@@ -138,7 +138,7 @@ class CrawlerService(MultiService):
             file_lock=self._file_lock,
         )
         self._scheduler: Scheduler | None = None
-        self._erasing: Erasing | None = None
+        self._erasure: ErasureService | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
         self._locks: dict[Path, Lock] = {}
         self._trigger: Any = None
@@ -225,7 +225,7 @@ class CrawlerService(MultiService):
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )
         self._metrics.watch(routes, lambda: [context.minter for context in contexts.values()])
-        self._erasing = self._build_erasing(routes, self._scheduler.forget_files)
+        self._erasure = self._build_erasure(routes, self._scheduler.forget_files)
         intake = Intake(
             secret=crawler.secret,
             sites=self.settings.sites,
@@ -242,7 +242,7 @@ class CrawlerService(MultiService):
             sites=self._origins,
             hosts=crawler.admin_hosts,
             health=self._health,
-            erasing=self._erasing,
+            erasure=self._erasure,
             read=self._read,
         )
         intake_limits = IntakeLimits(
@@ -257,7 +257,7 @@ class CrawlerService(MultiService):
             self._sharing.start(self._scheduler, routes, contexts)
         self._scheduler.wake()
         self._uploads.start()
-        self._erasing.start()
+        self._erasure.start()
         self.started.callback(self)
 
     def open_for_command(self) -> Eraser:
@@ -295,8 +295,8 @@ class CrawlerService(MultiService):
             file_lock=self._file_lock,
         )
 
-    def _build_erasing(self, routes: Routes, forget_files: Callable[[], object]) -> Erasing:
-        return Erasing(
+    def _build_erasure(self, routes: Routes, forget_files: Callable[[], object]) -> ErasureService:
+        return ErasureService(
             self._erasure_context(),
             defer=self._defer,
             reactor=self._reactor,
@@ -332,8 +332,8 @@ class CrawlerService(MultiService):
 
     def _add_to_backlog(self, arrivals: list[Arrival], losses: list[Loss]) -> int:
         now = self._now()
-        if self._erasing is not None:
-            arrivals, losses, refused = self._erasing.erasures.without_erased(arrivals, losses)
+        if self._erasure is not None:
+            arrivals, losses, refused = self._erasure.erasures.without_erased(arrivals, losses)
             self._metrics.count_refused_erased(refused)
         if losses:
             # Losses first, so that notices of the same delivery already have them when they are scheduled.
@@ -356,8 +356,8 @@ class CrawlerService(MultiService):
         self._dns_check.stop()
         ports = [maybeDeferred(listening.stopListening) for listening, _ in self._ports]
         await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)
-        if self._erasing is not None:
-            self._erasing.stop()
+        if self._erasure is not None:
+            self._erasure.stop()
         if self._scheduler is not None:
             await self._stop_scheduler(self._scheduler)
         await self._uploads.stop()
@@ -373,8 +373,8 @@ class CrawlerService(MultiService):
             self._stop_threads()
 
     def _stop_threads(self) -> None:
-        if self._erasing is not None:
-            self._erasing.stop()
+        if self._erasure is not None:
+            self._erasure.stop()
         for threads in (self._defer, self._parse, self._read):
             threads.stop()
 

@@ -133,7 +133,7 @@ class InlineCrawler(CrawlerService):
 
     def page(self, row: Any) -> bytes:
         """The archived page of a row, as the archive has it."""
-        return self._archive.read_page(row["warc_file"], row["warc_offset"])
+        return self._archive.reader.read_page(row["warc_file"], row["warc_offset"])
 
 
 @define

@@ -38,8 +38,8 @@ def test_pages_are_written_to_a_file(file: Path, tmp_path: Path) -> None:
     selection = ("--url", "http://www.example.com/a", "--from", "2026-11-23", "--to", "2026-11-24T00:00:00Z")
     chosen = (*selection, "--node", "n1", "--route", "own", "--token", "t2", "--token", "t3")
     done = run("export", "--config", file, "--warc", warc, "--cdxj", index, *chosen, "--json")
-    told = json.loads(done.stdout)
-    assert told == {"file": str(warc), "pages": 1, "records": 2, "bytes": warc.stat().st_size}
+    printed = json.loads(done.stdout)
+    assert printed == {"file": str(warc), "pages": 1, "records": 2, "bytes": warc.stat().st_size}
     with warc.open("rb") as stream:
         assert [each.kind for each in stored_records(stream)] == ["warcinfo", "response", "request"]
     (line,) = index.read_text().splitlines()

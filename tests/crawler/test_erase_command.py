@@ -1,4 +1,4 @@
-"""``erase`` where no crawler runs; tests/crawler/erasure/test_erasing.py erases where one does."""
+"""``erase`` where no crawler runs; tests/crawler/erasure/test_erasure_service.py erases where one does."""
 
 from __future__ import annotations
 

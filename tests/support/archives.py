@@ -72,7 +72,7 @@ class Place:
         row = self.backlog.recording(token)
         assert row is not None
         file, offset = row["warc_file"], row["warc_offset"]
-        return self.archive.read_page(file, offset, *self.archive.locate(file, offset))
+        return self.archive.reader.read_page(file, offset, *self.archive.reader.locate(file, offset))
 
     def files(self) -> list[Path]:
         return sorted((self.folder / "archive").glob("*.warc.gz"))

@@ -12,7 +12,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 from warcio.archiveiterator import ArchiveIterator
 
-from lbcompanion.crawler.archive.files import ArchiveError
+from lbcompanion.crawler.archive.errors import ArchiveError
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.erasure.eraser import Eraser, Parts, Result
 from lbcompanion.crawler.erasure.folder import ArchiveFolder
@@ -86,8 +86,8 @@ class ErasingPlace(Place):
         for token, body in expected.items():
             row = rows[token]
             file, offset = row["warc_file"], row["warc_offset"]
-            place, same = self.archive.locate(file, offset)
-            assert self.archive.read_page(file, offset, place, same) == body
+            place, same = self.archive.reader.locate(file, offset)
+            assert self.archive.reader.read_page(file, offset, place, same) == body
             assert digest_of(body).hex() == row["sha256"]
         self.check_payloads()
 

@@ -87,7 +87,7 @@ class InMemoryCrawler:
 
     def page(self, token: str) -> bytes:
         row = self.row(token)
-        return self.archive.read_page(row["warc_file"], row["warc_offset"])
+        return self.archive.reader.read_page(row["warc_file"], row["warc_offset"])
 
     def close(self) -> None:
         self.scheduler.stop()

@@ -26,5 +26,7 @@ def package(folder: Path, pages: list[tuple[str, str, bytes]]) -> Path:
         place.archive.store(f"t{number}", page, (STYLE,), "own", ())
     path = folder / "out.wacz"
     with path.open("w+b") as out:
-        assert len(list(WaczWriter(out, NOW).write(Export(place.database, place.archive, Selection())))) == len(pages)
+        assert len(list(WaczWriter(out, NOW).write(Export(place.database, place.archive.reader, Selection())))) == len(
+            pages
+        )
     return path

@@ -15,9 +15,10 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.crawler.admin import dashboard, json_views
 from lbcompanion.crawler.admin.erase_api import MAX_BODY_BYTES, EraseApi, EraseRefused, allowed_methods
-from lbcompanion.crawler.archive.files import Archive, ArchiveError, FileOfAnotherCrawler
+from lbcompanion.crawler.archive.errors import ArchiveError, FileOfAnotherCrawler
+from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.crawl.scheduler import Defer
-from lbcompanion.crawler.erasure.erasing import Erasing
+from lbcompanion.crawler.erasure.erasure_service import ErasureService
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import Backlog
@@ -103,7 +104,7 @@ class AdminResource(Resource):
 
     :param health: the crawler's current problems, for ``/healthz``.
     :param hosts: host names that requests may use, besides IP addresses and ``localhost``.
-    :param erasing: erases on request; None: nothing can be erased.
+    :param erasure: erases on request; None: nothing can be erased.
     :param read: reads pages on a thread that may wait for an object store; None: the backlog's thread.
     """
 
@@ -120,7 +121,7 @@ class AdminResource(Resource):
         sites: Callable[[], list[str]],
         hosts: tuple[str, ...] = (),
         health: Health | None = None,
-        erasing: Erasing | None = None,
+        erasure: ErasureService | None = None,
         read: Defer | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -133,7 +134,7 @@ class AdminResource(Resource):
         self._sites = sites
         self._hosts = hosts
         self._health = health or Health()
-        self._erase_api = None if erasing is None else EraseApi(erasing, defer)
+        self._erase_api = None if erasure is None else EraseApi(erasure, defer)
         self._log = Logger(namespace="lbcompanion.crawler.api")
         self._handlers: dict[tuple[str, ...], Callable[[Request], Coroutine[Deferred[Any], Any, Response]]] = {
             ("healthz",): self._health_text,
@@ -289,8 +290,8 @@ class AdminResource(Resource):
 
     async def _archived_body(self, row: Any) -> bytes:
         file, offset = row["warc_file"], row["warc_offset"]
-        place, same = await self._defer(self._archive.locate, file, offset)
-        return await self._read(self._archive.read_page, file, offset, place, same)
+        place, same = await self._defer(self._archive.reader.locate, file, offset)
+        return await self._read(self._archive.reader.read_page, file, offset, place, same)
 
     async def _dashboard(self, request: Request) -> Response:
         query = read_query(request)

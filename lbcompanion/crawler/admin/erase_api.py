@@ -14,7 +14,7 @@ from twisted.web.server import Request
 
 from lbcompanion.crawler.erasure.criteria import BadCriteria, dump_entry, dump_matches, dump_result, read_selection
 from lbcompanion.crawler.erasure.eraser import Run
-from lbcompanion.crawler.erasure.erasing import Erasing
+from lbcompanion.crawler.erasure.erasure_service import ErasureService
 from lbcompanion.crawler.queue.erasures import Selection
 from lbcompanion.errors import CompanionError
 from lbcompanion.protocol import shapes
@@ -47,8 +47,8 @@ class EraseApi:
     :param defer: runs calls on the thread of the database.
     """
 
-    def __init__(self, erasing: Erasing, defer: Run) -> None:
-        self._erasing = erasing
+    def __init__(self, erasure: ErasureService, defer: Run) -> None:
+        self._erasure = erasure
         self._defer = defer
 
     async def post(self, request: Request) -> dict[str, Any]:
@@ -61,12 +61,12 @@ class EraseApi:
         if by not in _WRITERS or not isinstance(dry_run, bool):
             raise EraseRefused(400, "dry_run: has to be true or false; by: api or command")
         try:
-            selection = read_selection(given, self._erasing.secret)
+            selection = read_selection(given, self._erasure.secret)
         except BadCriteria as failure:
             raise EraseRefused(400, str(failure)) from None
         if dry_run:
-            return dump_matches(await self._defer(self._erasing.erasures.count, selection))
-        return dump_result(await self._erasing.eraser.erase(selection, by))
+            return dump_matches(await self._defer(self._erasure.erasures.count, selection))
+        return dump_result(await self._erasure.eraser.erase(selection, by))
 
     async def delete(self, token: str) -> dict[str, Any]:
         """Answer ``DELETE /api/recordings/TOKEN``.
@@ -76,10 +76,10 @@ class EraseApi:
         selection = Selection(tokens=(token,))
         if (
             not shapes.TOKEN.fullmatch(token)
-            or not (await self._defer(self._erasing.erasures.count, selection)).recordings
+            or not (await self._defer(self._erasure.erasures.count, selection)).recordings
         ):
             raise EraseRefused(404, "no recording of that token")
-        return dump_result(await self._erasing.eraser.erase(selection, "api"))
+        return dump_result(await self._erasure.eraser.erase(selection, "api"))
 
     async def entries(self, limit: int, after: int | None) -> dict[str, Any]:
         """Answer ``GET /api/erasures``: the log, newest first."""
@@ -88,7 +88,7 @@ class EraseApi:
         return {"erasures": [dump_entry(row) for row in rows[:limit]], "next": following}
 
     def _list(self, limit: int, after: int | None) -> Deferred[list[dict[str, Any]]]:
-        return self._defer(self._erasing.erasures.entries, limit, after)
+        return self._defer(self._erasure.erasures.entries, limit, after)
 
 
 def _body(request: Request) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from attrs import evolve, field, frozen
 from sqlalchemy import ColumnElement, select
 
 from lbcompanion import __version__
-from lbcompanion.crawler.archive.files import Archive, ArchiveError
+from lbcompanion.crawler.archive.errors import ArchiveError
+from lbcompanion.crawler.archive.reading import ArchiveReader
 from lbcompanion.crawler.archive.warc_reader import (
     StoredRecord,
     UnreadableRecord,
@@ -35,7 +36,7 @@ from lbcompanion.errors import CompanionError
 from lbcompanion.model import Verdict
 from lbcompanion.protocol import headers
 
-_WRITTEN_ANEW = "an erasure has rewritten or removed the file meanwhile; export again"
+_REWRITTEN = "an erasure has rewritten or removed the file meanwhile; export again"
 _NODE_FIELD = headers.NODE.text.lower()
 
 
@@ -108,12 +109,12 @@ class PageRecords:
 class Export:
     """One export.
 
-    :param archive: where files are read; an export does not change it.
+    :param reader: of the archive.
     """
 
-    def __init__(self, database: Database, archive: Archive, selection: Selection) -> None:
+    def __init__(self, database: Database, reader: ArchiveReader, selection: Selection) -> None:
         self._database = database
-        self._archive = archive
+        self._reader = reader
         self._selection = selection
         #: The digest of a payload -> the address and the date of its record in the new file.
         self._exported: dict[str, tuple[str, str]] = {}
@@ -129,15 +130,15 @@ class Export:
         self._write(out, info_record(name, f"lbcompanion/{__version__}"))
         for file, place in self._files():
             try:
-                with self._archive.opened(file, place) as stream:
+                with self._reader.opened(file, place) as stream:
                     offsets = self._offsets_of_pages(file)
                     if not offsets:
-                        raise ExportFailed(f"{file}: {_WRITTEN_ANEW}")
+                        raise ExportFailed(f"{file}: {_REWRITTEN}")
                     for offset in offsets:
                         yield self._copy_page(stream, file, offset, out)
             except (ArchiveError, UnreadableRecord) as failure:
                 is_there = any(name == file for name, _place in self._files())
-                raise ExportFailed(f"{file}: {failure if is_there else _WRITTEN_ANEW}") from None
+                raise ExportFailed(f"{file}: {failure if is_there else _REWRITTEN}") from None
 
     def _files(self) -> list[tuple[str, str]]:
         query = (
@@ -194,8 +195,8 @@ class Export:
     def _payload(self, file: str, record: StoredRecord) -> bytes:
         """Return the payload of a revisit: from its own file, or from another one."""
         for name, place in ((file, None), *self._files_with(record.payload_digest)):
-            where = self._archive.place_of(name) if place is None else place
-            with self._archive.opened(name, where) as stream:
+            where = self._reader.place_of(name) if place is None else place
+            with self._reader.opened(name, where) as stream:
                 if name not in self._offsets:
                     self._offsets[name] = _offsets_of_payloads(stream)
                 offset = self._offsets[name].get(record.payload_digest)

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from lbcompanion.crawler.archive.cdxj import IndexLine, index_lines
 from lbcompanion.crawler.archive.export import Export, ExportFailed, PageRecords, Selection, new_file
-from lbcompanion.crawler.archive.files import Archive
+from lbcompanion.crawler.archive.reading import ArchiveReader
 from lbcompanion.crawler.archive.wacz import WaczWriter
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.database import Database, open_engine
@@ -49,8 +49,8 @@ def export_pages(
     database = Database(open_engine(settings.queue))
     database.open()
     try:
-        archive = Archive(settings.archive_dir, ArchiveIndex(database), lambda: now)
-        export = Export(database, archive, selection)
+        reader = ArchiveReader(settings.archive_dir, ArchiveIndex(database))
+        export = Export(database, reader, selection)
         with ExitStack() as stack:
             index = stack.enter_context(new_file(cdxj)) if cdxj is not None else None
             out = stack.enter_context(new_file(target))

@@ -6,90 +6,36 @@ end. Blocking; the service calls it on the backlog's thread.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
-from attrs import frozen
 from twisted.logger import Logger
 
-from lbcompanion import __version__
-from lbcompanion.crawler.archive.object_store import ObjectStore, StoreFailed
-from lbcompanion.crawler.archive.warc_reader import (
-    StoredRecord,
-    UnreadableRecord,
-    read_record,
-    records_with_payloads,
-)
-from lbcompanion.crawler.archive.warc_records import (
-    RecordRefused,
-    Requisite,
-    info_record,
-    is_recordable,
-    new_record_id,
-    page_record,
-    page_revisit_record,
-    request_record,
-    requisite_record,
-    revisit_record,
-)
-from lbcompanion.crawler.crawler_name import BadFileName, archive_file_name, crawler_of_file, path_in_archive
+from lbcompanion.crawler.archive.appending import Appender
+from lbcompanion.crawler.archive.durable_files import sync_folder, truncate
+from lbcompanion.crawler.archive.errors import ArchiveError
+from lbcompanion.crawler.archive.page_records import KnownBytes, encode
+from lbcompanion.crawler.archive.reading import ArchiveReader
+from lbcompanion.crawler.archive.warc_records import Requisite
+from lbcompanion.crawler.crawler_name import archive_file_name, path_in_archive
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue import database
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveFile, ArchiveIndex, FileState
 from lbcompanion.crawler.queue.backlog import AlreadyEnded
 from lbcompanion.crawler.queue.database import BacklogError
-from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
-from lbcompanion.errors import CompanionError
-from lbcompanion.model import Attempt, WallClock, to_rfc3339
+from lbcompanion.crawler.queue.requisite_report import RequisiteReport
+from lbcompanion.model import Attempt, WallClock
 
 #: The topics of :class:`~lbcompanion.crawler.health.Health`.
 WRITING, ROOM = "the archive cannot be written", "the archive has no room"
 
-#: How many of a file's latest pages are known, so that the same bytes again become a revisit; about 6 MB of memory.
-KNOWN_PAGES = 20_000
-
 #: The default size at which a file is closed.
 ROTATE_BYTES = 1 << 30
-
-
-class ArchiveError(CompanionError):
-    """The archive cannot be read or written."""
-
-
-class FileOfAnotherCrawler(ArchiveError):
-    """The file is in the archive of another crawler; the text names it."""
-
-
-@frozen
-class _EncodedPage:
-    """The records of one page as bytes.
-
-    :ivar page_offset: where the page's own record starts.
-    :ivar payloads: the requisites that are new to the file.
-    :ivar refused: requisites that no record can hold.
-    :ivar has_new_page: whether the page's bytes are in its own record.
-    """
-
-    data: bytes
-    page_offset: int
-    payloads: tuple[tuple[str, str, str], ...]
-    refused: tuple[MissingRequisite, ...]
-    has_new_page: bool
-
-
-@frozen
-class _OwnRecords:
-    """The record of a page and that of its request, and whether they have the page's bytes."""
-
-    parts: list[bytes]
-    has_body: bool
 
 
 class Archive:
@@ -101,6 +47,7 @@ class Archive:
     :param rotate_seconds: a file of at least this age is closed; 0: files are closed by their size only.
     :param min_free_bytes: nothing is archived while the disk has less free space; 0: no limit.
     :param health: where failures are reported.
+    :ivar reader: reads pages and files of the archive.
     :param on_new_folder: called after the folder was created; it may refuse it with a :class:`CompanionError`.
     """
 
@@ -127,12 +74,9 @@ class Archive:
         self._committed_end = 0
         self._opened_at = 0.0
         self._is_end_uncertain = False
-        #: While pages are gathered: the files that were written and are not synced yet.
-        self._unsynced: dict[str, int] | None = None
-        self._payloads: dict[str, tuple[str, str]] = {}
-        #: The latest pages of the current file that have their bytes in their own record: URL and date by digest.
-        self._pages: dict[str, tuple[str, str]] = {}
-        self._stores: dict[str, ObjectStore] = {}
+        self._known = KnownBytes({}, {})
+        self._appender = Appender(folder)
+        self.reader = ArchiveReader(folder, index)
         self._log = Logger(namespace="lbcompanion.crawler.archive")
 
     def recover(self) -> None:
@@ -192,10 +136,10 @@ class Archive:
         if size > file.committed:
             more = size - file.committed
             self._log.info("archive file {name}: {more} uncommitted bytes cut off", name=file.name, more=more)
-            _truncate(path, file.committed)
+            truncate(path, file.committed)
         if size >= 0 and file.state is not FileState.CLOSED:
             self._name, self._committed_end, self._opened_at = file.name, file.committed, file.opened_at
-            self._read_payloads()
+            self._known = KnownBytes.of_file(self._index, self._name)
 
     def close_if_due(self) -> bool:
         """Close the current file if it is large or old enough, and return whether it was closed.
@@ -233,7 +177,7 @@ class Archive:
 
     @property
     def current_file(self) -> str:
-        """The name of the file that gets the next page; empty: a new one."""
+        """The name of the file to which the next page is appended; empty: a new one."""
         return self._name
 
     def _is_due(self) -> bool:
@@ -244,14 +188,14 @@ class Archive:
         return self._committed_end >= self._rotate_bytes or bool(self._rotate_seconds and age >= self._rotate_seconds)
 
     def _close_file(self) -> None:
-        """Cut off the bytes of a failed commit: readers read a closed file to its end."""
+        """Cut off what a failed commit left behind: readers take a closed file as a whole."""
         self._cut_off()
         self._name = ""
 
     def _cut_off(self) -> None:
         path = self._folder / self._name
         if self._name and path.exists() and path.stat().st_size > self._committed_end:
-            _truncate(path, self._committed_end)
+            truncate(path, self._committed_end)
 
     def store(
         self,
@@ -273,11 +217,11 @@ class Archive:
         """
         try:
             self._open_file()
-            encoded = self._encode(copy, requisites)
-            self._append(encoded.data)
+            encoded = encode(copy, requisites, self._known, "" if self._committed_end else self._name)
+            self._appender.append(self._name, self._committed_end, encoded.data)
         except OSError as failure:
             raise self._failed(failure) from None
-        if self._unsynced is None:
+        if not self._appender.is_gathering:
             self._health.works(WRITING)
         record = ArchivedRecord(
             file=self._name,
@@ -304,11 +248,7 @@ class Archive:
             self._is_end_uncertain = True
             raise
         self._committed_end = record.committed
-        self._payloads.update({digest: (url, date) for digest, url, date in encoded.payloads})
-        if encoded.has_new_page and record.sha256 not in self._pages:
-            self._pages[record.sha256] = (copy.url, to_rfc3339(copy.captured_at))
-            if len(self._pages) > KNOWN_PAGES:
-                del self._pages[next(iter(self._pages))]
+        self._known.add(copy, encoded)
         return record
 
     @contextmanager
@@ -322,37 +262,22 @@ class Archive:
             self._open_file()
         except OSError as failure:
             raise self._failed(failure) from None
-        self._unsynced = {}
-        try:
-            with self._index.gathered():
-                yield
-                self._sync()
-        except BaseException:
-            self._is_end_uncertain = bool(self._name)
-            raise
-        finally:
-            unsynced, self._unsynced = self._unsynced, None
-            for descriptor in unsynced.values():
-                os.close(descriptor)
+        with self._appender.gathering():
+            try:
+                with self._index.gathered():
+                    yield
+                    self._sync()
+            except BaseException:
+                self._is_end_uncertain = bool(self._name)
+                raise
 
     def _sync(self) -> None:
-        if not self._unsynced:
-            return
         try:
-            for name, descriptor in self._unsynced.items():
-                self._sync_file(name, descriptor)
+            is_synced = self._appender.sync()
         except OSError as failure:
             raise self._failed(failure) from None
-        self._health.works(WRITING)
-
-    def _sync_file(self, name: str, descriptor: int) -> None:
-        """Sync a file that is written.
-
-        :raises FileNotFoundError: if its name is gone: the pages are not committed, and come into another file.
-        """
-        os.fsync(descriptor)
-        if not os.path.samestat(os.fstat(descriptor), self._path(name).stat()):
-            raise FileNotFoundError(errno.ENOENT, f"{name} was replaced while it was written")
+        if is_synced:
+            self._health.works(WRITING)
 
     def _failed(self, failure: OSError) -> ArchiveError:
         why = f"{failure.strerror} ({self._folder}); free or enlarge the disk, or correct the rights"
@@ -367,7 +292,7 @@ class Archive:
         """Make sure that there is a file to append to."""
         self._find_end()
         self._leave_damaged_file()
-        if self._unsynced is not None:
+        if self._appender.is_gathering:
             # A new file's row would go with the transaction if that fails, and its bytes would belong to nobody.
             if not self._name:
                 raise ArchiveError("the archive file disappeared while pages were gathered")
@@ -381,13 +306,8 @@ class Archive:
         """
         if self._is_end_uncertain:
             self._committed_end = self._index.committed(self._name)
-            self._read_payloads()
+            self._known = KnownBytes.of_file(self._index, self._name)
             self._is_end_uncertain = False
-
-    def _read_payloads(self) -> None:
-        self._payloads = self._index.payloads(self._name)
-        pages = self._index.first_pages(self._name, KNOWN_PAGES)
-        self._pages = {digest: (url, to_rfc3339(captured_at)) for digest, url, captured_at in pages}
 
     def _leave_damaged_file(self) -> None:
         """Go on in a new file if someone removed or shortened the current one, or the whole folder."""
@@ -407,49 +327,6 @@ class Archive:
         why = f"{short} bytes with archived pages are missing in {self._folder}; restore the file, then restart"
         self._health.failed(f"archive file {name}", why)
 
-    def _encode(self, copy: FetchedCopy, requisites: tuple[Requisite, ...]) -> _EncodedPage:
-        parts = [] if self._committed_end else [info_record(self._name, f"lbcompanion/{__version__}")]
-        page_offset = sum(map(len, parts))
-        date = to_rfc3339(copy.captured_at)
-        page = self._encode_page(copy)
-        parts += page.parts
-        # The page's bytes are no entry of the table of payloads: its row in the queue has their digest.
-        here = {copy.sha256.hex(): (copy.url, date)} if page.has_body else {}
-        new: dict[str, tuple[str, str]] = {}
-        refused: list[MissingRequisite] = []
-        for requisite in requisites:
-            digest = requisite.sha256.hex()
-            first = self._first_occurrence(digest) or here.get(digest) or new.get(digest)
-            try:
-                parts.append(
-                    requisite_record(requisite, date) if first is None else revisit_record(requisite, date, *first)
-                )
-            except RecordRefused as failure:  # the page is archived without it
-                refused.append(MissingRequisite(requisite.url, f"no record can hold it: {failure}"))
-                continue
-            if first is None:
-                new[digest] = (requisite.url, date)
-        payloads = tuple((digest, *first) for digest, first in new.items())
-        return _EncodedPage(b"".join(parts), page_offset, payloads, tuple(refused), page.has_body)
-
-    def _encode_page(self, copy: FetchedCopy) -> _OwnRecords:
-        record_id = new_record_id()
-        if copy.method != "GET":
-            # No revisit: indexers add the method to the key of a response only.
-            return _OwnRecords([page_record(copy, record_id), request_record(copy, record_id)], has_body=True)
-        first = self._first_occurrence(copy.sha256.hex())
-        if first is None:
-            return _OwnRecords([page_record(copy, record_id)], has_body=True)
-        return _OwnRecords([page_revisit_record(copy, record_id, *first)], has_body=False)
-
-    def _first_occurrence(self, digest: str) -> tuple[str, str] | None:
-        """Return URL and date of a payload's first occurrence in this file, or None.
-
-        Earlier versions stored URLs that no record can hold; these are ignored.
-        """
-        first = self._payloads.get(digest) or self._pages.get(digest)
-        return first if first is not None and is_recordable(first[0]) else None
-
     def _start_file(self) -> None:
         if self._name:
             self._close_file()
@@ -461,31 +338,9 @@ class Archive:
         # The row comes first: a file without a row is not the crawler's and is never changed.
         self._index.new_file(name, now)
         os.close(os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
         self._name, self._committed_end, self._opened_at = name, 0, now
-        self._payloads, self._pages = {}, {}
-
-    def _append(self, data: bytes) -> None:
-        descriptor = self._descriptor()
-        try:
-            os.ftruncate(descriptor, self._committed_end)
-            os.lseek(descriptor, self._committed_end, os.SEEK_SET)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-            if self._unsynced is None:
-                self._sync_file(self._name, descriptor)
-        finally:
-            if self._unsynced is None:
-                os.close(descriptor)
-
-    def _descriptor(self) -> int:
-        """Open the file for writing; while pages are gathered it stays open until they are synced."""
-        if self._unsynced is None:
-            return os.open(self._folder / self._name, os.O_WRONLY)
-        if self._name not in self._unsynced:
-            self._unsynced[self._name] = os.open(self._folder / self._name, os.O_WRONLY)
-        return self._unsynced[self._name]
+        self._known = KnownBytes({}, {})
 
     def whole_file(self, file: ArchiveFile) -> Path | None:
         """Return the path of a closed file that has all its records; None if bytes are missing, which is reported.
@@ -498,7 +353,7 @@ class Archive:
             self._report_missing(file.name, file.committed - size)
             return None
         if size > file.committed:
-            _truncate(path, file.committed)
+            truncate(path, file.committed)
         return path
 
     def drop(self, name: str) -> None:
@@ -507,92 +362,3 @@ class Archive:
         :raises OSError: if it cannot be removed.
         """
         self._path(name).unlink(missing_ok=True)
-
-    def place_of(self, name: str) -> str:
-        """Return the object store that has a file; empty if the file is on a crawler's disk.
-
-        :raises BacklogError: if the database fails.
-        """
-        file = self._index.file(name)
-        return "" if file is None else file.place
-
-    def locate(self, file: str, offset: int) -> tuple[str, list[int]]:
-        """Return what :meth:`read_page` needs: the object store, and where the file may have the page's bytes.
-
-        :raises BacklogError: if the database fails.
-        """
-        return self.place_of(file), self._index.same_pages(file, offset)
-
-    def read_page(self, file: str, offset: int, place: str = "", same: Sequence[int] = ()) -> bytes:
-        """Return the body of the record at an offset of a file; of a revisit, that of the record it refers to.
-
-        :param place: from :meth:`locate`; of a file in an object store only the records are fetched.
-        :param same: from :meth:`locate`; without them, the whole file is searched for a revisit's body.
-        :raises FileOfAnotherCrawler: if another crawler has the file, and it is not in an object store.
-        :raises ArchiveError: if it cannot be read.
-        """
-        try:
-            with self.opened(file, place) as stream:
-                record, body = read_record(stream, offset)
-                return body if record.kind != "revisit" else _revisited(stream, record, same)
-        except UnreadableRecord as failure:
-            raise ArchiveError(f"the record cannot be read: {failure}") from None
-
-    @contextmanager
-    def opened(self, name: str, place: str = "") -> Iterator[BinaryIO]:
-        """Open a file for reading, on the disk or in the object store.
-
-        :param place: from :meth:`place_of`; of a file in an object store only the parts that are read are fetched.
-        :raises ArchiveError: if it cannot be opened, or if reading from it fails within the block.
-        """
-        try:
-            path = self._path(name)
-        except BadFileName as failure:
-            raise ArchiveError(str(failure)) from None
-        crawler = crawler_of_file(name)
-        if not place and crawler not in {"", self._index.crawler} and not path.exists():
-            raise FileOfAnotherCrawler(f"the page is in the archive of the crawler {crawler}, in its file {name}")
-        try:
-            with self._open(name, place) as stream:
-                yield stream
-        except OSError as failure:
-            raise ArchiveError(f"the record cannot be read: {failure.strerror or 'the file is missing'}") from None
-        except StoreFailed as failure:
-            raise ArchiveError(f"the record cannot be read: {failure}") from None
-
-    def _open(self, name: str, place: str) -> BinaryIO:
-        try:
-            return self._path(name).open("rb")
-        except FileNotFoundError:
-            if not place:
-                raise
-        return self._stores.setdefault(place, ObjectStore(place)).open(name)
-
-
-def _revisited(stream: BinaryIO, revisit: StoredRecord, offsets: Sequence[int]) -> bytes:
-    """Return the body of the record that a revisit refers to.
-
-    :param offsets: tried first; erasures move payloads from one record to another.
-    """
-    for offset in offsets:
-        record, body = read_record(stream, offset)
-        if record.kind == "response" and record.payload_digest == revisit.payload_digest:
-            return body
-    for record, body in records_with_payloads(stream):
-        if record.kind == "response" and record.payload_digest == revisit.payload_digest:
-            return body
-    raise UnreadableRecord(f"the file has no record with the bytes of the page ({revisit.payload_digest})")
-
-
-def _truncate(path: Path, size: int) -> None:
-    with path.open("r+b") as file:
-        file.truncate(size)
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

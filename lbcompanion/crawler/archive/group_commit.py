@@ -14,7 +14,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from lbcompanion.crawler.archive.files import Archive, ArchiveError
+from lbcompanion.crawler.archive.errors import ArchiveError
+from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.warc_records import RecordRefused, Requisite
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord

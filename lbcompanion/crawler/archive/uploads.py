@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from lbcompanion.crawler.archive.files import Archive, ArchiveError
+from lbcompanion.crawler.archive.errors import ArchiveError
+from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.object_store import FileNameTaken, ObjectStore, StoreFailed, UploadStopped
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics

@@ -13,7 +13,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from lbcompanion.crawler.archive.files import Archive, ArchiveError
+from lbcompanion.crawler.archive.errors import ArchiveError
+from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.group_commit import GroupCommit, ReadyPage
 from lbcompanion.crawler.archive.warc_records import RecordRefused
 from lbcompanion.crawler.crawl.confirmations import Confirmations

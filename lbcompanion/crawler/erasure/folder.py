@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
+from lbcompanion.crawler.archive.durable_files import sync_folder
 from lbcompanion.crawler.archive.object_store import ObjectStore
 from lbcompanion.crawler.crawler_name import path_in_archive
 
@@ -102,7 +103,7 @@ class ArchiveFolder:
         with stream:
             stream.flush()
             os.fsync(stream.fileno())
-        self._sync_folder()
+        sync_folder(self._folder)
 
     def remove(self, name: str, place: str = "") -> None:
         """Remove a file durably, from this machine and from the object store; a missing one is no error."""
@@ -111,14 +112,7 @@ class ArchiveFolder:
             self._store(place).remove(name)
         path.unlink(missing_ok=True)
         if self._folder.exists():
-            self._sync_folder()
-
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            sync_folder(self._folder)
 
 
 @contextmanager

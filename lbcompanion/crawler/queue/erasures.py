@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from attrs import field, frozen
-from sqlalchemy import ColumnElement, and_, delete, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, insert, literal, or_, select, update
 from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import LOSS_SECONDS, Arrival
@@ -29,6 +29,8 @@ RETENTION_REFUSE_SECONDS = LOSS_SECONDS
 BATCH_SIZE = 2000
 #: Fewer than the parameters that SQLite allows in one statement.
 _LIST_SIZE = 500
+#: SQLite refuses expressions with more than 1000 levels, and a chain of OR has one level for each part.
+_CHAIN_SIZE = 100
 
 
 @frozen
@@ -205,7 +207,7 @@ def _matching(selection: Selection) -> ColumnElement[bool]:
     if selection.tokens:
         wanted.append(columns.token.in_(selection.tokens))
     if selection.urls:
-        wanted.append(or_(*(_has_url(each) for each in selection.urls)))
+        wanted.append(_has_any_url(selection.urls))
     if selection.visitors is not None:
         wanted.append(columns.visitor.in_(selection.visitors))
     if selection.before is not None:
@@ -218,6 +220,12 @@ def _matching(selection: Selection) -> ColumnElement[bool]:
             wanted.append(columns.warc_offset < selection.below_offset)
     # Without a criterion nothing matches: an empty selection is a mistake.
     return and_(*wanted) if len(wanted) > 1 else and_(literal(1) == 0)
+
+
+def _has_any_url(urls: Sequence[str]) -> ColumnElement[bool]:
+    chains = (or_(*map(_has_url, part)) for part in _lists(urls, _CHAIN_SIZE))
+    # SQLAlchemy joins nested ORs into one chain; CASE keeps the chains apart.
+    return or_(*(case((chain, 1), else_=0) == 1 for chain in chains))
 
 
 def _has_url(url: str) -> ColumnElement[bool]:
@@ -234,8 +242,8 @@ def _begins(column: Any, prefix: str) -> ColumnElement[bool]:
     return func.substr(column, 1, len(prefix)) == prefix
 
 
-def _lists(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    return (values[start : start + _LIST_SIZE] for start in range(0, len(values), _LIST_SIZE))
+def _lists(values: Sequence[Any], size: int = _LIST_SIZE) -> Iterable[Sequence[Any]]:
+    return (values[start : start + size] for start in range(0, len(values), size))
 
 
 def _erased(connection: Connection, tokens: Iterable[str]) -> set[str]:

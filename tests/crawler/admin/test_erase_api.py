@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from lbcompanion.crawler.admin.api import admin_site
 from lbcompanion.crawler.admin.erase_api import MAX_BODY_BYTES
-from lbcompanion.crawler.erasure.erasing import Erasing, ErasureContext
+from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureService
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.protocol.visitors import visitor_pseudonyms
 from tests.support.crawler_api import BASE, ApiCase, admin_resource
@@ -30,7 +30,7 @@ class EraseApiTests(ApiCase):
         rig = self.rig
         folder = rig.settings.crawler.archive_dir
         context = ErasureContext(rig.database, ArchiveIndex(rig.database), rig.archive, folder, SECRET)
-        erasing = Erasing(
+        erasure = ErasureService(
             context,
             defer=immediately,
             reactor=Clock(),
@@ -39,9 +39,9 @@ class EraseApiTests(ApiCase):
             routes=rig.routes,
             on_erased=rig.metrics.count_erased,
         )
-        self.patch(erasing, "_work", immediately)
-        self.patch(erasing.eraser._parts, "work", immediately)
-        admin = admin_resource(rig, erasing=erasing)
+        self.patch(erasure, "_work", immediately)
+        self.patch(erasure.eraser._parts, "work", immediately)
+        admin = admin_resource(rig, erasure=erasure)
         self.admin = admin
         self.http = StubTreq(admin)
 

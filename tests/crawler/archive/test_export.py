@@ -53,13 +53,13 @@ def test_an_erased_page_is_not_exported_while_its_records_wait(place: Place) -> 
 
 def exported(place: Place, **selection: object) -> tuple[bytes, list[StoredRecord]]:
     out = io.BytesIO()
-    export = Export(place.database, place.archive, Selection(**selection))  # type: ignore[arg-type]
+    export = Export(place.database, place.archive.reader, Selection(**selection))  # type: ignore[arg-type]
     pages = list(export.write_warc(out, "out.warc.gz"))
     data = out.getvalue()
     records = list(stored_records(io.BytesIO(data)))
-    told = [record for page in pages for record in page.records]
+    listed = [record for page in pages for record in page.records]
     assert [(each.offset, each.length, each.record_id) for each in records[1:]] == [
-        (each.offset, each.length, each.record_id) for each in told
+        (each.offset, each.length, each.record_id) for each in listed
     ]
     for record in ArchiveIterator(io.BytesIO(data), check_digests="raise"):
         record.content_stream().read()
@@ -167,11 +167,9 @@ def test_a_new_file_appears_when_it_is_whole(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_removed", [False, True])
-def test_a_file_that_is_written_anew_meanwhile_leaves_no_page_out_without_a_word(
-    place: Place, *, is_removed: bool
-) -> None:
+def test_a_file_that_is_rewritten_meanwhile_leaves_no_page_out_silently(place: Place, *, is_removed: bool) -> None:
     """Its pages have another file's name from one moment to the next; the old file may still be there."""
-    export = Export(place.database, place.archive, Selection())
+    export = Export(place.database, place.archive.reader, Selection())
     pages = export.write_warc(io.BytesIO(), "out.warc.gz")
     next(pages)
     _first, second = place.index.files()

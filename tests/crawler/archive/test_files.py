@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from lbcompanion.crawler.archive import files
-from lbcompanion.crawler.archive.files import Archive, ArchiveError, FileOfAnotherCrawler
-from lbcompanion.crawler.archive.warc_reader import stored_records
+from lbcompanion.crawler.archive.errors import ArchiveError, FileOfAnotherCrawler
+from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
@@ -36,100 +35,6 @@ def test_a_page_comes_back(tmp_path: Path) -> None:
     assert b"WARC-Payload-Digest: sha256:" in text
     for forbidden in (b"cookie", b"authorization", b"transfer-encoding", b"content-encoding"):
         assert forbidden not in text.lower()
-
-
-@pytest.mark.slow
-def test_a_post_is_noted(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    place.store("t1", b"done", method="POST")
-    with place.files()[0].open("rb") as stream:
-        info, page, request = stored_records(stream)
-    assert [each.kind for each in (info, page, request)] == ["warcinfo", "response", "request"]
-    text = gzip.decompress(place.files()[0].read_bytes())
-    assert b"\r\nPOST /a?b=c HTTP/1.1\r\nHost: www.example.com\r\n" in text
-    assert text.endswith(b"\r\nContent-Length: 0\r\n\r\n\r\n\r\n")
-    assert request.fields["warc-concurrent-to"] == page.record_id
-    assert request.fields["warc-truncated"] == "unspecified"
-    assert (request.url, request.date) == (page.url, page.date)
-
-
-@pytest.mark.slow
-def test_an_asset_stands_once_in_a_file(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    requisite = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
-    place.store("t1", b"one", (requisite,))
-    place = Place(tmp_path)
-    place.store("t2", b"two", (requisite, requisite))
-    kinds = [kind for kind, _ in place.records()]
-    assert kinds == ["warcinfo", "response", "response", "response", "revisit", "revisit"]
-
-
-@pytest.mark.slow
-@pytest.mark.slow
-def test_a_page_that_is_the_same_is_a_revisit(tmp_path: Path) -> None:
-    place = Place(tmp_path, rotate_bytes=10_000_000)
-    body = b"<p>always the same" * 100
-    requisite = Requisite("http://www.example.com/frame.html", "text/html", digest_of(body), body)
-    place.store("t1", body)
-    place.store("t2", body, status=404)
-    place = Place(tmp_path)
-    place.store("t3", body, (requisite,))
-    place.store("t4", body, method="POST")
-    assert [kind for kind, _ in place.records()] == [
-        *("warcinfo", "response", "revisit", "revisit", "revisit", "response", "request"),
-    ]
-    assert [place.page(token) for token in ("t1", "t2", "t3", "t4")] == [body] * 4
-    with place.files()[0].open("rb") as stream:
-        records = list(stored_records(stream))
-    assert (records[2].status, records[2].fields["lbc-node"]) == (404, "n1")
-    for each in records[2:5]:
-        assert each.fields["warc-refers-to-target-uri"] == records[1].url
-        assert each.fields["warc-refers-to-date"] == records[1].date
-    # Also without the queue's help, and not with a record of other bytes.
-    read = place.archive.read_page
-    for same in ((), (records[0].offset,), (records[3].offset, records[1].offset)):
-        assert read(place.files()[0].name, records[3].offset, "", same) == body
-
-
-@pytest.mark.slow
-def test_few_pages_are_known_by_their_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "KNOWN_PAGES", 2)
-    place = Place(tmp_path)
-    bodies = {f"t{number}": bytes([body]) for number, body in enumerate(b"abcbcacab")}
-    for number, (token, body) in enumerate(bodies.items()):
-        if number % 2:
-            place = Place(tmp_path)
-        place.store(token, body)
-        assert len(place.archive._pages) <= 2
-    with place.files()[0].open("rb") as stream:
-        records = [each for each in stored_records(stream) if each.url]
-    # b and c are known when they come again, a is forgotten.
-    assert [each.kind for each in records][:6] == ["response"] * 3 + ["revisit"] * 2 + ["response"]
-    for number, each in enumerate(records):
-        if each.kind == "revisit":
-            first = (each.fields["warc-refers-to-target-uri"], each.fields["warc-refers-to-date"])
-            assert (*first, "response", each.payload_digest) in [
-                (other.url, other.date, other.kind, other.payload_digest) for other in records[:number]
-            ]
-    assert {token: place.page(token) for token in bodies} == bodies
-
-
-@pytest.mark.slow
-def test_the_bytes_of_a_revisit_may_be_in_a_requisite_only(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    requisite = Requisite("http://www.example.com/frame.html", "text/html", digest_of(b"frame"), b"frame")
-    place.store("t1", b"one", (requisite,))
-    place.store("t2", b"frame")
-    assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "response", "revisit"]
-    assert place.page("t2") == b"frame"
-
-
-def test_what_an_earlier_version_noted_is_not_referred_to(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    good = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
-    place.archive._payloads[good.sha256.hex()] = ("http://www.example.com/\r\nX: y", "2026-11-23T21:10:00Z")
-    place.store("t1", b"one", (good,))
-    assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "response"]
 
 
 @pytest.mark.slow
@@ -286,18 +191,6 @@ def test_dying_at_any_step_leaves_exactly_one_record(tmp_path: Path, point: str,
 
 
 @pytest.mark.slow
-def test_what_cannot_be_read_is_reported(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    place.store("t1", b"one")
-    with pytest.raises(ArchiveError):
-        place.archive.read_page("../q.db", 0)
-    with pytest.raises(ArchiveError):
-        place.archive.read_page("missing.warc.gz", 0)
-    with pytest.raises(ArchiveError):
-        place.archive.read_page(place.files()[0].name, 3)
-
-
-@pytest.mark.slow
 def test_a_file_that_lost_bytes_is_left_alone(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"one")
@@ -378,7 +271,7 @@ def test_files_of_another_crawler_are_left_alone(tmp_path: Path) -> None:
     assert archive.store("t2", copy(b"two"), (), "own", ()).file == "lbc-other-20261123211000-0000.warc.gz"
     elsewhere = Archive(tmp_path / "elsewhere", other, lambda: NOW)
     with pytest.raises(FileOfAnotherCrawler, match=f"the archive of the crawler crawler, in its file {file.name}"):
-        elsewhere.read_page(file.name, 0)
+        elsewhere.reader.read_page(file.name, 0)
     Place(tmp_path)
     assert file.stat().st_size == size - len(b"not committed")
 
@@ -445,7 +338,7 @@ def test_a_name_in_the_queue_leads_to_no_other_file(tmp_path: Path, state: str |
         place.archive.recover,
         lambda: place.archive.whole_file(file),
         lambda: place.archive.drop(file.name),
-        lambda: place.archive.read_page(file.name, 0),
+        lambda: place.archive.reader.read_page(file.name, 0),
     ):
         with pytest.raises(CompanionError, match=r"names the archive file '\.\./other"):
             call()

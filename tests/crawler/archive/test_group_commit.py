@@ -14,7 +14,8 @@ from sqlalchemy.exc import OperationalError
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from lbcompanion.crawler.archive.files import Archive, ArchiveError
+from lbcompanion.crawler.archive.errors import ArchiveError
+from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.group_commit import ENOUGH_PAGES, GroupCommit, ReadyPage, store_all
 from lbcompanion.crawler.archive.warc_records import RecordRefused, Requisite
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord

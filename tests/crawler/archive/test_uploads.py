@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 
-from lbcompanion.crawler.archive.files import ArchiveError
+from lbcompanion.crawler.archive.errors import ArchiveError
 from lbcompanion.crawler.archive.object_store import FileNameTaken, ObjectStore, StoreFailed
 from lbcompanion.crawler.archive.uploads import FIRST_PAUSE_SECONDS, INTERVAL_SECONDS, MOST_PAUSE_SECONDS, Uploads
 from lbcompanion.crawler.metrics import CrawlerMetrics
@@ -244,10 +244,10 @@ def test_pages_are_read_from_the_store(tmp_path: Path, server: S3Server) -> None
     for token, body in bodies.items():
         row = moving.place.backlog.recording(token)
         assert row is not None
-        place = moving.place.archive.place_of(row["warc_file"])
-        assert moving.place.archive.read_page(row["warc_file"], row["warc_offset"], place) == body
+        place = moving.place.archive.reader.place_of(row["warc_file"])
+        assert moving.place.archive.reader.read_page(row["warc_file"], row["warc_offset"], place) == body
     assert {method for method, _, asked in server.requests if asked} == {"GET"}
-    sent = moving.place.archive.read_page
+    sent = moving.place.archive.reader.read_page
     with pytest.raises(ArchiveError, match="the file is missing"):
         sent("lbc-missing.warc.gz", 0, f"s3://{BUCKET}/prefix")
     server.failing = 50

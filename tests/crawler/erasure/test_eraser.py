@@ -171,7 +171,9 @@ def test_bytes_of_a_failed_commit_are_cut_off(place: ErasingPlace) -> None:
 
 
 @pytest.mark.slow
-def test_what_cannot_be_written_is_hidden_told_and_done_later(place: ErasingPlace, monkeypatch: Any) -> None:
+def test_records_that_cannot_be_removed_are_hidden_reported_and_removed_later(
+    place: ErasingPlace, monkeypatch: Any
+) -> None:
     place.keep("t1", b"one")
     place.keep("t2", b"two")
 
@@ -197,7 +199,7 @@ def test_what_cannot_be_written_is_hidden_told_and_done_later(place: ErasingPlac
 
 
 @pytest.mark.slow
-def test_a_file_that_disappeared_is_told_and_its_rows_go(place: ErasingPlace) -> None:
+def test_a_file_that_disappeared_is_reported_and_its_rows_go(place: ErasingPlace) -> None:
     place.keep("t1", b"one")
     place.keep("t2", b"two")
     (file,) = place.files()

@@ -23,7 +23,7 @@ def body(token: str) -> bytes:
     return f"the body of {token}.".encode() * 20
 
 
-def archive_and_erase(folder: Path, run: int, told: int) -> NoReturn:
+def archive_and_erase(folder: Path, run: int, reported: int) -> NoReturn:
     """Archive and erase at random, and tell each thing that is done."""
     chance = random.Random(run)
     place = ErasingPlace(folder, rotate_bytes=20_000)
@@ -34,12 +34,12 @@ def archive_and_erase(folder: Path, run: int, told: int) -> NoReturn:
             token = f"r{run}n{number}"
             place.keep(token, body(token), *chance.sample(FILES, 2), at=NOW + number)
             tokens.append(token)
-            os.write(told, f"keep {token}\n".encode())
+            os.write(reported, f"keep {token}\n".encode())
         else:
             gone = [tokens.pop(chance.randrange(len(tokens))) for _ in range(2)]
-            os.write(told, "".join(f"begin {token}\n" for token in gone).encode())
+            os.write(reported, "".join(f"begin {token}\n" for token in gone).encode())
             place.erase(tokens=tuple(gone))
-            os.write(told, "".join(f"erase {token}\n" for token in gone).encode())
+            os.write(reported, "".join(f"erase {token}\n" for token in gone).encode())
     os._exit(0)
 
 
@@ -55,8 +55,8 @@ def killed_run(folder: Path, run: int, seconds: float) -> list[list[str]]:
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    with os.fdopen(read) as told:
-        return [line.split() for line in told.read().splitlines()]
+    with os.fdopen(read) as reported:
+        return [line.split() for line in reported.read().splitlines()]
 
 
 def test_killed_at_any_moment(tmp_path: Path) -> None:

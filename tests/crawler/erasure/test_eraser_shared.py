@@ -48,7 +48,7 @@ def _places(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Er
 
 
 @pytest.mark.slow
-def test_each_crawler_writes_its_own_files_anew(places: tuple[ErasingPlace, ErasingPlace]) -> None:
+def test_each_crawler_rewrites_its_own_files(places: tuple[ErasingPlace, ErasingPlace]) -> None:
     first, second = places
     for number, place in enumerate(places):
         place.keep(f"ann{number}", b"secret of ann", CSS, visitor="v1ann")

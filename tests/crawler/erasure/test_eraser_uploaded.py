@@ -64,7 +64,7 @@ class Uploaded:
         row = self.place.backlog.recording(token)
         assert row is not None
         archive = self.place.archive
-        return archive.read_page(row["warc_file"], row["warc_offset"], archive.place_of(row["warc_file"]))
+        return archive.reader.read_page(row["warc_file"], row["warc_offset"], archive.reader.place_of(row["warc_file"]))
 
     def stored(self) -> list[str]:
         return sorted(file.name for file in self.bucket.iterdir())
@@ -80,7 +80,7 @@ def fill(uploaded: Uploaded) -> None:
 
 
 @pytest.mark.slow
-def test_an_uploaded_file_is_written_anew_and_uploaded_again(tmp_path: Path) -> None:
+def test_an_uploaded_file_is_rewritten_and_uploaded_again(tmp_path: Path) -> None:
     uploaded = Uploaded(tmp_path)
     fill(uploaded)
     (old,) = uploaded.stored()
@@ -112,7 +112,7 @@ def test_what_an_interrupted_upload_left_is_removed_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_store_that_is_away_is_told_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_away_is_reported_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uploaded = Uploaded(tmp_path)
     fill(uploaded)
 

@@ -81,6 +81,12 @@ def test_what_meets_every_criterion_is_erased(criteria: dict[str, Any], expected
     assert Rig().erase(**criteria) == expected
 
 
+def test_one_selection_may_have_500_urls() -> None:
+    """That many are allowed. SQLite refuses expressions with more than 1000 levels."""
+    others = tuple(f"{SITE}/{number}{'*' * (number % 2)}" for number in range(499))
+    assert Rig().erase(urls=(*others, f"{SITE}/a/b_c")) == {"t3"}
+
+
 def test_the_log_has_numbers_and_no_values() -> None:
     rig = Rig()
     rig.backlog.add_losses([Loss("t1", LOST)], 150.0)

@@ -1,4 +1,4 @@
-"""Starts and stops erasure and retention in a running crawler, with the thread that rewrites archive files."""
+"""Erasure and retention as a service of a running crawler: start, stop, and the thread that rewrites archive files."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def build_eraser(
     )
 
 
-class Erasing:
+class ErasureService:
     """Erasure and retention of a running crawler.
 
     :param defer: runs calls on the thread of the database.
@@ -111,7 +111,7 @@ class Erasing:
     ) -> None:
         self.erasures = Erasures(context.database)
         self.secret = context.secret
-        self._work = Threads(reactor, "erasing")
+        self._work = Threads(reactor, "erasure")
         self.eraser = build_eraser(
             *(context, self.erasures, defer, self._work, now, health, routes),
             on_erased=on_erased,
