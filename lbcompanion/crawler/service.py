@@ -18,7 +18,8 @@ from twisted.logger import Logger
 from twisted.protocols.policies import WrappingFactory
 from twisted.web.server import Site
 
-from lbcompanion.crawler.admin.api import AdminResource, admin_site
+from lbcompanion.crawler.admin.api import admin_resource
+from lbcompanion.crawler.admin.listener import admin_site
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.lock import InUse, Lock
 from lbcompanion.crawler.archive.object_store import ObjectStore
@@ -233,7 +234,7 @@ class CrawlerService(MultiService):
             now=self._now,
             count_notices=self._metrics.count_notices,
         )
-        admin = AdminResource(
+        admin = admin_resource(
             backlog=self._backlog,
             archive=self._archive,
             defer=self._defer,

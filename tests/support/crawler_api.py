@@ -12,7 +12,8 @@ from treq.testing import StubTreq
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbcompanion.crawler.admin.api import AdminResource, admin_site
+from lbcompanion.crawler.admin import api
+from lbcompanion.crawler.admin.listener import AdminResource, admin_site
 from lbcompanion.crawler.health import Health
 from lbcompanion.settings import StickyTable
 from tests.support.in_memory_crawler import InMemoryCrawler
@@ -24,9 +25,9 @@ BASE = "http://127.0.0.1"
 def admin_resource(rig: InMemoryCrawler, **more: Any) -> AdminResource:
     """The admin listener's root for a crawler in memory.
 
-    :param more: further arguments of :class:`AdminResource`.
+    :param more: further arguments of :func:`api.admin_resource`.
     """
-    return AdminResource(
+    return api.admin_resource(
         backlog=rig.backlog,
         archive=rig.archive,
         defer=immediately,
