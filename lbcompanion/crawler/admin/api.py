@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lbcompanion.crawler.admin.dashboard_pages import DashboardPages
+from lbcompanion.crawler.admin.dashboard.pages import DashboardPages
 from lbcompanion.crawler.admin.erase_api import EraseApi
 from lbcompanion.crawler.admin.listener import AdminResource
 from lbcompanion.crawler.admin.monitoring import Monitoring
