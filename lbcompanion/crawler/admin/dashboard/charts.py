@@ -13,7 +13,7 @@ from lbcompanion.model import to_rfc3339
 
 WIDTH, HEIGHT = 640.0, 170.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 4.0, 8.0, 22.0
-_Y_TICKS, _X_TICKS = 4, 6
+_Y_TICKS, _X_TICKS = 5, 6
 
 
 @frozen
@@ -86,7 +86,9 @@ def pages_chart(found: Timeline) -> Chart:
         max((max(each.seen, each.archived.pages + each.lost_pages) for each in found.periods.values()), default=0)
     )
     line = _line(found, top, lambda period: period.seen)
-    return Chart("Pages", summary, _bars(found, top, parts, title), line, _y_ticks(top, number), _x_ticks(found))
+    return Chart(
+        "Pages", summary, _bars(found, top, parts, title), line, _y_ticks(top, number, whole=True), _x_ticks(found)
+    )
 
 
 def delay_chart(found: Timeline) -> Chart:
@@ -138,14 +140,9 @@ def _line(found: Timeline, top: float, value: Callable[[Period], float]) -> str:
     return " ".join(f"{x:.1f},{_y(height, top)}" for x, height in points)
 
 
-def _y_ticks(top: float, text: Callable[[float], str]) -> list[Tick]:
-    ticks: list[Tick] = []
-    for index in range(_Y_TICKS + 1):
-        value = top * index / _Y_TICKS
-        shown = text(value) if value else "0"
-        if not any(each.text == shown for each in ticks):
-            ticks.append(Tick(_y(value, top), shown))
-    return ticks
+def _y_ticks(top: float, text: Callable[[float], str], *, whole: bool = False) -> list[Tick]:
+    step = max(top / _Y_TICKS, 1.0 if whole else 0.0)
+    return [Tick(_y(step * index, top), text(step * index) if index else "0") for index in range(round(top / step) + 1)]
 
 
 def _x_ticks(found: Timeline) -> list[Tick]:
