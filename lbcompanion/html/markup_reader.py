@@ -83,16 +83,18 @@ class MarkupReader:
     :ivar stopped: whether nothing more is read: the rest is of no interest, or needs the whole tree.
     """
 
+    # Class-level defaults: most pages need few of them, and each page has two readers.
+    position = 0
+    stopped = False
+    _in_frameset = False
+    # Whether the svg and math elements on the top of the stack are perhaps closed, all of them.
+    _may_be_closed = False
+    _end_pattern: re.Pattern[bytes] | None = None
+    _script_depth = -1
+
     def __init__(self, xhtml: bool) -> None:
-        self.position = 0
-        self.stopped = False
         self._xhtml = xhtml
-        self._in_frameset = False
         self._stack: list[bytes] = []
-        # Whether the svg and math elements on the top of the stack are perhaps closed, all of them.
-        self._may_be_closed = False
-        self._end_pattern: re.Pattern[bytes] | None = None
-        self._script_depth = -1
 
     @property
     def in_text(self) -> bool:
