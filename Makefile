@@ -133,7 +133,7 @@ docs: $(VENV)/.ready-docs
 	    touch $@ || echo "scrapy-webarchive could not be had" >&2
 
 bench: $(VENV)/.ready-bench $(if $(findstring --quick,$(ARGS)),,.venv-mitmproxy/.ready)
-	@sh .ci/programs nginx nginx-lua haproxy apache2 apache2-php
+	@sh .ci/programs nginx nginx-lua haproxy apache2 apache2-php puma
 	$(BIN)/python -m bench $(ARGS)
 	$(if $(ARGS),,$(MAKE) bench-crawler)
 
