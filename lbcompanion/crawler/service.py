@@ -112,6 +112,7 @@ class CrawlerService(MultiService):
             self._now,
             rotate_bytes=settings.crawler.rotate_bytes,
             rotate_seconds=settings.crawler.rotate_seconds,
+            revisit_bytes=settings.crawler.revisit_bytes,
             min_free_bytes=settings.crawler.min_free_bytes,
             health=self._health,
             on_new_folder=self._lock_archive,
