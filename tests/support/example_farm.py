@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import unified_diff
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ class ExampleFarm:
             assert recording["answered_by"] == recording["origin_node"], recording
             status, body = fetched(self.api, f"/api/recordings/{view.token}/page")
             assert status == 200
-            assert body == view.body, f"{view.method} {view.url}: archived otherwise"
+            assert body == view.body, f"{view.method} {view.url}: archived otherwise:\n{_difference(body, view.body)}"
             assert recording["sha256"] == sha256(body).hexdigest()
             assert recording["url"] == view.url
         return found
@@ -100,17 +101,24 @@ class ExampleFarm:
         return sorted(self.folder.glob("*.log"))
 
 
+def _difference(archived: bytes, seen: bytes) -> str:
+    lines = [text.decode("utf-8", "replace").splitlines() for text in (seen, archived)]
+    return "\n".join(line[:500] for line in unified_diff(*lines, "seen", "archived", n=0, lineterm=""))
+
+
 @contextmanager
-def example_farm(name: str, folder: Path, *programs: str) -> Iterator[ExampleFarm]:
+def example_farm(name: str, folder: Path, *programs: str, variant: str = "") -> Iterator[ExampleFarm]:
     """Run an example, and end it by SIGINT; nothing of it may remain.
 
     :param name: its folder in ``examples``.
     :param folder: gets the script's output.
     :param programs: what it needs.
+    :param variant: the script's argument.
     """
     for program in programs:
         need_program(program)
-    child = Child(name.replace("/", "-"), [str(EXAMPLES / name / "run")], folder / "run.log", {})
+    command = [str(EXAMPLES / name / "run"), *([variant] if variant else [])]
+    child = Child(name, command, folder / "run.log", {})
     child.start()
     farm = None
     try:

@@ -17,6 +17,7 @@ _FURTHER = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 #: Other names under which a program is found.
 _NAMES = {"chromium": ("chromium", "google-chrome", "google-chrome-stable")}
 _REPLAY_TOOLS = ("pywb", "wb-manager", "cdxj-indexer", "wacz")
+_DOKUWIKI = Path("/usr/share/dokuwiki/doku.php")
 _RAILS = Path("/usr/share/rubygems-integration/all/specifications")
 _EXPRESS = Path("/usr/share/nodejs/express/index.js")
 _TOMCAT = Path("/usr/share/tomcat10/bin/bootstrap.jar")
@@ -47,6 +48,10 @@ def find_program(name: str) -> str | None:
         return shutil.which("puma", path=path) if any(_RAILS.glob("rails-[0-9]*.gemspec")) else None
     if name == "express":  # a library of Node
         return shutil.which("node", path=path) if _EXPRESS.is_file() else None
+    if name == "dokuwiki":  # scripts for PHP
+        return str(_DOKUWIKI) if _DOKUWIKI.is_file() else None
+    if name == "apache2-php":  # a module, of any version
+        return next((str(one) for one in sorted(Path("/usr/lib/apache2/modules").glob("libphp*.so"))), None)
     if name == "php-fpm":  # of any version
         return next((str(one) for one in sorted(Path("/usr/sbin").glob("php-fpm*"))), None)
     if name in _REPLAY_TOOLS:  # in an environment of their own: they need old versions of libraries
