@@ -33,7 +33,7 @@ class DashboardPages:
 
     async def _dashboard(self, call: Call) -> Response:
         query = read_query(call)
-        return html_response(dashboard.page(await self._live_html(query), query.filters, self._sites()))
+        return html_response(dashboard.page(await self._live_html(query), query.texts, self._sites()))
 
     async def _live(self, call: Call) -> Response:
         return html_response(await self._live_html(read_query(call)))
@@ -41,7 +41,7 @@ class DashboardPages:
     async def _live_html(self, query: Query) -> str:
         listing = await self._recordings.listing(query)
         numbers = await self._monitoring.numbers()
-        return dashboard.live(numbers, listing, self._recordings.routes(), query.filters)
+        return dashboard.live(numbers, listing, self._recordings.routes(), query.texts)
 
     async def _recording(self, call: Call) -> Response:
         return html_response(dashboard.recording_page(await self._recordings.recording(call.params["token"])))

@@ -29,6 +29,7 @@ from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveFile,
 from lbcompanion.crawler.queue.backlog import AlreadyEnded
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport
+from lbcompanion.html.page_title import page_title
 from lbcompanion.model import Attempt, WallClock
 
 #: The topics of :class:`~lbcompanion.crawler.health.Health`.
@@ -236,6 +237,9 @@ class Archive:
             page_url=copy.url,
             payloads=encoded.payloads,
             report=None if report is None else report.with_missing(encoded.refused),
+            title=page_title(copy.body, copy.content_type),
+            status=copy.status,
+            method=copy.method,
         )
         try:
             self._index.mark_archived(token, record, attempts, self._now())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from enum import StrEnum
+from typing import Any
 
 from attrs import frozen
 from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, update
@@ -16,6 +17,7 @@ from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
 from lbcompanion.crawler.queue.database import Database
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport, dump_report
 from lbcompanion.crawler.queue.schema import DOOMED_FILES, FILES, PAYLOADS, RECORDINGS
+from lbcompanion.crawler.queue.url_keys import url_key
 from lbcompanion.model import Attempt, Verdict
 
 # Made once: to make a statement takes SQLAlchemy longer than to run it.
@@ -31,6 +33,9 @@ class ArchivedRecord:
     :ivar sha256: hexadecimal digest of the body.
     :ivar payloads: requisites that the file contains for the first time: digest, URL and date.
     :ivar report: what became of the page's requisites; None if they were not asked for.
+    :ivar title: the page's title; empty if it has none.
+    :ivar status: the status of the application's response; 0 if it is not known.
+    :ivar method: the method of the visitor's request; empty if it is not known.
     """
 
     file: str
@@ -45,6 +50,9 @@ class ArchivedRecord:
     page_url: str
     payloads: tuple[tuple[str, str, str], ...] = ()
     report: RequisiteReport | None = None
+    title: str = ""
+    status: int = 0
+    method: str = ""
 
 
 class FileState(StrEnum):
@@ -208,7 +216,7 @@ class ArchiveIndex:
 
         :raises AlreadyEnded: if it already has an outcome; the archive's bytes are not committed then.
         """
-        values = {
+        values: dict[str, Any] = {
             "outcome": Verdict.ARCHIVED.value,
             "finished_at": now,
             "attempts": dump_attempts(attempts),
@@ -223,7 +231,13 @@ class ArchiveIndex:
             "warc_file": record.file,
             "warc_offset": record.offset,
             "requisites": None if record.report is None else dump_report(record.report),
+            "title": record.title or None,
+            "title_key": record.title.casefold() or None,
+            "status": record.status or None,
+            "method": record.method or None,
         }
+        if record.page_url:
+            values["url_key"] = url_key(record.page_url)
         with self._database.change() as connection:
             update_open(connection, token, values, self._database.claimant)
             connection.execute(_SET_COMMITTED, {"the_file": record.file, "committed": record.committed})
