@@ -16,12 +16,14 @@ from lbcompanion.crawler.erasure.erasure_service import ErasureService
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import Backlog
+from lbcompanion.crawler.queue.search import Search
 from lbcompanion.sticky.routes import Routes
 
 
 def admin_resource(
     *,
     backlog: Backlog,
+    search: Search,
     archive: Archive,
     defer: Defer,
     routes: Routes,
@@ -43,7 +45,9 @@ def admin_resource(
     :param read: reads pages on a thread that may wait for an object store; None: the backlog's thread.
     :param activity: the counts over time; None: there are none.
     """
-    recordings = Recordings(backlog=backlog, archive=archive, routes=routes, defer=defer, read=read or defer)
+    recordings = Recordings(
+        backlog=backlog, search=search, archive=archive, routes=routes, defer=defer, read=read or defer
+    )
     monitoring = Monitoring(backlog=backlog, metrics=metrics, health=health or Health(), defer=defer)
     pages = DashboardPages(recordings=recordings, monitoring=monitoring, sites=sites, activity=activity)
     endpoints = [*monitoring.endpoints(), *recordings.endpoints(), *pages.endpoints()]

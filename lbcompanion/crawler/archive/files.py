@@ -31,6 +31,7 @@ from lbcompanion.crawler.queue.backlog import AlreadyEnded
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.payload_places import Payload
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport
+from lbcompanion.html.page_title import page_title
 from lbcompanion.model import Attempt, WallClock
 
 #: The topics of :class:`~lbcompanion.crawler.health.Health`.
@@ -260,6 +261,9 @@ class Archive:
             payloads=tuple(evolve(each, offset=self._committed_end + each.offset) for each in encoded.payloads),
             references=encoded.references,
             report=None if report is None else report.with_missing(encoded.refused),
+            title=page_title(copy.body, copy.content_type),
+            status=copy.status,
+            method=copy.method,
         )
         try:
             self._index.mark_archived(token, record, attempts, self._now())

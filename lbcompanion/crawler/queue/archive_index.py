@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from enum import StrEnum
+from typing import Any
 
 from attrs import frozen
 from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, update
@@ -25,6 +26,7 @@ from lbcompanion.crawler.queue.payload_places import (
 )
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport, dump_report
 from lbcompanion.crawler.queue.schema import DOOMED_FILES, FILES, PAYLOADS, RECORDINGS, REFERENCES
+from lbcompanion.crawler.queue.url_keys import url_key
 from lbcompanion.model import Attempt, Verdict, to_rfc3339
 
 # Made once: to make a statement takes SQLAlchemy longer than to run it.
@@ -41,6 +43,9 @@ class ArchivedRecord:
     :ivar payloads: requisites that the file contains for the first time.
     :ivar references: payloads of other files to which the file refers for the first time.
     :ivar report: what became of the page's requisites; None if they were not asked for.
+    :ivar title: the page's title; empty if it has none.
+    :ivar status: the status of the application's response; 0 if it is not known.
+    :ivar method: the method of the visitor's request; empty if it is not known.
     """
 
     file: str
@@ -56,6 +61,9 @@ class ArchivedRecord:
     payloads: tuple[Payload, ...] = ()
     references: tuple[Payload, ...] = ()
     report: RequisiteReport | None = None
+    title: str = ""
+    status: int = 0
+    method: str = ""
 
 
 class FileState(StrEnum):
@@ -261,7 +269,7 @@ class ArchiveIndex:
 
         :raises AlreadyEnded: if it already has an outcome; the archive's bytes are not committed then.
         """
-        values = {
+        values: dict[str, Any] = {
             "outcome": Verdict.ARCHIVED.value,
             "finished_at": now,
             "attempts": dump_attempts(attempts),
@@ -276,7 +284,13 @@ class ArchiveIndex:
             "warc_file": record.file,
             "warc_offset": record.offset,
             "requisites": None if record.report is None else dump_report(record.report),
+            "title": record.title or None,
+            "title_key": record.title.casefold() or None,
+            "status": record.status or None,
+            "method": record.method or None,
         }
+        if record.page_url:
+            values["url_key"] = url_key(record.page_url)
         with self._database.change() as connection:
             update_open(connection, token, values, self._database.claimant)
             connection.execute(_SET_COMMITTED, {"the_file": record.file, "committed": record.committed})
