@@ -341,7 +341,7 @@ class CrawlerService(MultiService):
 
     def _accept(self, arrivals: list[Arrival], losses: list[Loss]) -> Deferred[int]:
         note_values(self._routes, arrivals)
-        return self._defer(self._add_to_backlog, arrivals, losses).addCallback(self._on_added, bool(losses))
+        return self._defer(self._add_to_backlog, arrivals, losses).addCallback(self._on_added, lost=bool(losses))
 
     def _add_to_backlog(self, arrivals: list[Arrival], losses: list[Loss]) -> int:
         now = self._now()
@@ -353,7 +353,7 @@ class CrawlerService(MultiService):
             self._backlog.add_losses(losses, now)
         return self._backlog.add(arrivals, now)
 
-    def _on_added(self, new: int, lost: bool) -> int:
+    def _on_added(self, new: int, *, lost: bool) -> int:
         if (new or lost) and self._scheduler is not None:
             self._scheduler.wake()
         return new

@@ -101,7 +101,7 @@ class BeforeHeadReader:
     """
 
     def __init__(
-        self, xhtml: bool, needs_document: bool, limit_bytes: int = DEFAULT_LIMIT_BYTES, accepts_head: bool = False
+        self, *, xhtml: bool, needs_document: bool, limit_bytes: int = DEFAULT_LIMIT_BYTES, accepts_head: bool = False
     ) -> None:
         self.found = False
         self.refusal: Refusal | None = None
@@ -121,7 +121,7 @@ class BeforeHeadReader:
         """Whether nothing more needs to be read."""
         return self.found or self.refusal is not None
 
-    def read(self, data: bytes, at_end: bool) -> int:
+    def read(self, data: bytes, *, at_end: bool) -> int:
         """Read on.
 
         :param data: the page from where the last reading came to.
@@ -138,12 +138,12 @@ class BeforeHeadReader:
             if common and common.end() - position <= self._limit_bytes and not _AMP_WORD.search(common.group()):
                 self._doctype = self._html = self.found = True
                 return common.end()
-        position = self._read_tokens(data, position, at_end)
+        position = self._read_tokens(data, position, at_end=at_end)
         if at_end and not self.decided:
             self._page_ended()
         return position
 
-    def _read_tokens(self, data: bytes, position: int, at_end: bool) -> int:
+    def _read_tokens(self, data: bytes, position: int, *, at_end: bool) -> int:
         while not self.decided and position < len(data):
             if self._in_comment:
                 end = self._comment_end.search(data, position)
@@ -184,7 +184,7 @@ class BeforeHeadReader:
                 self.refusal = self.refusal or Refusal.CHARSET
         elif kind == "head":
             self._html = self._html or (self._accepts_head and not self._xhtml)
-            self._head_begins(self._xhtml and token.group().endswith(b"/>"))
+            self._head_begins(unsure=self._xhtml and token.group().endswith(b"/>"))
         elif kind == "implied":
             self._html = self._html or (self._accepts_head and token.group().lower() in _BEGINS_DOCUMENT)
             self._head_begins(unsure=False)
@@ -206,7 +206,7 @@ class BeforeHeadReader:
         else:
             self.refusal = Refusal.UNSURE
 
-    def _head_begins(self, unsure: bool) -> None:
+    def _head_begins(self, *, unsure: bool) -> None:
         if self._xhtml and (unsure or not self._html):
             self.refusal = Refusal.UNSURE
         elif self._needs_document and not (self._doctype or self._html):

@@ -36,9 +36,9 @@ class BodyEndInserter(MarkupReader):
     """
 
     def __init__(
-        self, snippet: bytes, xhtml: bool, behind_base: Callable[[], tuple[bytes, bytes]] | None = None
+        self, snippet: bytes, *, xhtml: bool, behind_base: Callable[[], tuple[bytes, bytes]] | None = None
     ) -> None:
-        super().__init__(xhtml)
+        super().__init__(xhtml=xhtml)
         self.inserted = False
         self.inserted_at = 0
         self._snippet = snippet
@@ -48,7 +48,7 @@ class BodyEndInserter(MarkupReader):
         self._candidate = -1
         self._held = HeldInput()
 
-    def feed(self, chunk: bytes, at_end: bool = False) -> bytes:
+    def feed(self, chunk: bytes, *, at_end: bool = False) -> bytes:
         """Process the next piece of the page.
 
         :param at_end: whether it is the last one.
@@ -56,10 +56,10 @@ class BodyEndInserter(MarkupReader):
         """
         if self.stopped:
             return chunk
-        data = self._held.add(chunk, at_end)
+        data = self._held.add(chunk, at_end=at_end)
         if data is None:
             return b""
-        self.read(data, at_end)
+        self.read(data, at_end=at_end)
         if self._candidate >= 0 and (at_end or self.stopped or self.position - self._candidate > MAX_HELD_BYTES):
             return self._insert(data, self._candidate)
         if at_end:

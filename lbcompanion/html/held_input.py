@@ -35,7 +35,7 @@ class HeldInput:
     def __len__(self) -> int:
         return len(self._start) + self._piece_bytes
 
-    def add(self, chunk: bytes, at_end: bool) -> bytes | None:
+    def add(self, chunk: bytes, *, at_end: bool) -> bytes | None:
         """Add the next piece.
 
         :returns: all held bytes, to be read again; None if a long token at their end cannot have ended.

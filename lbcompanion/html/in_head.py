@@ -111,20 +111,20 @@ class HeadReader(MarkupReader):
     :ivar has_marker: whether the companion's tag is there already.
     """
 
-    def __init__(self, xhtml: bool) -> None:
-        super().__init__(xhtml)
+    def __init__(self, *, xhtml: bool) -> None:
+        super().__init__(xhtml=xhtml)
         self.ended = False
         self.policies: list[str] = []
         self.has_marker = False
 
-    def read(self, data: bytes, at_end: bool) -> None:
+    def read(self, data: bytes, *, at_end: bool) -> None:
         """Read on from :attr:`position` as far as the input allows."""
         if not (self.is_nested or self._xhtml):
             self.position = end_of_common_tokens(data, self.position)
             if data.startswith(b"</head>", self.position):
                 self._end()
                 return
-        super().read(data, at_end)
+        super().read(data, at_end=at_end)
         if at_end and not (self.stopped or self.is_nested or self._xhtml or _TEXT_END.match(data, self.position)):
             # The end of the page implies the end of the head. A tag that does not end is ignored.
             self._end()
@@ -135,14 +135,14 @@ class HeadReader(MarkupReader):
     def _run(self) -> re.Pattern[bytes]:
         return super()._run() if self._stack else _RUN
 
-    def _read_token(self, data: bytes, at_end: bool) -> None:
+    def _read_token(self, data: bytes, *, at_end: bool) -> None:
         start = self.position
         if self._stack or data.startswith(b"<!--", start):
-            super()._read_token(data, at_end)
+            super()._read_token(data, at_end=at_end)
         elif tag := _NAMED_TAG.match(data, start):
             self._read_tag(tag.group(1).lower(), data)
         elif data.startswith(b"&", start):
-            self._read_reference(data, at_end)
+            self._read_reference(data, at_end=at_end)
         elif not _UNFINISHED.match(data, start):
             self._end()
 
@@ -168,7 +168,7 @@ class HeadReader(MarkupReader):
         elif name in _TEXT:
             self._handle_text_element(name)
 
-    def _read_reference(self, data: bytes, at_end: bool) -> None:
+    def _read_reference(self, data: bytes, *, at_end: bool) -> None:
         """Read a character reference: white space may be written as one."""
         start = self.position
         if space := _SPACE.match(data, start):
@@ -189,10 +189,10 @@ class XmlHeadReader(HeadReader):
     def _run(self) -> re.Pattern[bytes]:
         return _XML_TEXT
 
-    def _read_token(self, data: bytes, at_end: bool) -> None:
+    def _read_token(self, data: bytes, *, at_end: bool) -> None:
         start = self.position
         if data.startswith((b"<!", b"<?"), start):
-            super(HeadReader, self)._read_token(data, at_end)
+            super(HeadReader, self)._read_token(data, at_end=at_end)
         elif tag := _XML_TAG.match(data, start):
             self._handle_xml_tag(tag.group(), tag.end())
 

@@ -75,7 +75,7 @@ class MarkupReader:
     :ivar stopped: whether nothing more is read: the rest is of no interest, or needs the whole tree.
     """
 
-    def __init__(self, xhtml: bool) -> None:
+    def __init__(self, *, xhtml: bool) -> None:
         self.position = 0
         self.stopped = False
         self._xhtml = xhtml
@@ -94,7 +94,7 @@ class MarkupReader:
         """Whether the next token belongs to raw text, a comment, a template, svg or math."""
         return bool(self._stack) or self.in_text
 
-    def read(self, data: bytes, at_end: bool) -> None:
+    def read(self, data: bytes, *, at_end: bool) -> None:
         """Read on from :attr:`position` as far as the input allows."""
         # A token is recognised when it is complete; a single "<" needs one more byte.
         limit = len(data) if at_end or not data.endswith(b"<") else len(data) - 1
@@ -103,14 +103,14 @@ class MarkupReader:
         while current != previous and not self.stopped:
             previous = current
             if self._script_depth >= 0:
-                self._read_script(data, at_end)
+                self._read_script(data, at_end=at_end)
             elif self._end_pattern is not None:
-                self._read_to_end_pattern(self._end_pattern, data, at_end)
+                self._read_to_end_pattern(self._end_pattern, data, at_end=at_end)
             elif self.position < limit:
                 run = self._run().match(data, self.position, limit)
                 self.position = run.end() if run else self.position
                 if self.position < limit:
-                    self._read_token(data, at_end)
+                    self._read_token(data, at_end=at_end)
             current = (self.position, self._end_pattern, self._script_depth)
 
     def _run(self) -> re.Pattern[bytes]:
@@ -130,7 +130,7 @@ class MarkupReader:
     def _in_foreign(self) -> bool:
         return bool(self._stack) and self._stack[-1] in _FOREIGN
 
-    def _read_token(self, data: bytes, at_end: bool) -> None:
+    def _read_token(self, data: bytes, *, at_end: bool) -> None:
         """Read the token at which a run stopped, if it is complete."""
         tag_start = self.position
         if data.startswith(b"<!--", tag_start):
@@ -150,9 +150,9 @@ class MarkupReader:
         elif tag := (_TAG.match(data, tag_start) or _BOGUS.match(data, tag_start)):
             self.position = tag.end()
             if tag.lastindex:
-                self._handle_tag(tag.group(1).lower(), tag_start, data[tag.end() - 2] == 0x2F)
+                self._handle_tag(tag.group(1).lower(), tag_start, closed=data[tag.end() - 2] == 0x2F)
 
-    def _handle_tag(self, name: bytes, tag_start: int, closed: bool) -> None:
+    def _handle_tag(self, name: bytes, tag_start: int, *, closed: bool) -> None:
         foreign = self._in_foreign()
         if name == b"/body":
             self._handle_body_end(tag_start)
@@ -218,7 +218,7 @@ class MarkupReader:
             # It may close an element of svg or math around it, which is not followed (section 13.2.6.5).
             self.stopped = True
 
-    def _read_to_end_pattern(self, end: re.Pattern[bytes], data: bytes, at_end: bool) -> None:
+    def _read_to_end_pattern(self, end: re.Pattern[bytes], data: bytes, *, at_end: bool) -> None:
         found = end.search(data, self.position)
         if found is None:
             self.position = len(data) if at_end else max(self.position, len(data) - _PARTIAL_BYTES)
@@ -227,7 +227,7 @@ class MarkupReader:
         # The end tag of raw text is read as a tag. The ends of comments and CDATA are already read.
         self.position = found.start() if found.group().startswith(b"<") else found.end()
 
-    def _read_script(self, data: bytes, at_end: bool) -> None:
+    def _read_script(self, data: bytes, *, at_end: bool) -> None:
         token = _SCRIPT_TOKEN.search(data, self.position)
         if token is None:
             self.position = len(data) if at_end else max(self.position, len(data) - _PARTIAL_BYTES)

@@ -31,9 +31,9 @@ class _Counting(BodyEndInserter):
 
     bytes_read = 0
 
-    def read(self, data: bytes, at_end: bool) -> None:
+    def read(self, data: bytes, *, at_end: bool) -> None:
         self.bytes_read += len(data) - self.position
-        super().read(data, at_end)
+        super().read(data, at_end=at_end)
 
 
 def _passed(machine: BodyEndInserter, page: bytes, step: int) -> bytes:
@@ -47,7 +47,7 @@ def _passed(machine: BodyEndInserter, page: bytes, step: int) -> bytes:
 def test_a_long_tag_is_read_a_few_times_only(kind, ends):
     page = b"<body><p>" + LONG[kind] + (ENDS + REST if ends else b"")
     machine = _Counting(SNIPPET, False)
-    assert _passed(machine, page, 1000) == BodyEndInserter(SNIPPET, False).feed(page, at_end=True)
+    assert _passed(machine, page, 1000) == BodyEndInserter(SNIPPET, xhtml=False).feed(page, at_end=True)
     assert machine.bytes_read < 8 * len(page)
 
 
@@ -60,11 +60,11 @@ def test_an_anchor_within_a_long_tag_does_not_count(kind, ends, monkeypatch):
     monkeypatch.setattr(
         _Counting,
         "read",
-        lambda self, data, at_end: fed.append(data) or BodyEndInserter.read(self, data, at_end),
+        lambda self, data, *, at_end: fed.append(data) or BodyEndInserter.read(self, data, at_end=at_end),
     )
     page = b"<body><p>" + LONG[kind] + (ENDS + REST if ends else b"")
     found = find_insertion_point(
-        page, InsertionPoint(re.compile(rb"x{64}|(?:x> ){32}|(?:b=c ){32}|<p>"), False), 0, False, True
+        page, InsertionPoint(re.compile(rb"x{64}|(?:x> ){32}|(?:b=c ){32}|<p>"), False), 0, xhtml=False, last=True
     )
     assert sum(map(len, fed)) < 8 * len(page)
     assert found is not None
@@ -72,7 +72,7 @@ def test_an_anchor_within_a_long_tag_does_not_count(kind, ends, monkeypatch):
 
 
 def test_a_long_tag_is_passed_on_once_it_ends():
-    machine = BodyEndInserter(SNIPPET, False)
+    machine = BodyEndInserter(SNIPPET, xhtml=False)
     tag = b'<img src="data:image/png;base64,' + b"A" * 200_000
     assert machine.feed(b"<body>") == b"<body>"
     for at in range(0, len(tag), 1000):
@@ -88,11 +88,11 @@ def test_a_long_tag_is_passed_on_once_it_ends():
 )
 def test_pieces_do_not_matter(pieces):
     page = b'<body><a title="' + b"y" * 5000 + b"".join(pieces)
-    whole = BodyEndInserter(SNIPPET, False)
+    whole = BodyEndInserter(SNIPPET, xhtml=False)
     expected = whole.feed(page, at_end=True)
-    machine = BodyEndInserter(SNIPPET, False)
+    machine = BodyEndInserter(SNIPPET, xhtml=False)
     assert _passed(machine, page, 700) == expected
     assert (machine.inserted, machine.inserted_at) == (whole.inserted, whole.inserted_at)
-    cut = BodyEndInserter(SNIPPET, False)
+    cut = BodyEndInserter(SNIPPET, xhtml=False)
     out = b"".join(cut.feed(page[at : at + 700]) for at in range(0, len(page), 700))
     assert (out + joined(cut.mark())).replace(SNIPPET, b"") == page
