@@ -79,7 +79,7 @@ $(VENV)/react/.ready: | $(VENV)/.ready-test
 
 test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready $(VENV)/react/.ready $(VENV)/replay/.ready $(VENV)/replaywebpage/.ready lint types
 	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium varnishtest redis-server postgres mariadbd \
-	    varnishd varnish-header pen tomcat
+	    varnishd varnish-header pen tomcat systemd-analyze dokuwiki php-fpm rails
 	$(BIN)/python -m pytest $(PROCESSES) $(ARGS)
 
 # What is marked is left out (pyproject.toml says what each mark means), and few examples of each property are tried.
@@ -133,7 +133,7 @@ docs: $(VENV)/.ready-docs
 	    touch $@ || echo "scrapy-webarchive could not be had" >&2
 
 bench: $(VENV)/.ready-bench $(if $(findstring --quick,$(ARGS)),,.venv-mitmproxy/.ready)
-	@sh .ci/programs nginx nginx-lua haproxy apache2 apache2-php
+	@sh .ci/programs nginx nginx-lua haproxy apache2 apache2-php puma
 	$(BIN)/python -m bench $(ARGS)
 	$(if $(ARGS),,$(MAKE) bench-crawler)
 

@@ -83,9 +83,12 @@ _BEGINS_DOCUMENT = (b"<title", b"<meta", b"<base", b"<body")
 _XHTML = b"http://www.w3.org/1999/xhtml"
 _UTF_8_BOM = b"\xef\xbb\xbf"
 _XML_ENCODING = re.compile(rb"""<\?xml(?=[""" + WS + rb"""])[^>]*?[""" + WS + rb"""]encoding\s*=\s*["']([^"'>]*)""")
-# A part of all marks of AMP. The attributes of a tag without it need not be read.
-_AMP_WORD = re.compile(rb"(?i)amp|\xe2\x9a\xa1")
 _AMP = frozenset(f"{lead}{form}".encode() for lead in ("amp", "\u26a1") for form in ("", "4email", "4ads"))
+
+
+def _may_be_amp(tag: bytes) -> bool:
+    """Whether a tag has a part of all marks of AMP; the attributes of other tags need not be read."""
+    return b"amp" in tag.lower() or b"\xe2\x9a\xa1" in tag
 
 
 class BeforeHeadReader:
@@ -101,7 +104,7 @@ class BeforeHeadReader:
     """
 
     def __init__(
-        self, *, xhtml: bool, needs_document: bool, limit_bytes: int = DEFAULT_LIMIT_BYTES, accepts_head: bool = False
+        self, xhtml: bool, needs_document: bool, limit_bytes: int = DEFAULT_LIMIT_BYTES, accepts_head: bool = False
     ) -> None:
         self.found = False
         self.refusal: Refusal | None = None
@@ -121,7 +124,7 @@ class BeforeHeadReader:
         """Whether nothing more needs to be read."""
         return self.found or self.refusal is not None
 
-    def read(self, data: bytes, *, at_end: bool) -> int:
+    def read(self, data: bytes, at_end: bool) -> int:
         """Read on.
 
         :param data: the page from where the last reading came to.
@@ -135,15 +138,15 @@ class BeforeHeadReader:
             self._started = True
             position = len(_UTF_8_BOM) if data.startswith(_UTF_8_BOM) else 0
             common = None if self._xhtml else _COMMON_START.match(data, position)
-            if common and common.end() - position <= self._limit_bytes and not _AMP_WORD.search(common.group()):
+            if common and common.end() - position <= self._limit_bytes and not _may_be_amp(common.group()):
                 self._doctype = self._html = self.found = True
                 return common.end()
-        position = self._read_tokens(data, position, at_end=at_end)
+        position = self._read_tokens(data, position, at_end)
         if at_end and not self.decided:
             self._page_ended()
         return position
 
-    def _read_tokens(self, data: bytes, position: int, *, at_end: bool) -> int:
+    def _read_tokens(self, data: bytes, position: int, at_end: bool) -> int:
         while not self.decided and position < len(data):
             if self._in_comment:
                 end = self._comment_end.search(data, position)
@@ -175,7 +178,7 @@ class BeforeHeadReader:
         elif kind == "html":
             self._html = True
             tag = token.group()
-            if self._xhtml or _AMP_WORD.search(tag):
+            if self._xhtml or _may_be_amp(tag):
                 self._check_html_attributes(attributes(tag))
         elif kind == "skip" and self._xhtml:
             encoding = _XML_ENCODING.match(token.group())
@@ -184,7 +187,7 @@ class BeforeHeadReader:
                 self.refusal = self.refusal or Refusal.CHARSET
         elif kind == "head":
             self._html = self._html or (self._accepts_head and not self._xhtml)
-            self._head_begins(unsure=self._xhtml and token.group().endswith(b"/>"))
+            self._head_begins(self._xhtml and token.group().endswith(b"/>"))
         elif kind == "implied":
             self._html = self._html or (self._accepts_head and token.group().lower() in _BEGINS_DOCUMENT)
             self._head_begins(unsure=False)
@@ -206,7 +209,7 @@ class BeforeHeadReader:
         else:
             self.refusal = Refusal.UNSURE
 
-    def _head_begins(self, *, unsure: bool) -> None:
+    def _head_begins(self, unsure: bool) -> None:
         if self._xhtml and (unsure or not self._html):
             self.refusal = Refusal.UNSURE
         elif self._needs_document and not (self._doctype or self._html):

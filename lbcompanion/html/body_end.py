@@ -7,6 +7,7 @@ and math. Two things are held back: an unfinished tag, and up to 16 KiB after a 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 
 from lbcompanion.html.held_input import HeldInput, Mark
@@ -20,9 +21,9 @@ _BASE_BYTES = 6
 MAX_HELD_BYTES = 16384
 
 
-def has_base(page: bytes) -> bool:
+def has_base(page: bytes, start: int = 0, end: int = sys.maxsize) -> bool:
     """Whether a part of a page may have a ``<base>``; one in a comment or a script counts too."""
-    return _BASE.search(page) is not None
+    return _BASE.search(page, start, end) is not None
 
 
 class BodyEndInserter(MarkupReader):
@@ -36,9 +37,9 @@ class BodyEndInserter(MarkupReader):
     """
 
     def __init__(
-        self, snippet: bytes, *, xhtml: bool, behind_base: Callable[[], tuple[bytes, bytes]] | None = None
+        self, snippet: bytes, xhtml: bool, behind_base: Callable[[], tuple[bytes, bytes]] | None = None
     ) -> None:
-        super().__init__(xhtml=xhtml)
+        super().__init__(xhtml)
         self.inserted = False
         self.inserted_at = 0
         self._snippet = snippet
@@ -48,7 +49,7 @@ class BodyEndInserter(MarkupReader):
         self._candidate = -1
         self._held = HeldInput()
 
-    def feed(self, chunk: bytes, *, at_end: bool = False) -> bytes:
+    def feed(self, chunk: bytes, at_end: bool = False) -> bytes:
         """Process the next piece of the page.
 
         :param at_end: whether it is the last one.
@@ -56,10 +57,10 @@ class BodyEndInserter(MarkupReader):
         """
         if self.stopped:
             return chunk
-        data = self._held.add(chunk, at_end=at_end)
+        data = self._held.add(chunk, at_end)
         if data is None:
             return b""
-        self.read(data, at_end=at_end)
+        self.read(data, at_end)
         if self._candidate >= 0 and (at_end or self.stopped or self.position - self._candidate > MAX_HELD_BYTES):
             return self._insert(data, self._candidate)
         if at_end:

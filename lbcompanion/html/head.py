@@ -52,7 +52,7 @@ class HeadScan:
     meta_ends: frozenset[int] = field(default=frozenset())
 
 
-def find_head_end(data: bytes, *, at_end: bool) -> int | None:
+def find_head_end(data: bytes, at_end: bool) -> int | None:
     """Where the head ends that begins with ``data``, near enough: no further than :data:`MAX_HEAD_BYTES`.
 
     An end inside of a comment or a script is ignored.

@@ -87,11 +87,11 @@ class Injector:
 
     def feed(self, chunk: bytes) -> bytes:
         """Process the next piece of the page; returns the bytes to forward now. Never raises."""
-        return chunk if self._done else self._feed_safely(chunk, at_end=False)
+        return chunk if self._done else self._feed_safely(chunk, False)
 
     def finish(self) -> bytes:
         """End a complete page; returns the bytes held back. Never raises."""
-        return b"" if self._done else self._feed_safely(b"", at_end=True)
+        return b"" if self._done else self._feed_safely(b"", True)
 
     def flush(self) -> bytes:
         """End a truncated page without a further insertion; returns the bytes held back."""
@@ -99,7 +99,7 @@ class Injector:
         self._done, self._start = True, b""
         return held
 
-    def _feed_safely(self, chunk: bytes, *, at_end: bool) -> bytes:
+    def _feed_safely(self, chunk: bytes, at_end: bool) -> bytes:
         """Fail open: after an internal error the page is forwarded unchanged."""
         transformer = self._transformer
         mark = transformer.mark() if transformer else _NOTHING
@@ -111,7 +111,7 @@ class Injector:
                     return b""
                 transformer = self._transformer = self._make_transformer(chunk)
                 self._start = b""
-            out = transformer.feed(chunk, at_end=at_end)
+            out = transformer.feed(chunk, at_end)
         except Exception:
             self.refusal = Refusal.FAILED
             self._done = True

@@ -42,7 +42,7 @@ class InsertionPoints:
 
 
 def find_insertion_point(
-    page: bytes, insertion_point: InsertionPoint, minimum: int, *, xhtml: bool, last: bool
+    page: bytes, insertion_point: InsertionPoint, minimum: int, xhtml: bool, last: bool
 ) -> int | None:
     """Find an insertion point in a page.
 
@@ -52,7 +52,7 @@ def find_insertion_point(
     :param last: whether the last match counts; else the first.
     :returns: an offset, or None without a match.
     """
-    scanner = BodyEndInserter(b"", xhtml=xhtml)
+    scanner = BodyEndInserter(b"", xhtml)
     found = None
     position = minimum
     for count, match in enumerate(insertion_point.pattern.finditer(page)):

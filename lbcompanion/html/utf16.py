@@ -56,7 +56,7 @@ class Utf16Adapter:
         self._held: list[bytes] = []
         self._odd = b""
 
-    def feed(self, chunk: bytes, *, at_end: bool) -> bytes:
+    def feed(self, chunk: bytes, at_end: bool) -> bytes:
         """Take the next piece in; the first one starts with the byte order mark if there is one."""
         data = self._odd + chunk
         byte_order_mark = b""
@@ -68,7 +68,7 @@ class Utf16Adapter:
         data, self._odd = data[:even_length], data[even_length:]
         self._held.append(data)
         inner = self._inner
-        out = byte_order_mark + self._with_page_bytes(inner.feed(self._one_byte_per_unit(data), at_end=at_end))
+        out = byte_order_mark + self._with_page_bytes(inner.feed(self._one_byte_per_unit(data), at_end))
         self.inserted, self.refusal, self.directive = inner.inserted, inner.refusal, inner.directive
         if inner.done or at_end:
             self.done = True

@@ -109,7 +109,7 @@ def run(case: Case, page: bytes, edges: list[int]) -> tuple[bytes, list[tuple[by
     asked = [(b"host", b"www.example.com"), *fields_of(case.asked)]
     head = RequestHead.from_fields(case.method.encode(), case.target.encode(), 11, asked)
     answered = fields_of(case.answered)
-    plan = RequestPlan(rig.policy, head, "127.0.0.1", trusted=False, scheme="https")
+    plan = RequestPlan(rig.policy, head, "127.0.0.1", False, "https")
     assert b"lbc-capture" not in plan.request_lines().lower()
     plan_response = plan.plan_response(ResponseHead.from_fields(11, case.status, b"", answered))
     out = page

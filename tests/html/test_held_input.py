@@ -21,19 +21,19 @@ ANCHOR = InsertionPoints(InsertionPoint(re.compile(b"<main>"), True), None)
 def test_a_short_token_is_read_again_with_each_piece() -> None:
     held = HeldInput()
     held.keep(b"<a ", 0, 3)
-    assert held.add(b"b", at_end=False) == b"<a b"
+    assert held.add(b"b", False) == b"<a b"
 
 
 def test_a_long_token_is_read_again_only_where_it_may_end() -> None:
     held = HeldInput()
     start = b"<a b='" + b"x" * 5000
     held.keep(start, 0, len(start))
-    assert held.add(b"y", at_end=False) is None
+    assert held.add(b"y", False) is None
     assert len(held) == len(start) + 1
     assert joined(held.mark()) == start + b"y"
-    assert held.add(b"'>z", at_end=False) == start + b"y'>z"
+    assert held.add(b"'>z", False) == start + b"y'>z"
     held.keep(start, 0, len(start))
-    assert held.add(b"", at_end=True) == start
+    assert held.add(b"", True) == start
 
 
 def test_a_mark_stands_for_what_was_held() -> None:
@@ -41,8 +41,8 @@ def test_a_mark_stands_for_what_was_held() -> None:
     start = b"<a b='" + b"x" * 5000
     held.keep(start, 0, len(start))
     mark = held.mark()
-    held.add(b"y", at_end=False)
-    held.add(b"'>", at_end=False)
+    held.add(b"y", False)
+    held.add(b"'>", False)
     held.keep(b"", 0, 0)
     assert joined(mark) == start
 

@@ -9,7 +9,7 @@ from lbcompanion.html.markup_reader import MarkupReader
 
 def reader_after(page: bytes, xhtml: bool = False) -> MarkupReader:
     """A reader that has read this beginning of a page, byte by byte."""
-    reader = MarkupReader(xhtml=xhtml)
+    reader = MarkupReader(xhtml)
     for end in range(1, len(page) + 1):
         reader.read(page[:end], at_end=False)
     return reader

@@ -118,6 +118,15 @@ def test_an_erased_notice_is_refused_for_some_time() -> None:
     assert rig.erasures.without_erased(arrivals, losses)[2] == 1
 
 
+def test_a_longer_refusal_takes_the_place_of_a_shorter_one() -> None:
+    rig = Rig()
+    selection = Selection(tokens=("t1",))
+    for seconds in (10.0, 100.0, 50.0):
+        rig.erasures.erase(rig.erasures.begin(selection, "api", 200.0), selection, 200.0, seconds)
+    with rig.database.read() as connection:
+        assert connection.execute(select(ERASED_TOKENS.c.kept_until)).scalars().all() == [300.0]
+
+
 @pytest.mark.slow
 def test_only_routes_that_may_come_from_an_erased_notice_go() -> None:
     rig = Rig()
