@@ -345,7 +345,7 @@ class CrawlerService(MultiService):
 
     def _accept(self, arrivals: list[Arrival], losses: list[Loss]) -> Deferred[int]:
         note_values(self._routes, arrivals)
-        return self._defer(self._add_to_backlog, arrivals, losses).addCallback(self._on_added, bool(losses))
+        return self._defer(self._add_to_backlog, arrivals, losses).addCallback(self._on_added, lost=bool(losses))
 
     def _add_to_backlog(self, arrivals: list[Arrival], losses: list[Loss]) -> int:
         erasures = self._erasure.erasures if self._erasure is not None else self.erasures
@@ -353,7 +353,7 @@ class CrawlerService(MultiService):
         self._metrics.count_refused_erased(admitted.refused)
         return admitted.new
 
-    def _on_added(self, new: int, lost: bool) -> int:
+    def _on_added(self, new: int, *, lost: bool) -> int:
         if (new or lost) and self._scheduler is not None:
             self._scheduler.wake()
         return new
