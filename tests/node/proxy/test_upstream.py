@@ -11,13 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.internet.task import Clock
 
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.proxy.upstream import (
-    MIN_IDLE_SECONDS,
-    STALLED_SECONDS,
-    UNANSWERED_SECONDS,
-    UpstreamConnection,
-    UpstreamPool,
-)
+from lbcompanion.node.proxy.making_way import MIN_IDLE_SECONDS, STALLED_SECONDS, UNANSWERED_SECONDS
+from lbcompanion.node.proxy.upstream import UpstreamConnection, UpstreamPool
 from lbcompanion.settings import LimitsTable
 from lbcompanion.testing.memory_transport import RemoteEnd
 from tests.support.in_memory_node import ApplicationConnection, InMemoryNode, ReceivedRequest, read_responses, request
@@ -560,12 +555,12 @@ def test_a_worker_that_another_node_took_is_freed_again() -> None:
     pool.acquire(users[0], False)
     dialled[0].connection_made(_Link())  # type: ignore[arg-type]
     dialled[0].data_received(b"x")
-    pool._estimate.workers = pool._most = 1
+    pool._making_way._estimate.workers = pool._making_way.most = 1
     for user in users[1:]:
         pool.acquire(user, False)
     probe = dialled[1]
     probe.connection_made(_Link())  # type: ignore[arg-type]
-    pool._estimate.closed_for_waiting = 1
+    pool._making_way._estimate.closed_for_waiting = 1
     for _ in range(20):
         clock.advance(0.01)
         pool.release(dialled[0])
