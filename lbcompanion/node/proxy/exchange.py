@@ -144,10 +144,10 @@ class Exchange:
             lines += b"Content-Length: %d\r\n" % self._framing.length
         return lines
 
-    def _acquire(self, fresh: bool) -> None:
+    def _acquire(self, *, fresh: bool) -> None:
         limits = self._context.limits
         self._deadline = 0.0
-        self._queued = self._context.upstream_pool.acquire(self, fresh, self._retried, self._visitor)
+        self._queued = self._context.upstream_pool.acquire(self, fresh=fresh, retry=self._retried, owner=self._visitor)
         if not self._deadline:
             # It is not an idle connection, for which upstream_ready set the deadline already.
             seconds = limits.upstream_queue_seconds if self._queued else limits.upstream_connect_seconds
@@ -425,7 +425,7 @@ class Exchange:
         self._response_buffer = b""
         self._acquire(fresh=True)
 
-    def response_end(self, orderly: bool) -> None:
+    def response_end(self, *, orderly: bool) -> None:
         visitor = self._visitor
         may_retry = self._response is None and not self._response_buffer and self._may_retry()
         self._upstream = None
@@ -479,7 +479,7 @@ class Exchange:
                 upstream.discard()
         pipeline, self._pipeline = self._pipeline, None
         if visitor is not None:
-            visitor.end_exchange(self._keep_alive)
+            visitor.end_exchange(keep_alive=self._keep_alive)
         if pipeline is not None:
             pipeline.written()
 
@@ -516,8 +516,9 @@ class Exchange:
             return
         self._context.counters.responses[answer.status] += 1
         keep_alive = self._keep_alive and visitor.keep_alive and self._request_complete
-        visitor.transport.write(write_response(answer, self._head, keep_alive, self._context.date_line()))
-        visitor.end_exchange(keep_alive)
+        date_line = self._context.date_line()
+        visitor.transport.write(write_response(answer, self._head, keep_alive=keep_alive, date_line=date_line))
+        visitor.end_exchange(keep_alive=keep_alive)
 
     def _truncate(self, why: str) -> None:
         visitor, self._visitor = self._visitor, None

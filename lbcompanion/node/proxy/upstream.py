@@ -35,7 +35,7 @@ class UpstreamUser(Protocol):
         """Handle bytes of the response."""
         ...
 
-    def response_end(self, orderly: bool) -> None:
+    def response_end(self, *, orderly: bool) -> None:
         """The application closed the connection; ``orderly``: without an error."""
         ...
 
@@ -113,13 +113,13 @@ class UpstreamConnection:
         self.user.response_data(data)
 
     def eof_received(self) -> bool:
-        self._on_close(True)
+        self._on_close(orderly=True)
         return False
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._on_close(exc is None)
+        self._on_close(orderly=exc is None)
 
-    def _on_close(self, orderly: bool) -> None:
+    def _on_close(self, *, orderly: bool) -> None:
         if self.closed:
             return
         self.closed = True
@@ -129,7 +129,7 @@ class UpstreamConnection:
         try:
             if user is not None:
                 # If the user retries, it takes the slot of this connection.
-                user.response_end(orderly)
+                user.response_end(orderly=orderly)
         finally:
             self._pool.forget(self)
 
@@ -209,7 +209,7 @@ class UpstreamPool:
         self.open = 0
         self.draining = False
 
-    def acquire(self, user: UpstreamUser, fresh: bool, retry: bool = False, owner: object = None) -> bool:
+    def acquire(self, user: UpstreamUser, *, fresh: bool, retry: bool = False, owner: object = None) -> bool:
         """Get a connection for ``user``: the one bound to ``owner``, else an idle one unless ``fresh``, else a new one,
         or queue at the limit.
 
@@ -228,7 +228,7 @@ class UpstreamPool:
             if self._idle:
                 self._idle[0].discard()
             elif self._waiting or not self._close_spare_bound(self._monotonic()):
-                self._queue(user, fresh, retry)
+                self._queue(user, fresh=fresh, retry=retry)
                 if not making_way.probe_is_due():
                     return True
                 making_way.probe()
@@ -257,7 +257,7 @@ class UpstreamPool:
         """Remove ``user`` from the queue."""
         self._waiting.pop(user, None)
 
-    def _queue(self, user: UpstreamUser, fresh: bool, retry: bool) -> None:
+    def _queue(self, user: UpstreamUser, *, fresh: bool, retry: bool) -> None:
         self._counters.upstream_waited += 1
         self._waiting[user] = fresh
         if retry:

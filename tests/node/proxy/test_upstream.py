@@ -510,11 +510,11 @@ class _User:
     def response_data(self, data: bytes) -> None:
         pass
 
-    def response_end(self, orderly: bool) -> None:
+    def response_end(self, *, orderly: bool) -> None:
         self._handler.served.remove(self)
         if self.upstream is not None and self.upstream.reused and not self.fresh:
             self.fresh = True
-            if self._handler.pool.acquire(self, True, retry=True):
+            if self._handler.pool.acquire(self, fresh=True, retry=True):
                 self._handler.queue.insert(0, self)
 
     upstream_full = upstream_drained = lambda self: None
@@ -528,7 +528,7 @@ class _Passing:
     def upstream_ready(self, upstream: UpstreamConnection) -> None:
         self.upstream = upstream
 
-    def response_end(self, orderly: bool) -> None:
+    def response_end(self, *, orderly: bool) -> None:
         pass
 
     def response_data(self, data: bytes) -> None:
@@ -552,12 +552,12 @@ def test_a_worker_that_another_node_took_is_freed_again() -> None:
         counters=Counters(),
     )
     users = [_Passing() for _ in range(500)]
-    pool.acquire(users[0], False)
+    pool.acquire(users[0], fresh=False)
     dialled[0].connection_made(_Link())  # type: ignore[arg-type]
     dialled[0].data_received(b"x")
     pool._making_way._estimate.workers = pool._making_way.most = 1
     for user in users[1:]:
-        pool.acquire(user, False)
+        pool.acquire(user, fresh=False)
     probe = dialled[1]
     probe.connection_made(_Link())  # type: ignore[arg-type]
     pool._making_way._estimate.closed_for_waiting = 1
@@ -594,7 +594,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(fresh=st.booleans())
     def come(self, fresh: bool) -> None:
         user = _User(self, fresh)
-        if self.pool.acquire(user, fresh):
+        if self.pool.acquire(user, fresh=fresh):
             self.queue.append(user)
 
     @precondition(lambda self: self.queue)
