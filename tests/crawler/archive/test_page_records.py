@@ -138,6 +138,7 @@ def test_few_pages_are_known_by_their_bytes(tmp_path: Path, monkeypatch: pytest.
     assert {token: place.page(token) for token in bodies} == bodies
 
 
+@pytest.mark.slow
 def test_what_an_earlier_version_noted_is_not_referred_to(tmp_path: Path) -> None:
     place = Place(tmp_path)
     good = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")

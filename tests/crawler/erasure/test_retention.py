@@ -141,6 +141,7 @@ def test_the_oldest_pages_of_a_single_file_go(tmp_path: Path) -> None:
     place.close()
 
 
+@pytest.mark.slow
 def test_zero_keeps_all(place: ErasingPlace) -> None:
     place.keep("t1", b"one", at=0.0)
     clock = Clock()
