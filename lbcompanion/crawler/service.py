@@ -236,6 +236,8 @@ class CrawlerService(MultiService):
             ),
             parse=self._parse,
             gather_seconds=crawler.gather_seconds,
+            gather_pages=crawler.gather_pages,
+            gather_bytes=crawler.gather_bytes,
             activity=self._activity,
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )

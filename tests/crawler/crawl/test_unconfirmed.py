@@ -38,9 +38,7 @@ class Restart:
         context: Any = SimpleNamespace(fetcher=self.fetcher, settings=SimpleNamespace(nodes=nodes))
         routes: Any = SimpleNamespace(current=self.current)
         self.counted: list[bool] = []
-        self.unconfirmed = Unconfirmed(
-            {"main": context}, routes, self.clock, lambda: 0.0, count=self.count
-        )
+        self.unconfirmed = Unconfirmed({"main": context}, routes, self.clock, lambda: 0.0, count=self.count)
 
     def count(self, *, done: bool) -> None:
         self.counted.append(done)
