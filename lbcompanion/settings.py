@@ -202,6 +202,8 @@ class CrawlerTable:
     per_node: int = 0
     lease_seconds: float = 60
     gather_seconds: float = 0.02
+    gather_pages: int = 16
+    gather_bytes: int = 8388608
     requisites: bool = True
     timeout_seconds: float = 20
     give_up_after_seconds: float = 900
@@ -260,6 +262,8 @@ class CrawlerFetchTable:
 
     user_agent: str = ""
     response_head_bytes: int = 262144
+    idle_seconds: float = 4
+    idle_connections: int = 32
 
 
 @frozen

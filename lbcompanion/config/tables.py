@@ -273,6 +273,8 @@ CRAWLER: Table = {
     "per_node": checks.integer(0, 10000),
     "lease_seconds": checks.number(1, 3600),
     "gather_seconds": checks.number(0, 1),
+    "gather_pages": checks.integer(1, 10000),
+    "gather_bytes": checks.integer(1),
     "requisites": checks.boolean,
     "timeout_seconds": _positive,
     "give_up_after_seconds": _positive,
@@ -284,6 +286,8 @@ CRAWLER_FETCH: Table = {
         re.compile(r"[!-~]([ -~]{0,198}[!-~])?"), "1 to 200 printable characters of ASCII, or empty", empty=True
     ),
     "response_head_bytes": checks.integer(1024),
+    "idle_seconds": checks.number(0.1, 3600),
+    "idle_connections": checks.integer(0, 10000),
 }
 REQUISITES: Table = {
     "enabled": checks.boolean,

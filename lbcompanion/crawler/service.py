@@ -32,6 +32,7 @@ from lbcompanion.crawler.crawl.round_runner import RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
 from lbcompanion.crawler.crawl.scheduler import Scheduler
 from lbcompanion.crawler.crawl.sharing import Sharing
+from lbcompanion.crawler.crawl.unconfirmed import LAST_SECONDS, MOST_PAGES, Unconfirmed
 from lbcompanion.crawler.crawler_name import crawler_name, remember
 from lbcompanion.crawler.dns_check import DnsCheck
 from lbcompanion.crawler.erasure.eraser import Eraser
@@ -151,6 +152,7 @@ class CrawlerService(MultiService):
             file_lock=self._file_lock,
         )
         self._scheduler: Scheduler | None = None
+        self._unconfirmed: Unconfirmed | None = None
         self._erasure: ErasureService | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
         self._locks: dict[Path, Lock] = {}
@@ -235,6 +237,8 @@ class CrawlerService(MultiService):
             ),
             parse=self._parse,
             gather_seconds=crawler.gather_seconds,
+            gather_pages=crawler.gather_pages,
+            gather_bytes=crawler.gather_bytes,
             activity=self._activity,
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )
@@ -272,6 +276,10 @@ class CrawlerService(MultiService):
         if self._sharing is not None:
             self._sharing.start(self._scheduler, routes, contexts)
         self._scheduler.wake()
+        self._unconfirmed = Unconfirmed(
+            contexts, routes, self._reactor, self._now, crawler.gather_seconds, self._metrics.count_confirmation
+        )
+        self._unconfirmed.start(await self._defer(self._archive_index.last_archived, LAST_SECONDS, MOST_PAGES))
         self._uploads.start()
         self._erasure.start()
         self._activity_writer.start()
@@ -369,6 +377,8 @@ class CrawlerService(MultiService):
         self._dns_check.stop()
         ports = [maybeDeferred(listening.stopListening) for listening, _ in self._ports]
         await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)
+        if self._unconfirmed is not None:
+            self._unconfirmed.stop()
         if self._erasure is not None:
             self._erasure.stop()
         if self._scheduler is not None:

@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from lbcompanion.crawler.archive.appending import Appender
 from lbcompanion.crawler.archive.durable_files import sync_folder, truncate
 from lbcompanion.crawler.archive.errors import ArchiveError
+from lbcompanion.crawler.archive.file_index import index_path, remove_index
 from lbcompanion.crawler.archive.page_records import LEAST_FILE_BYTES, KnownBytes, encode, recent_files
 from lbcompanion.crawler.archive.reading import ArchiveReader
 from lbcompanion.crawler.archive.warc_records import Requisite
@@ -98,7 +99,7 @@ class Archive:
             for file in self._index.own_files():
                 self._name = ""
                 if file.state is FileState.UPLOADED:
-                    self._path(file.name).unlink(missing_ok=True)  # the process ended before this
+                    self.drop(file.name)  # the process ended before this
                 else:
                     self._recover_file(file)
             self._known = self._known_of_file()
@@ -395,8 +396,21 @@ class Archive:
         return path
 
     def drop(self, name: str) -> None:
-        """Remove a file from the disk after an object store has it.
+        """Remove a file and its index from the disk after an object store has them.
 
-        :raises OSError: if it cannot be removed.
+        :raises OSError: if they cannot be removed.
         """
-        self._path(name).unlink(missing_ok=True)
+        path = self._path(name)
+        remove_index(path)
+        path.unlink(missing_ok=True)
+
+    def without_index(self) -> list[ArchiveFile]:
+        """Return this crawler's closed files on the disk that have no index yet, oldest first.
+
+        :raises BacklogError: if the database fails.
+        """
+        closed = self._index.closed_files()
+        return [each for each in closed if self._path(each.name).exists() and not self._has_index(each.name)]
+
+    def _has_index(self, name: str) -> bool:
+        return index_path(self._path(name)).exists()

@@ -29,6 +29,8 @@ from lbcompanion.crawler.queue.schema import DOOMED_FILES, FILES, PAYLOADS, RECO
 from lbcompanion.crawler.queue.url_keys import url_key
 from lbcompanion.model import Attempt, Verdict, to_rfc3339
 
+#: The last archived pages are in so many files.
+_NEWEST_FILES = 2
 # Made once: to make a statement takes SQLAlchemy longer than to run it.
 _SET_COMMITTED = update(FILES).where(FILES.c.name == bindparam("the_file"))
 
@@ -64,6 +66,15 @@ class ArchivedRecord:
     title: str = ""
     status: int = 0
     method: str = ""
+
+
+@frozen
+class ArchivedPage:
+    """A page whose copy may still be at its node."""
+
+    token: str
+    site: str
+    owner: str
 
 
 class FileState(StrEnum):
@@ -253,6 +264,24 @@ class ArchiveIndex:
             row.sha256: Payload(row.sha256, row.url, row.date, file, -1 if row.warc_offset is None else row.warc_offset)
             for row in rows
         }
+
+    def last_archived(self, seconds: float, limit: int) -> list[ArchivedPage]:
+        """Return the pages that this crawler archived last.
+
+        :param seconds: how long before the last one.
+        """
+        columns = RECORDINGS.c
+        own = columns.outcome == Verdict.ARCHIVED.value, columns.erasure.is_(None), *self._is_in_newest_files()
+        query = select(columns.token, columns.site, columns.origin_node, columns.finished_at).where(*own)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(columns.finished_at.desc()).limit(limit)).all()
+        last = max((row.finished_at for row in rows), default=0.0)
+        return [ArchivedPage(row.token, row.site, row.origin_node) for row in rows if row.finished_at >= last - seconds]
+
+    def _is_in_newest_files(self) -> tuple[ColumnElement[bool]]:
+        with self._database.read() as connection:
+            newest = select(FILES.c.name).where(self._own()).order_by(FILES.c.id.desc()).limit(_NEWEST_FILES)
+            return (RECORDINGS.c.warc_file.in_(list(connection.execute(newest).scalars())),)
 
     def references(self, file: str) -> dict[str, Payload]:
         """Return the payloads of other files to which a file refers, by their digests."""
