@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,7 +44,7 @@ from lbcompanion.crawler.queue.activity_table import ActivityTable
 from lbcompanion.crawler.queue.admission import Admission
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
-from lbcompanion.crawler.queue.database import Database, open_engine
+from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
 from lbcompanion.crawler.queue.erasures import Erasures
 from lbcompanion.crawler.queue.route_table import RouteTable
 from lbcompanion.crawler.queue.search import Search
@@ -156,6 +157,7 @@ class CrawlerService(MultiService):
         self._erasure: ErasureService | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
         self._locks: dict[Path, Lock] = {}
+        self._is_recovered = False
         self._trigger: Any = None
         self._starting: Deferred[None] | None = None
 
@@ -188,6 +190,7 @@ class CrawlerService(MultiService):
             self._sharing.join()
         remember(self._name, folder)
         self._archive.recover()
+        self._is_recovered = True
         if self._sharing is None:  # other crawlers look after the back-offs of a shared queue
             self._backlog.make_all_due(self._now())
         return load_trusted_routes(self._route_table, self.settings.sites)
@@ -412,6 +415,9 @@ class CrawlerService(MultiService):
             give_up_call.cancel()
 
     def _close(self) -> None:
+        if self._is_recovered:
+            with suppress(BacklogError):
+                self._archive.renew_mark()
         if self._sharing is not None:
             self._sharing.leave()
         self._database.close()
