@@ -18,7 +18,11 @@ from twisted.logger import Logger
 from twisted.protocols.policies import WrappingFactory
 from twisted.web.server import Site
 
-from lbcompanion.crawler.admin.api import AdminResource, admin_site
+from lbcompanion.crawler.activity import Activity
+from lbcompanion.crawler.activity_writer import ActivityWriter
+from lbcompanion.crawler.admin.activity_api import ActivityApi
+from lbcompanion.crawler.admin.api import admin_resource
+from lbcompanion.crawler.admin.listener import admin_site
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.lock import InUse, Lock
 from lbcompanion.crawler.archive.object_store import ObjectStore
@@ -34,6 +38,8 @@ from lbcompanion.crawler.erasure.eraser import Eraser
 from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureService, build_eraser
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
+from lbcompanion.crawler.queue.activity_table import ActivityTable
+from lbcompanion.crawler.queue.admission import Admission
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
@@ -103,7 +109,12 @@ class CrawlerService(MultiService):
         self._health = Health()
         self._name = crawler_name(settings.crawler)
         self._database = Database(open_engine(settings.crawler.queue), self._health)
-        self._backlog = Backlog(self._database)
+        self._activity = Activity()
+        self._backlog = Backlog(self._database, lambda node: self._activity.seen(node, self._now()))
+        self._activity_table = ActivityTable(self._database, self._name)
+        self._activity_writer = ActivityWriter(
+            self._activity, self._activity_table, defer=self._defer, reactor=reactor, now=self._now
+        )
         self._route_table = RouteTable(self._database)
         self._archive_index = ArchiveIndex(self._database, self._name)
         self._archive = Archive(
@@ -112,6 +123,7 @@ class CrawlerService(MultiService):
             self._now,
             rotate_bytes=settings.crawler.rotate_bytes,
             rotate_seconds=settings.crawler.rotate_seconds,
+            revisit_bytes=settings.crawler.revisit_bytes,
             min_free_bytes=settings.crawler.min_free_bytes,
             health=self._health,
             on_new_folder=self._lock_archive,
@@ -222,6 +234,7 @@ class CrawlerService(MultiService):
             ),
             parse=self._parse,
             gather_seconds=crawler.gather_seconds,
+            activity=self._activity,
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )
         self._metrics.watch(routes, lambda: [context.minter for context in contexts.values()])
@@ -233,7 +246,7 @@ class CrawlerService(MultiService):
             now=self._now,
             count_notices=self._metrics.count_notices,
         )
-        admin = AdminResource(
+        admin = admin_resource(
             backlog=self._backlog,
             archive=self._archive,
             defer=self._defer,
@@ -244,6 +257,7 @@ class CrawlerService(MultiService):
             health=self._health,
             erasure=self._erasure,
             read=self._read,
+            activity=ActivityApi(self._activity_table, self._defer, self._now),
         )
         intake_limits = IntakeLimits(
             self._reactor, crawler.intake_connections, crawler.intake_seconds, self._metrics.count_intake_limit
@@ -258,6 +272,7 @@ class CrawlerService(MultiService):
         self._scheduler.wake()
         self._uploads.start()
         self._erasure.start()
+        self._activity_writer.start()
         self.started.callback(self)
 
     def open_for_command(self) -> Eraser:
@@ -331,14 +346,10 @@ class CrawlerService(MultiService):
         return self._defer(self._add_to_backlog, arrivals, losses).addCallback(self._on_added, bool(losses))
 
     def _add_to_backlog(self, arrivals: list[Arrival], losses: list[Loss]) -> int:
-        now = self._now()
-        if self._erasure is not None:
-            arrivals, losses, refused = self._erasure.erasures.without_erased(arrivals, losses)
-            self._metrics.count_refused_erased(refused)
-        if losses:
-            # Losses first, so that notices of the same delivery already have them when they are scheduled.
-            self._backlog.add_losses(losses, now)
-        return self._backlog.add(arrivals, now)
+        erasures = self._erasure.erasures if self._erasure is not None else self.erasures
+        admitted = Admission(self._database, self._backlog, erasures).add(arrivals, losses, self._now())
+        self._metrics.count_refused_erased(admitted.refused)
+        return admitted.new
 
     def _on_added(self, new: int, lost: bool) -> int:
         if (new or lost) and self._scheduler is not None:
@@ -361,6 +372,8 @@ class CrawlerService(MultiService):
         if self._scheduler is not None:
             await self._stop_scheduler(self._scheduler)
         await self._uploads.stop()
+        if self._defer.are_running:
+            await self._activity_writer.stop()
         for context in self._contexts.values():
             context.fetcher.close()
         for _, factory in self._ports:

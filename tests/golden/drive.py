@@ -23,7 +23,7 @@ from twisted.web.server import Site
 
 from lbcompanion import __version__
 from lbcompanion.cli import main
-from lbcompanion.crawler.admin.api import admin_site as crawler_admin_site
+from lbcompanion.crawler.admin.listener import admin_site as crawler_admin_site
 from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
 from lbcompanion.html.snippets import integrity_of
 from lbcompanion.model import Miss, MissReason, Page

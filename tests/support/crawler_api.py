@@ -12,7 +12,8 @@ from treq.testing import StubTreq
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbcompanion.crawler.admin.api import AdminResource, admin_site
+from lbcompanion.crawler.admin import api
+from lbcompanion.crawler.admin.listener import AdminResource, admin_site
 from lbcompanion.crawler.health import Health
 from lbcompanion.settings import StickyTable
 from tests.support.in_memory_crawler import InMemoryCrawler
@@ -24,9 +25,9 @@ BASE = "http://127.0.0.1"
 def admin_resource(rig: InMemoryCrawler, **more: Any) -> AdminResource:
     """The admin listener's root for a crawler in memory.
 
-    :param more: further arguments of :class:`AdminResource`.
+    :param more: further arguments of :func:`api.admin_resource`.
     """
-    return AdminResource(
+    return api.admin_resource(
         backlog=rig.backlog,
         archive=rig.archive,
         defer=immediately,
@@ -45,9 +46,7 @@ class ApiCase(SynchronousTestCase):
         self.rig = InMemoryCrawler(self.farm, Path(holder.name), sticky=StickyTable("haproxy-insert", cookies=("SRV",)))
         self.addCleanup(self.rig.close)
         self.health = Health()
-        admin = admin_resource(self.rig, hosts=("crawler.internal",), health=self.health)
-        self.site = admin_site(admin, Clock())
-        self.http = StubTreq(admin)
+        self.use()
         self.tokens = []
         for number, name in enumerate(("n1", "n2", "n3")):
             token = self.farm.nodes[name].capture(f"<script>{number}</script>".encode(), f"/<{number}>&")
@@ -57,6 +56,12 @@ class ApiCase(SynchronousTestCase):
         self.farm.nodes["n1"].forget(lost, "expired")
         self.rig.take(lost)
         self.tokens.append(lost)
+
+    def use(self, **more: Any) -> None:
+        """Build the listener, with further parts."""
+        admin = admin_resource(self.rig, hosts=("crawler.internal",), health=self.health, **more)
+        self.site = admin_site(admin, Clock())
+        self.http = StubTreq(admin)
 
     def get(self, path: str, method: str = "GET") -> tuple[Any, bytes]:
         response = self.successResultOf(self.http.request(method, BASE + path, reactor=Clock()))

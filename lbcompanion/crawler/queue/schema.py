@@ -143,6 +143,21 @@ PAYLOADS = Table(
     Column("sha256", String(64), primary_key=True),
     Column("url", _text, nullable=False),
     Column("date", String(40), nullable=False),
+    Column("warc_offset", BigInteger),  # null: of a version that had no references between files
+    **_MYSQL,
+)
+
+#: Files with revisits of payloads in other files.
+REFERENCES = Table(
+    "payload_references",
+    METADATA,
+    Column("file", String(255), primary_key=True),  # the one with the revisits
+    Column("sha256", String(64), primary_key=True),
+    Column("payload_file", String(255), nullable=False),
+    Column("payload_offset", BigInteger, nullable=False),
+    Column("url", _text, nullable=False),  # of the record with the payload; so the date
+    Column("date", String(40), nullable=False),
+    Index("payload_references_to", "payload_file"),
     **_MYSQL,
 )
 
@@ -205,5 +220,24 @@ DOOMED_FILES = Table(
     Column("name", String(255), primary_key=True),
     Column("crawler", String(64), nullable=False),  # the one that removes it
     Column("place", Text, nullable=False),  # the object store that may have it too, or empty
+    **_MYSQL,
+)
+
+#: How many pages were seen, archived and lost, in minutes and later in hours; each crawler adds to rows of its own.
+ACTIVITY = Table(
+    "activity",
+    METADATA,
+    Column("at", BigInteger, primary_key=True, autoincrement=False),  # where the minute or hour begins
+    Column("step", Integer, primary_key=True, autoincrement=False),  # seconds: 60 or 3600
+    Column("crawler", String(64), primary_key=True),
+    Column("node", String(64), primary_key=True),
+    Column("outcome", String(16), primary_key=True),  # seen, archived or lost
+    Column("reason", String(120), primary_key=True),  # of a loss, or empty
+    Column("pages", BigInteger, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("delay", Double, nullable=False),  # seconds from views to the archive, in sum
+    # Pages that were archived within 1, 10, 60 and 600 seconds.
+    *(Column(f"within_{limit}", BigInteger, nullable=False) for limit in (1, 10, 60, 600)),
     **_MYSQL,
 )

@@ -13,8 +13,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from lbcompanion.crawler.admin.api import admin_site
-from lbcompanion.crawler.admin.erase_api import MAX_BODY_BYTES
+from lbcompanion.crawler.admin.listener import MAX_BODY_BYTES, admin_site
 from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureService
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.protocol.visitors import visitor_pseudonyms

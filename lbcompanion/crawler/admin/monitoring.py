@@ -1,0 +1,60 @@
+"""What monitoring reads: ``/healthz``, ``/metrics`` and ``/api/stats``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lbcompanion.crawler.admin.endpoint import Call, Endpoint, Response, Role, json_response
+from lbcompanion.crawler.crawl.scheduler import Defer
+from lbcompanion.crawler.health import Health
+from lbcompanion.crawler.metrics import CrawlerMetrics
+from lbcompanion.crawler.queue.backlog import Backlog
+from lbcompanion.crawler.queue.database import BacklogError
+
+
+class Monitoring:
+    """Health and numbers.
+
+    :param defer: runs calls on the thread of the database.
+    :param health: the crawler's current problems.
+    """
+
+    def __init__(self, *, backlog: Backlog, metrics: CrawlerMetrics, health: Health, defer: Defer) -> None:
+        self._backlog = backlog
+        self._metrics = metrics
+        self._health = health
+        self._defer = defer
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return the endpoints."""
+        return [
+            Endpoint("/healthz", self._health_text, role=Role.ANYBODY),
+            Endpoint("/metrics", self._metrics_text),
+            Endpoint("/api/stats", self._stats),
+        ]
+
+    async def numbers(self) -> dict[str, Any]:
+        """Return how many recordings have each outcome, and the counters since the start."""
+        counts = await self._defer(self._backlog.counts)
+        return {"recordings": sum(counts.values()), **counts, **self._metrics.totals()}
+
+    def problems(self) -> list[str]:
+        """Return a line for each known problem."""
+        return self._health.lines()
+
+    async def _stats(self, _call: Call) -> Response:
+        return json_response(await self.numbers())
+
+    async def _health_text(self, _call: Call) -> Response:
+        try:
+            await self._defer(self._backlog.counts)
+        except BacklogError as failure:
+            problems = self._health.lines() or [str(failure)]
+        else:
+            problems = self._health.lines()
+        text = "".join(f"{each}\n" for each in problems or ["ok"])
+        return Response(text.encode("utf-8", "replace"), "text/plain; charset=utf-8", status=503 if problems else 200)
+
+    async def _metrics_text(self, _call: Call) -> Response:
+        counts = await self._defer(self._backlog.counts)
+        return Response(self._metrics.exposition(counts["open"]), "text/plain; version=0.0.4; charset=utf-8")
