@@ -11,6 +11,7 @@ setup(
     package_data={
         "lbcompanion": ["py.typed", "http1/_lines.pyi"],
         "": ["*.js", "*.html", "*.css", "*.svg"],
+        "lbcompanion.crawler.admin.dashboard": ["templates/*.html", "static/*"],
     },
     # Where there is no compiler the Python reader does all the work; see lbcompanion/http1/field_lines.py.
     ext_modules=[Extension("lbcompanion.http1._lines", ["lbcompanion/http1/_lines.c"], optional=True)],

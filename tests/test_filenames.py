@@ -48,7 +48,6 @@ FAMILIES = {
 EXEMPT = {
     "lbcompanion/cli/__main__.py": "one call; test_plugins.py runs it",
     "lbcompanion/crawler/admin/api.py": "puts the parts together: the tests of each part",
-    "lbcompanion/crawler/admin/dashboard.py": "crawler/admin/test_dashboard_pages.py",
     "lbcompanion/crawler/archive/errors.py": "classes only",
     "lbcompanion/demo/run.py": "a whole demo: e2e/test_demo_once.py",
     "lbcompanion/demo/session.py": "a whole demo: e2e/test_demo_once.py",

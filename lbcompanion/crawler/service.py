@@ -18,6 +18,9 @@ from twisted.logger import Logger
 from twisted.protocols.policies import WrappingFactory
 from twisted.web.server import Site
 
+from lbcompanion.crawler.activity import Activity
+from lbcompanion.crawler.activity_writer import ActivityWriter
+from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.api import admin_resource
 from lbcompanion.crawler.admin.listener import admin_site
 from lbcompanion.crawler.archive.files import Archive
@@ -35,6 +38,7 @@ from lbcompanion.crawler.erasure.eraser import Eraser
 from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureService, build_eraser
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
+from lbcompanion.crawler.queue.activity_table import ActivityTable
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
@@ -105,7 +109,12 @@ class CrawlerService(MultiService):
         self._health = Health()
         self._name = crawler_name(settings.crawler)
         self._database = Database(open_engine(settings.crawler.queue), self._health)
-        self._backlog = Backlog(self._database)
+        self._activity = Activity()
+        self._backlog = Backlog(self._database, lambda node: self._activity.seen(node, self._now()))
+        self._activity_table = ActivityTable(self._database, self._name)
+        self._activity_writer = ActivityWriter(
+            self._activity, self._activity_table, defer=self._defer, reactor=reactor, now=self._now
+        )
         self._route_table = RouteTable(self._database)
         self._archive_index = ArchiveIndex(self._database, self._name)
         self._archive = Archive(
@@ -224,6 +233,7 @@ class CrawlerService(MultiService):
             ),
             parse=self._parse,
             gather_seconds=crawler.gather_seconds,
+            activity=self._activity,
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )
         self._metrics.watch(routes, lambda: [context.minter for context in contexts.values()])
@@ -247,6 +257,7 @@ class CrawlerService(MultiService):
             health=self._health,
             erasure=self._erasure,
             read=self._read,
+            activity=ActivityApi(self._activity_table, self._defer, self._now),
         )
         intake_limits = IntakeLimits(
             self._reactor, crawler.intake_connections, crawler.intake_seconds, self._metrics.count_intake_limit
@@ -261,6 +272,7 @@ class CrawlerService(MultiService):
         self._scheduler.wake()
         self._uploads.start()
         self._erasure.start()
+        self._activity_writer.start()
         self.started.callback(self)
 
     def open_for_command(self) -> Eraser:
@@ -364,6 +376,8 @@ class CrawlerService(MultiService):
         if self._scheduler is not None:
             await self._stop_scheduler(self._scheduler)
         await self._uploads.stop()
+        if self._defer.are_running:
+            await self._activity_writer.stop()
         for context in self._contexts.values():
             context.fetcher.close()
         for _, factory in self._ports:

@@ -80,22 +80,6 @@ def test_metrics(farm: Crawling) -> None:
         metrics(golden, farm.admin(get("/metrics")))
 
 
-@pytest.mark.slow
-def test_dashboard(farm: Crawling) -> None:
-    """Whole as words; its tags alone as structure."""
-    tokens = archived(farm)
-    with Golden("crawler_dashboard") as golden:
-        for path in ("/", "/live", "/?outcome=lost&node=n1", f"/recording/{tokens[0]}", f"/recording/{tokens[3]}"):
-            head, _, body = without_moments(farm.admin(get(path))).partition(b"\r\n\r\n")
-            head = head.replace(b"Content-Length: %d" % len(body), b"Content-Length: {right}")
-            text = _AT.sub(r"\1{offset}", body.decode())
-            tags = _SAID.sub(r'\1="{words}"', _TEXT.sub(">\n<", text).replace("><", ">\n<"))
-            golden.values(path, f"{shown(head)}\n\n{tags}")
-            golden.words(path, text)
-        for path in ("/dashboard.css", "/dashboard.js"):
-            golden.message(path, farm.admin(get(path)))
-
-
 def test_what_it_asks_of_nodes(farm: Crawling) -> None:
     archived(farm)
     with Golden("crawler_asks") as golden:

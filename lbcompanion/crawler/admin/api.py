@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lbcompanion.crawler.admin.dashboard_pages import DashboardPages
+from lbcompanion.crawler.admin.activity_api import ActivityApi
+from lbcompanion.crawler.admin.dashboard.pages import DashboardPages
 from lbcompanion.crawler.admin.erase_api import EraseApi
 from lbcompanion.crawler.admin.listener import AdminResource
 from lbcompanion.crawler.admin.monitoring import Monitoring
@@ -32,6 +33,7 @@ def admin_resource(
     health: Health | None = None,
     erasure: ErasureService | None = None,
     read: Defer | None = None,
+    activity: ActivityApi | None = None,
 ) -> AdminResource:
     """Return the root of the admin listener.
 
@@ -41,13 +43,16 @@ def admin_resource(
     :param health: the crawler's current problems, for ``/healthz``.
     :param erasure: erases on request; None: nothing can be erased.
     :param read: reads pages on a thread that may wait for an object store; None: the backlog's thread.
+    :param activity: the counts over time; None: there are none.
     """
     recordings = Recordings(
         backlog=backlog, search=search, archive=archive, routes=routes, defer=defer, read=read or defer
     )
     monitoring = Monitoring(backlog=backlog, metrics=metrics, health=health or Health(), defer=defer)
-    pages = DashboardPages(recordings=recordings, monitoring=monitoring, sites=sites)
+    pages = DashboardPages(recordings=recordings, monitoring=monitoring, sites=sites, activity=activity)
     endpoints = [*monitoring.endpoints(), *recordings.endpoints(), *pages.endpoints()]
     if erasure is not None:
         endpoints += EraseApi(erasure, defer).endpoints()
+    if activity is not None:
+        endpoints += activity.endpoints()
     return AdminResource(endpoints, hosts=hosts)

@@ -35,8 +35,8 @@ NO_CLAIM: Mapping[str, Any] = {"claimed_by": None, "claimed_at": None, "lease_un
 #: at most all of them are searched.
 _FIRST_DUE, _SEARCH_SECONDS = 2000, 5.0
 
-#: A count that takes this long, in seconds, is not repeated at once, but after that many times as long.
-_LONG_COUNT_SECONDS, _COUNT_EVERY = 0.02, 100
+#: This many notices are not counted at once again, but after that many times as long as it took.
+_MANY_NOTICES, _COUNT_EVERY = 50_000, 100
 
 #: A row whose records wait to be removed from the archive is not shown any more.
 _NOT_ERASED = RECORDINGS.c.erasure.is_(None)
@@ -79,16 +79,24 @@ class PendingNotice:
     attempts: tuple[Attempt, ...]
     loss_reason: LossReason | None = None
     page_url: str = ""
+    viewed_at: float = 0.0
 
 
 class Backlog:
     """The queue, over the crawler's database.
 
+    :param on_new: is called for each new notice, with its origin node.
     :param clock: measures how long a count takes.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        database: Database,
+        on_new: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._database = database
+        self._on_new = on_new or (lambda _node: None)
         self._clock = clock
         self._counted: dict[str, int] | None = None
         self._counted_at = self._counted_until = 0.0
@@ -105,6 +113,7 @@ class Backlog:
             for each in sorted(arrivals, key=lambda arrival: arrival.notice.token):
                 if insert_new(connection, RECORDINGS, [_new_row(each, now)]):
                     new += 1
+                    self._on_new(each.owner)
                     continue
                 row = connection.execute(
                     select(RECORDINGS.c.outcome, RECORDINGS.c.cookies, RECORDINGS.c.visitor).where(
@@ -244,14 +253,15 @@ class Backlog:
     def counts(self) -> dict[str, int]:
         """Return the number of notices by outcome; ``open`` counts those without one.
 
-        To count a million rows takes a tenth of a second. The numbers of a count that takes long are returned again,
-        for a hundred times as long as the count took.
+        To count a million rows takes a tenth of a second. Of very many rows, the numbers of the last count are returned
+        again, for a hundred times as long as the count took.
         """
         started = self._clock()
         if self._counted is None or not self._counted_at <= started < self._counted_until:
             self._counted = self._count()
+            is_long = sum(self._counted.values()) >= _MANY_NOTICES
             self._counted_at, took = started, self._clock() - started
-            self._counted_until = started + (_COUNT_EVERY * took if took >= _LONG_COUNT_SECONDS else 0.0)
+            self._counted_until = started + (_COUNT_EVERY * took if is_long else 0.0)
         return dict(self._counted)
 
     def _count(self) -> dict[str, int]:
@@ -369,4 +379,5 @@ def pending_notice(row: Any, lost: str | None) -> PendingNotice:
         attempts=load_attempts(row.attempts),
         loss_reason=LossReason.read(lost) if lost else None,
         page_url=row.page_url,
+        viewed_at=row.viewed_at,
     )

@@ -66,7 +66,7 @@ class RecordingsApiTests(ApiCase):
             ("/api/recordings?title=%00", 400),
             ("/api/recordings?node=n%001", 400),
             ("/api/recordings?visitor=%1F", 400),
-            ("/?route=a%0A", 400),
+            ("/recordings?route=a%0A", 400),
             ("/api/recordings/none", 404),
             (f"/api/recordings/{'n' * 5000}", 404),
             ("/api/recordings/none/page", 404),

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 class ApiTests(ApiCase):
     def test_the_dashboard_is_escaped(self) -> None:
-        for path in ("/", "/live", f"/recording/{self.tokens[0]}", '/?node="><script>'):
+        for path in ("/", "/live", "/recordings", f"/recording/{self.tokens[0]}", '/recordings?node="><script>'):
             response, body = self.get(path)
             self.assertEqual(response.code, 200)
             self.assertNotIn(b"<script>0", body)
@@ -37,7 +37,7 @@ class ApiTests(ApiCase):
         token = self.farm.nodes["n1"].capture(b"<img src='/a?\"><script>x'><img src=//cdn.example/b.png>")
         self.rig.take(token, {"SRV": "n1"})
         body = self.get(f"/recording/{token}")[1]
-        self.assertIn(b"<h2>Requisites: 0 of 2 archived</h2>", body)
-        self.assertIn(b"http://cdn.example/b.png</td><td>another origin</td>", body)
+        self.assertIn(b"<h2>Files of the page: 0 of 2 archived</h2>", body)
+        self.assertIn(b'http://cdn.example/b.png</td><td class="reason">another origin</td>', body)
         self.assertIn(b"status 404", body)
         self.assertNotIn(b"<script>x", body)

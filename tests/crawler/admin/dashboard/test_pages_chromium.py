@@ -81,4 +81,4 @@ def test_a_shown_recording_loads_nothing(tmp_path: Path, servers: tuple[Server, 
         assert shown.locator("#text").inner_text() == "as it was"
         assert shown.locator("#own").count() == 1
     assert away.asked == []
-    assert {path.partition("?")[0] for path in crawler.asked} <= {*crawler.answers, "/favicon.ico"}
+    assert {path.partition("?")[0] for path in crawler.asked} <= {*crawler.answers, "/icon.svg"}

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+from jinja2 import UndefinedError
+
+from lbcompanion.crawler.admin.dashboard.rendering import duration, number, render, size, static, when
+
+
+def test_times_are_machine_readable_and_in_utc() -> None:
+    shown = '<time datetime="2026-11-27T04:05:06.700Z" title="2026-11-27 04:05:06 UTC">2026-11-27 04:05:06 UTC</time>'
+    assert when("2026-11-27T04:05:06.700Z") == shown
+    assert when(None) == ""
+    assert "<script>" not in when("<script>")
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(None, ""), (0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (123_456, "123 kB"), (2_500_000_000, "2.5 GB")],
+)
+def test_sizes(count: int | None, text: str) -> None:
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, ""), (0.34, "340 ms"), (12, "12.0 s"), (200, "3 min 20 s"), (3600, "1 h"), (187_200, "2 d 4 h")],
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_counts() -> None:
+    assert (number(1234567), number(None)) == ("1,234,567", "")
+
+
+def test_texts_are_escaped_and_none_may_be_missing() -> None:
+    shown = render("recordings.html", here="", recordings=[], filters={**_NONE, "node": '"><b>'}, ladder=(), next="")
+    assert "&#34;&gt;&lt;b&gt;" in shown
+    with pytest.raises(UndefinedError):
+        render("recordings.html", here="", recordings=[], filters={}, ladder=(), next="")
+
+
+_NONE = dict.fromkeys(("outcome", "route", "node", "visitor"), "")
+
+
+def test_files() -> None:
+    assert b"prefers-color-scheme: dark" in static("dashboard.css")
