@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from lbcompanion.crawler.admin import json_views
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, json_response
@@ -36,10 +37,10 @@ class Query:
     """
 
     limit: int
-    after: Position | None
-    before: Position | None
-    filters: Filters
-    texts: dict[str, str]
+    after: Position | None = None
+    before: Position | None = None
+    filters: Filters = field(factory=Filters)
+    texts: Mapping[str, str] = field(factory=dict)
 
 
 def read_query(call: Call) -> Query:
@@ -56,11 +57,6 @@ def read_query(call: Call) -> Query:
     if after is not None and before is not None:
         raise HttpError(400, "after, before: only one of them is allowed")
     return Query(read_limit(call), after, before, filters, texts)
-
-
-def newest(limit: int) -> Query:
-    """Return the query of the newest recordings."""
-    return Query(limit, None, None, Filters(), {})
 
 
 def read_limit(call: Call) -> int:
