@@ -46,9 +46,7 @@ class ApiCase(SynchronousTestCase):
         self.rig = InMemoryCrawler(self.farm, Path(holder.name), sticky=StickyTable("haproxy-insert", cookies=("SRV",)))
         self.addCleanup(self.rig.close)
         self.health = Health()
-        admin = admin_resource(self.rig, hosts=("crawler.internal",), health=self.health)
-        self.site = admin_site(admin, Clock())
-        self.http = StubTreq(admin)
+        self.listen(admin_resource(self.rig, hosts=("crawler.internal",), health=self.health))
         self.tokens = []
         for number, name in enumerate(("n1", "n2", "n3")):
             token = self.farm.nodes[name].capture(f"<script>{number}</script>".encode(), f"/<{number}>&")
@@ -58,6 +56,12 @@ class ApiCase(SynchronousTestCase):
         self.farm.nodes["n1"].forget(lost, "expired")
         self.rig.take(lost)
         self.tokens.append(lost)
+
+    def listen(self, admin: AdminResource) -> None:
+        """Send further requests to this listener."""
+        self.admin = admin
+        self.site = admin_site(admin, Clock())
+        self.http = StubTreq(admin)
 
     def get(self, path: str, method: str = "GET") -> tuple[Any, bytes]:
         response = self.successResultOf(self.http.request(method, BASE + path, reactor=Clock()))

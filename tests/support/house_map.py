@@ -34,7 +34,7 @@ DISTRICTS = {
     ),
     "crawler": (
         ("metrics", "health", "crawler_name", "threads"),
-        ("fetching",),
+        ("fetching", "access"),
         ("queue",),
         ("routes",),
         ("archive",),
@@ -42,7 +42,7 @@ DISTRICTS = {
         ("crawl",),
         ("admin",),
         ("sites", "dns_check"),
-        ("service", "fetch_command"),
+        ("service", "fetch_command", "user_command"),
         ("erase_command",),
     ),
 }

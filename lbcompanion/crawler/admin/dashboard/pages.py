@@ -42,8 +42,9 @@ class DashboardPages:
             *(Endpoint(f"/{name}", self._file, role=Role.ANYBODY) for name in _FILES),
         ]
 
-    async def _overview(self, _call: Call) -> Response:
-        return html_response(render("overview.html", here="Overview", sites=self._sites(), **await self._numbers()))
+    async def _overview(self, call: Call) -> Response:
+        numbers = await self._numbers()
+        return html_response(render("overview.html", here="Overview", user=call.user, sites=self._sites(), **numbers))
 
     async def _live(self, _call: Call) -> Response:
         return html_response(render("overview_live.html", **await self._numbers()))
@@ -66,6 +67,7 @@ class DashboardPages:
         page = render(
             "recordings.html",
             here="Recordings",
+            user=call.user,
             recordings=listing["recordings"],
             filters=query.filters,
             ladder=DEFAULT_LADDER,
@@ -75,7 +77,7 @@ class DashboardPages:
 
     async def _recording(self, call: Call) -> Response:
         each = await self._recordings.recording(call.params["token"])
-        return html_response(render("recording.html", here="", each=each, facts=list(_facts(each))))
+        return html_response(render("recording.html", here="", user=call.user, each=each, facts=list(_facts(each))))
 
     async def _file(self, call: Call) -> Response:
         name = call.request.path.decode("ascii").removeprefix("/")
