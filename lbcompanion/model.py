@@ -207,6 +207,11 @@ class LossCode(Enum):
     #: A text from the wire that is not one of the others: from a node of another version.
     OTHER = "{words}"
 
+    @property
+    def label(self) -> str:
+        """A few words without details, for counts."""
+        return self.name.lower().replace("_", " ")
+
 
 @frozen
 class LossReason:

@@ -19,7 +19,10 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.web.server import Site
 
 from lbcompanion.crawler.access.command_token import write_command_token
+from lbcompanion.crawler.activity import Activity
+from lbcompanion.crawler.activity_writer import ActivityWriter
 from lbcompanion.crawler.admin.access import AuditPruning, build_access
+from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.api import admin_resource
 from lbcompanion.crawler.admin.audit_trail import AuditTrail
 from lbcompanion.crawler.admin.guard import Access
@@ -39,6 +42,7 @@ from lbcompanion.crawler.erasure.eraser import Eraser
 from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureService, build_eraser
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
+from lbcompanion.crawler.queue.activity_table import ActivityTable
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.audit import AuditLog
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
@@ -111,7 +115,12 @@ class CrawlerService(MultiService):
         self._health = Health()
         self._name = crawler_name(settings.crawler)
         self._database = Database(open_engine(settings.crawler.queue), self._health)
-        self._backlog = Backlog(self._database)
+        self._activity = Activity()
+        self._backlog = Backlog(self._database, lambda node: self._activity.seen(node, self._now()))
+        self._activity_table = ActivityTable(self._database, self._name)
+        self._activity_writer = ActivityWriter(
+            self._activity, self._activity_table, defer=self._defer, reactor=reactor, now=self._now
+        )
         self._route_table = RouteTable(self._database)
         self._audit_log = AuditLog(self._database)
         self._audit_pruning = AuditPruning(
@@ -236,6 +245,7 @@ class CrawlerService(MultiService):
             ),
             parse=self._parse,
             gather_seconds=crawler.gather_seconds,
+            activity=self._activity,
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )
         self._metrics.watch(routes, lambda: [context.minter for context in contexts.values()])
@@ -261,6 +271,7 @@ class CrawlerService(MultiService):
             access=self._build_access(),
             check_passwords=self._check_passwords,
             open_metrics=crawler.open_metrics,
+            activity=ActivityApi(self._activity_table, self._defer, self._now),
         )
         intake_limits = IntakeLimits(
             self._reactor, crawler.intake_connections, crawler.intake_seconds, self._metrics.count_intake_limit
@@ -276,6 +287,7 @@ class CrawlerService(MultiService):
         self._uploads.start()
         self._erasure.start()
         self._audit_pruning.start()
+        self._activity_writer.start()
         self.started.callback(self)
 
     def open_for_command(self) -> Eraser:
@@ -391,6 +403,8 @@ class CrawlerService(MultiService):
         if self._scheduler is not None:
             await self._stop_scheduler(self._scheduler)
         await self._uploads.stop()
+        if self._defer.are_running:
+            await self._activity_writer.stop()
         for context in self._contexts.values():
             context.fetcher.close()
         for _, factory in self._ports:

@@ -50,9 +50,9 @@ class AccessCase(ApiCase):
         crawler = evolve(self.rig.settings.crawler, users_file=self.users_file if self.has_users else None)
         self.audit = AuditLog(self.rig.database)
         self.seconds = 1000.0
-        self.use(evolve(crawler, **self.settings))
+        self.build(evolve(crawler, **self.settings))
 
-    def use(self, crawler: CrawlerTable) -> None:
+    def build(self, crawler: CrawlerTable) -> None:
         """Build the listener."""
         trail = AuditTrail(self.audit, defer=immediately, health=self.health, now=self.farm.now)
         self.access = build_access(

@@ -46,7 +46,7 @@ class ApiCase(SynchronousTestCase):
         self.rig = InMemoryCrawler(self.farm, Path(holder.name), sticky=StickyTable("haproxy-insert", cookies=("SRV",)))
         self.addCleanup(self.rig.close)
         self.health = Health()
-        self.listen(admin_resource(self.rig, hosts=("crawler.internal",), health=self.health))
+        self.use()
         self.tokens = []
         for number, name in enumerate(("n1", "n2", "n3")):
             token = self.farm.nodes[name].capture(f"<script>{number}</script>".encode(), f"/<{number}>&")
@@ -56,6 +56,10 @@ class ApiCase(SynchronousTestCase):
         self.farm.nodes["n1"].forget(lost, "expired")
         self.rig.take(lost)
         self.tokens.append(lost)
+
+    def use(self, **more: Any) -> None:
+        """Build the listener, with further parts."""
+        self.listen(admin_resource(self.rig, hosts=("crawler.internal",), health=self.health, **more))
 
     def listen(self, admin: AdminResource) -> None:
         """Send further requests to this listener."""

@@ -33,7 +33,7 @@ DISTRICTS = {
         ("service",),
     ),
     "crawler": (
-        ("metrics", "health", "crawler_name", "threads"),
+        ("metrics", "activity", "health", "crawler_name", "threads"),
         ("fetching", "access"),
         ("queue",),
         ("routes",),
@@ -41,7 +41,7 @@ DISTRICTS = {
         ("erasure",),
         ("crawl",),
         ("admin",),
-        ("sites", "dns_check"),
+        ("sites", "dns_check", "activity_writer"),
         ("service", "fetch_command", "user_command"),
         ("erase_command",),
     ),

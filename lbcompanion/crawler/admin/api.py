@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.audit_api import AuditApi
 from lbcompanion.crawler.admin.dashboard.pages import DashboardPages
 from lbcompanion.crawler.admin.erase_api import EraseApi
@@ -36,6 +37,7 @@ def admin_resource(
     access: Access | None = None,
     check_passwords: Defer | None = None,
     open_metrics: bool = False,
+    activity: ActivityApi | None = None,
 ) -> AdminResource:
     """Return the root of the admin listener.
 
@@ -48,15 +50,18 @@ def admin_resource(
     :param access: who may do what; None: nobody is asked, and nothing is logged.
     :param check_passwords: checks passwords on a thread; None: the backlog's thread.
     :param open_metrics: whether ``/metrics`` needs no log-in.
+    :param activity: the counts over time; None: there are none.
     """
     recordings = Recordings(backlog=backlog, archive=archive, routes=routes, defer=defer, read=read or defer)
     monitoring = Monitoring(
         backlog=backlog, metrics=metrics, health=health or Health(), defer=defer, is_open=open_metrics
     )
-    pages = DashboardPages(recordings=recordings, monitoring=monitoring, sites=sites)
+    pages = DashboardPages(recordings=recordings, monitoring=monitoring, sites=sites, activity=activity)
     endpoints = [*monitoring.endpoints(), *recordings.endpoints(), *pages.endpoints()]
     if erasure is not None:
         endpoints += EraseApi(erasure, defer).endpoints()
+    if activity is not None:
+        endpoints += activity.endpoints()
     if access is None:
         return AdminResource(endpoints, hosts=hosts)
     endpoints += AuditApi(access.trail.log, defer).endpoints()

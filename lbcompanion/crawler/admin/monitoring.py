@@ -42,6 +42,10 @@ class Monitoring:
         counts = await self._defer(self._backlog.counts)
         return {"recordings": sum(counts.values()), **counts, **self._metrics.totals()}
 
+    def problems(self) -> list[str]:
+        """Return a line for each known problem."""
+        return self._health.lines()
+
     async def _stats(self, _call: Call) -> Response:
         return json_response(await self.numbers())
 

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from lbcompanion.crawler.activity import Activity
 from lbcompanion.crawler.archive.errors import ArchiveError
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.group_commit import GroupCommit, ReadyPage
@@ -71,6 +72,7 @@ class Scheduler:
     :param requisites: whether page requisites are fetched too, and their limits.
     :param route_refresher: marks every notice's node as active there; None refreshes no routes.
     :param parse: reads pages and style sheets in another thread.
+    :param activity: counts outcomes over time.
     :param gather_seconds: how long pages and confirmations wait for others, to be written or sent together.
     """
 
@@ -93,6 +95,7 @@ class Scheduler:
         route_refresher: RouteRefresher | None = None,
         parse: Parse = execute,
         gather_seconds: float = 0.0,
+        activity: Activity | None = None,
     ) -> None:
         self._backlog = backlog
         self._archive = archive
@@ -102,6 +105,7 @@ class Scheduler:
         self._reactor = reactor
         self._now = now
         self._metrics = metrics
+        self._activity = activity or Activity()
         self._concurrency = concurrency
         self._work = work or UnsharedQueue(backlog)
         self._per_node = per_node or concurrency
@@ -374,6 +378,7 @@ class Scheduler:
     async def _mark_lost(self, job: PendingNotice, reason: LossReason, attempts: tuple[Attempt, ...]) -> None:
         await self._defer(self._backlog.mark_lost, job.token, reason, attempts, self._now())
         self._metrics.count_lost()
+        self._activity.lost(job.owner, self._now(), reason=reason.code.label, attempts=len(attempts))
         self._log.info("{token}: lost: {reason}", token=abbreviate(job.token), reason=reason.text)
 
     async def _store(
@@ -409,6 +414,9 @@ class Scheduler:
         kept = stored.report or gathered.report  # without the files that no record can hold
         missing = [each.kind for each in kept.missing]
         self._metrics.count_archived(len(copy.body), kept.wanted - len(missing), missing)
+        self._activity.archived(
+            job.owner, self._now(), viewed_at=job.viewed_at, attempts=len(attempts), size=len(copy.body)
+        )
         self._log.info(
             "{token}: archived, from {node} by {route}, {size} bytes",
             token=abbreviate(job.token),

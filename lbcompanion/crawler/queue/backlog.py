@@ -6,7 +6,7 @@ A method's changes are durable when it returns. Nothing here knows HTTP.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -74,13 +74,18 @@ class PendingNotice:
     attempts: tuple[Attempt, ...]
     loss_reason: LossReason | None = None
     page_url: str = ""
+    viewed_at: float = 0.0
 
 
 class Backlog:
-    """The queue, over the crawler's database."""
+    """The queue, over the crawler's database.
 
-    def __init__(self, database: Database) -> None:
+    :param on_new: is called for each new notice, with its origin node.
+    """
+
+    def __init__(self, database: Database, on_new: Callable[[str], None] | None = None) -> None:
         self._database = database
+        self._on_new = on_new or (lambda _node: None)
         self._searched_at = float("-inf")
 
     def add(self, arrivals: Iterable[Arrival], now: float) -> int:
@@ -94,6 +99,7 @@ class Backlog:
             for each in sorted(arrivals, key=lambda arrival: arrival.notice.token):
                 if insert_new(connection, RECORDINGS, [_new_row(each, now)]):
                     new += 1
+                    self._on_new(each.owner)
                     continue
                 row = connection.execute(
                     select(RECORDINGS.c.outcome, RECORDINGS.c.cookies, RECORDINGS.c.visitor).where(
@@ -354,4 +360,5 @@ def pending_notice(row: Any, lost: str | None) -> PendingNotice:
         attempts=load_attempts(row.attempts),
         loss_reason=LossReason.read(lost) if lost else None,
         page_url=row.page_url,
+        viewed_at=row.viewed_at,
     )

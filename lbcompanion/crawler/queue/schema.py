@@ -227,3 +227,22 @@ AUDIT = Table(
     Index("audit_visitor", "visitor", **_where("visitor IS NOT NULL")),
     **_MYSQL,
 )
+
+#: How many pages were seen, archived and lost, in minutes and later in hours; each crawler adds to rows of its own.
+ACTIVITY = Table(
+    "activity",
+    METADATA,
+    Column("at", BigInteger, primary_key=True, autoincrement=False),  # where the minute or hour begins
+    Column("step", Integer, primary_key=True, autoincrement=False),  # seconds: 60 or 3600
+    Column("crawler", String(64), primary_key=True),
+    Column("node", String(64), primary_key=True),
+    Column("outcome", String(16), primary_key=True),  # seen, archived or lost
+    Column("reason", String(120), primary_key=True),  # of a loss, or empty
+    Column("pages", BigInteger, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("delay", Double, nullable=False),  # seconds from views to the archive, in sum
+    # Pages that were archived within 1, 10, 60 and 600 seconds.
+    *(Column(f"within_{limit}", BigInteger, nullable=False) for limit in (1, 10, 60, 600)),
+    **_MYSQL,
+)

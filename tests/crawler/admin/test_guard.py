@@ -127,7 +127,7 @@ class TokenTests(AccessCase):
     def test_metrics_may_be_open(self) -> None:
         self.assertEqual(self.status("/metrics"), 401)
         crawler = evolve(self.rig.settings.crawler, users_file=self.users_file, open_metrics=True)
-        self.use(crawler)
+        self.build(crawler)
         self.assertEqual(self.status("/metrics"), 200)
         self.assertEqual(self.status("/api/stats"), 401)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from lbcompanion.crawler.admin.activity_api import ActivityApi, read_span
+from lbcompanion.crawler.admin.dashboard.charts import delay_chart, pages_chart
 from lbcompanion.crawler.admin.dashboard.rendering import render, size, static, when
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, Response, Role, html_response
 from lbcompanion.crawler.admin.monitoring import Monitoring
@@ -14,6 +16,7 @@ from lbcompanion.model import DEFAULT_LADDER
 
 #: How many recordings the overview shows.
 _NEWEST = 20
+_SPANS = (("Hour", 1), ("6 hours", 6), ("Day", 24), ("Week", 168), ("30 days", 720))
 _FILES = {
     "dashboard.css": "text/css; charset=utf-8",
     "dashboard.js": "text/javascript; charset=utf-8",
@@ -25,9 +28,18 @@ class DashboardPages:
     """Serves the dashboard.
 
     :param sites: returns the origins of the crawler's sites.
+    :param activity: the counts over time; None: no pictures of them.
     """
 
-    def __init__(self, *, recordings: Recordings, monitoring: Monitoring, sites: Callable[[], list[str]]) -> None:
+    def __init__(
+        self,
+        *,
+        recordings: Recordings,
+        monitoring: Monitoring,
+        sites: Callable[[], list[str]],
+        activity: ActivityApi | None = None,
+    ) -> None:
+        self._activity = activity
         self._recordings = recordings
         self._monitoring = monitoring
         self._sites = sites
@@ -43,18 +55,34 @@ class DashboardPages:
         ]
 
     async def _overview(self, call: Call) -> Response:
-        numbers = await self._numbers()
-        return html_response(render("overview.html", here="Overview", user=call.user, sites=self._sites(), **numbers))
+        values = await self._overview_values(call)
+        return html_response(render("overview.html", here="Overview", user=call.user, sites=self._sites(), **values))
 
-    async def _live(self, _call: Call) -> Response:
-        return html_response(render("overview_live.html", **await self._numbers()))
+    async def _live(self, call: Call) -> Response:
+        return html_response(render("overview_live.html", **await self._overview_values(call)))
 
-    async def _numbers(self) -> dict[str, Any]:
+    async def _overview_values(self, call: Call) -> dict[str, Any]:
         listing = await self._recordings.listing(Query(_NEWEST, None, {}))
         return {
+            "problems": self._monitoring.problems(),
             "numbers": await self._monitoring.numbers(),
             "routes": self._recordings.routes(),
             "recordings": listing["recordings"],
+            **await self._pictures(call),
+        }
+
+    async def _pictures(self, call: Call) -> dict[str, Any]:
+        if self._activity is None:
+            return {"pages_chart": None}
+        span = read_span(call)
+        found = await self._activity.read(span)
+        return {
+            "found": found,
+            "pages_chart": pages_chart(found),
+            "delay_chart": delay_chart(found),
+            "spans": _SPANS,
+            "chosen": span // 3600,
+            "daily": span > 2 * 86400,
         }
 
     async def _listing(self, call: Call) -> Response:

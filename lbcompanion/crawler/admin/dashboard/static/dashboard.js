@@ -4,11 +4,16 @@
 
   var RENEW_MS = 2000;
   var format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  var minute = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+  var day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
 
   function localTimes(root) {
     root.querySelectorAll("time[datetime]").forEach(function (each) {
       var at = new Date(each.getAttribute("datetime"));
       if (!isNaN(at)) each.textContent = format.format(at);
+    });
+    root.querySelectorAll("text[data-at]").forEach(function (each) {
+      each.textContent = (each.dataset.shown === "day" ? day : minute).format(new Date(each.dataset.at));
     });
   }
 
