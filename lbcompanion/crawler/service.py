@@ -19,10 +19,14 @@ from twisted.logger import Logger
 from twisted.protocols.policies import WrappingFactory
 from twisted.web.server import Site
 
+from lbcompanion.crawler.access.command_token import write_command_token
 from lbcompanion.crawler.activity import Activity
 from lbcompanion.crawler.activity_writer import ActivityWriter
+from lbcompanion.crawler.admin.access import AuditPruning, build_access
 from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.api import admin_resource
+from lbcompanion.crawler.admin.audit_trail import AuditTrail
+from lbcompanion.crawler.admin.guard import Access
 from lbcompanion.crawler.admin.listener import admin_site
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.lock import InUse, Lock
@@ -43,6 +47,7 @@ from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.activity_table import ActivityTable
 from lbcompanion.crawler.queue.admission import Admission
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
+from lbcompanion.crawler.queue.audit import AuditLog
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
 from lbcompanion.crawler.queue.erasures import Erasures
@@ -109,6 +114,8 @@ class CrawlerService(MultiService):
         self._parse = self.threads_class(reactor, "parsing")
         #: One thread uploads files, and one reads archived pages for the dashboard: an object store may be slow.
         self._read = self.threads_class(reactor, "object store", max_threads=2)
+        #: Checks passwords, one at a time, so that their memory is bounded.
+        self._check_passwords = self.threads_class(reactor, "passwords")
         self._health = Health()
         self._name = crawler_name(settings.crawler)
         self._database = Database(open_engine(settings.crawler.queue), self._health)
@@ -119,6 +126,11 @@ class CrawlerService(MultiService):
             self._activity, self._activity_table, defer=self._defer, reactor=reactor, now=self._now
         )
         self._route_table = RouteTable(self._database)
+        self._audit_log = AuditLog(self._database)
+        self._audit_pruning = AuditPruning(
+            self._audit_log, days=settings.crawler.audit_days, defer=self._defer, now=self._now, reactor=reactor
+        )
+        self._command_token = ""
         self._archive_index = ArchiveIndex(self._database, self._name)
         self._archive = Archive(
             settings.crawler.archive_dir,
@@ -164,7 +176,7 @@ class CrawlerService(MultiService):
     def startService(self) -> Deferred[CrawlerService]:
         """Begin to start; returns :attr:`started`."""
         super().startService()  # type: ignore[no-untyped-call]
-        for threads in (self._defer, self._parse, self._read):
+        for threads in self._threads():
             threads.start()
         # If the reactor stops without stopService, the threads must not keep the process alive.
         self._trigger = self._reactor.addSystemEventTrigger("after", "shutdown", self._stop_threads)
@@ -214,6 +226,7 @@ class CrawlerService(MultiService):
 
     async def _start(self) -> None:
         routes = self._routes = Routes(await self._defer(self._open_state))
+        self._command_token = await self._defer(write_command_token, self.settings.crawler.state_dir)
         crawler = self.settings.crawler
         contexts = self._contexts = build_sites(
             self.settings, self._reactor, routes, self._save_route, self._now, self._agent_factory
@@ -266,6 +279,9 @@ class CrawlerService(MultiService):
             health=self._health,
             erasure=self._erasure,
             read=self._read,
+            access=self._build_access(),
+            check_passwords=self._check_passwords,
+            open_metrics=crawler.open_metrics,
             activity=ActivityApi(self._activity_table, self._defer, self._now),
         )
         intake_limits = IntakeLimits(
@@ -285,6 +301,7 @@ class CrawlerService(MultiService):
         self._unconfirmed.start(await self._defer(self._archive_index.last_archived, LAST_SECONDS, MOST_PAGES))
         self._uploads.start()
         self._erasure.start()
+        self._audit_pruning.start()
         self._activity_writer.start()
         self.started.callback(self)
 
@@ -335,6 +352,17 @@ class CrawlerService(MultiService):
             forget_files=forget_files,
         )
 
+    def _build_access(self) -> Access:
+        trail = AuditTrail(self._audit_log, defer=self._defer, health=self._health, now=self._now)
+        return build_access(
+            self.settings.crawler,
+            trail,
+            health=self._health,
+            metrics=self._metrics,
+            clock=self._reactor.seconds,
+            command_token=self._command_token,
+        )
+
     async def _listen(self, endpoint_text: str, site: Site) -> int:
         factory = WrappingFactory(site)
         factory.noisy = False
@@ -378,6 +406,7 @@ class CrawlerService(MultiService):
         if self._starting is not None:
             await DeferredList([self._starting])
         self._dns_check.stop()
+        self._audit_pruning.stop()
         ports = [maybeDeferred(listening.stopListening) for listening, _ in self._ports]
         await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)
         if self._unconfirmed is not None:
@@ -403,8 +432,11 @@ class CrawlerService(MultiService):
     def _stop_threads(self) -> None:
         if self._erasure is not None:
             self._erasure.stop()
-        for threads in (self._defer, self._parse, self._read):
+        for threads in self._threads():
             threads.stop()
+
+    def _threads(self) -> tuple[Threads, ...]:
+        return self._defer, self._parse, self._read, self._check_passwords
 
     async def _stop_scheduler(self, scheduler: Scheduler) -> None:
         give_up_call = self._reactor.callLater(STOP_SECONDS, scheduler.abandon)

@@ -272,6 +272,26 @@ DOOMED_FILES = Table(
     **_MYSQL,
 )
 
+#: Who did what at the admin listener.
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("user", String(128), nullable=False),  # empty: not known
+    Column("how", String(16), nullable=False),  # password, token, proxy, command, open, or empty
+    Column("address", String(64), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("result", String(16), nullable=False),  # allowed, refused or failed
+    Column("token", String(80)),  # of the recording
+    Column("visitor", String(64)),  # the recording's; removed when the recording is erased
+    Column("detail", String(255), nullable=False),
+    Index("audit_at", "at"),
+    Index("audit_token", "token", **_where("token IS NOT NULL")),
+    Index("audit_visitor", "visitor", **_where("visitor IS NOT NULL")),
+    **_MYSQL,
+)
+
 #: How many pages were seen, archived and lost, in minutes and later in hours; each crawler adds to rows of its own.
 ACTIVITY = Table(
     "activity",
