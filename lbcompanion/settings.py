@@ -205,6 +205,7 @@ class CrawlerTable:
     archive_dir: Path = Path("archive")
     rotate_bytes: int = 1073741824
     rotate_seconds: float = 86400
+    revisit_bytes: int = 2147483648
     min_free_bytes: int = 268435456
     keep_days: float = 0
     keep_bytes: int = 0
@@ -212,6 +213,8 @@ class CrawlerTable:
     per_node: int = 0
     lease_seconds: float = 60
     gather_seconds: float = 0.02
+    gather_pages: int = 16
+    gather_bytes: int = 8388608
     requisites: bool = True
     timeout_seconds: float = 20
     give_up_after_seconds: float = 900
@@ -270,6 +273,8 @@ class CrawlerFetchTable:
 
     user_agent: str = ""
     response_head_bytes: int = 262144
+    idle_seconds: float = 4
+    idle_connections: int = 32
 
 
 @frozen

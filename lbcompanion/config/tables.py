@@ -276,6 +276,7 @@ CRAWLER: Table = {
     "archive_dir": resource_checks.folder,
     "rotate_bytes": checks.integer(1),
     "rotate_seconds": checks.number(0),
+    "revisit_bytes": checks.integer(0),
     "min_free_bytes": checks.integer(0),
     "keep_days": checks.number(0),
     "keep_bytes": checks.integer(0),
@@ -283,6 +284,8 @@ CRAWLER: Table = {
     "per_node": checks.integer(0, 10000),
     "lease_seconds": checks.number(1, 3600),
     "gather_seconds": checks.number(0, 1),
+    "gather_pages": checks.integer(1, 10000),
+    "gather_bytes": checks.integer(1),
     "requisites": checks.boolean,
     "timeout_seconds": _positive,
     "give_up_after_seconds": _positive,
@@ -294,6 +297,8 @@ CRAWLER_FETCH: Table = {
         re.compile(r"[!-~]([ -~]{0,198}[!-~])?"), "1 to 200 printable characters of ASCII, or empty", empty=True
     ),
     "response_head_bytes": checks.integer(1024),
+    "idle_seconds": checks.number(0.1, 3600),
+    "idle_connections": checks.integer(0, 10000),
 }
 REQUISITES: Table = {
     "enabled": checks.boolean,

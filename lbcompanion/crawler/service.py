@@ -36,6 +36,7 @@ from lbcompanion.crawler.crawl.round_runner import RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
 from lbcompanion.crawler.crawl.scheduler import Scheduler
 from lbcompanion.crawler.crawl.sharing import Sharing
+from lbcompanion.crawler.crawl.unconfirmed import LAST_SECONDS, MOST_PAGES, Unconfirmed
 from lbcompanion.crawler.crawler_name import crawler_name, remember
 from lbcompanion.crawler.dns_check import DnsCheck
 from lbcompanion.crawler.erasure.eraser import Eraser
@@ -43,12 +44,14 @@ from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureS
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.activity_table import ActivityTable
+from lbcompanion.crawler.queue.admission import Admission
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.audit import AuditLog
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
 from lbcompanion.crawler.queue.erasures import Erasures
 from lbcompanion.crawler.queue.route_table import RouteTable
+from lbcompanion.crawler.queue.search import Search
 from lbcompanion.crawler.routes.visitor_cookies import load_trusted_routes, note_values
 from lbcompanion.crawler.sites import AgentFactory, build_sites, network_agents
 from lbcompanion.crawler.threads import Threads
@@ -134,6 +137,7 @@ class CrawlerService(MultiService):
             self._now,
             rotate_bytes=settings.crawler.rotate_bytes,
             rotate_seconds=settings.crawler.rotate_seconds,
+            revisit_bytes=settings.crawler.revisit_bytes,
             min_free_bytes=settings.crawler.min_free_bytes,
             health=self._health,
             on_new_folder=self._lock_archive,
@@ -160,6 +164,7 @@ class CrawlerService(MultiService):
             file_lock=self._file_lock,
         )
         self._scheduler: Scheduler | None = None
+        self._unconfirmed: Unconfirmed | None = None
         self._erasure: ErasureService | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
         self._locks: dict[Path, Lock] = {}
@@ -245,6 +250,8 @@ class CrawlerService(MultiService):
             ),
             parse=self._parse,
             gather_seconds=crawler.gather_seconds,
+            gather_pages=crawler.gather_pages,
+            gather_bytes=crawler.gather_bytes,
             activity=self._activity,
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )
@@ -259,6 +266,7 @@ class CrawlerService(MultiService):
         )
         admin = admin_resource(
             backlog=self._backlog,
+            search=Search(self._database),
             archive=self._archive,
             defer=self._defer,
             routes=routes,
@@ -284,6 +292,10 @@ class CrawlerService(MultiService):
         if self._sharing is not None:
             self._sharing.start(self._scheduler, routes, contexts)
         self._scheduler.wake()
+        self._unconfirmed = Unconfirmed(
+            contexts, routes, self._reactor, self._now, crawler.gather_seconds, self._metrics.count_confirmation
+        )
+        self._unconfirmed.start(await self._defer(self._archive_index.last_archived, LAST_SECONDS, MOST_PAGES))
         self._uploads.start()
         self._erasure.start()
         self._audit_pruning.start()
@@ -369,19 +381,15 @@ class CrawlerService(MultiService):
 
     def _accept(self, arrivals: list[Arrival], losses: list[Loss]) -> Deferred[int]:
         note_values(self._routes, arrivals)
-        return self._defer(self._add_to_backlog, arrivals, losses).addCallback(self._on_added, bool(losses))
+        return self._defer(self._add_to_backlog, arrivals, losses).addCallback(self._on_added, lost=bool(losses))
 
     def _add_to_backlog(self, arrivals: list[Arrival], losses: list[Loss]) -> int:
-        now = self._now()
-        if self._erasure is not None:
-            arrivals, losses, refused = self._erasure.erasures.without_erased(arrivals, losses)
-            self._metrics.count_refused_erased(refused)
-        if losses:
-            # Losses first, so that notices of the same delivery already have them when they are scheduled.
-            self._backlog.add_losses(losses, now)
-        return self._backlog.add(arrivals, now)
+        erasures = self._erasure.erasures if self._erasure is not None else self.erasures
+        admitted = Admission(self._database, self._backlog, erasures).add(arrivals, losses, self._now())
+        self._metrics.count_refused_erased(admitted.refused)
+        return admitted.new
 
-    def _on_added(self, new: int, lost: bool) -> int:
+    def _on_added(self, new: int, *, lost: bool) -> int:
         if (new or lost) and self._scheduler is not None:
             self._scheduler.wake()
         return new
@@ -398,6 +406,8 @@ class CrawlerService(MultiService):
         self._audit_pruning.stop()
         ports = [maybeDeferred(listening.stopListening) for listening, _ in self._ports]
         await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)
+        if self._unconfirmed is not None:
+            self._unconfirmed.stop()
         if self._erasure is not None:
             self._erasure.stop()
         if self._scheduler is not None:

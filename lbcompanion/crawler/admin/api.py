@@ -19,12 +19,14 @@ from lbcompanion.crawler.erasure.erasure_service import ErasureService
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import Backlog
+from lbcompanion.crawler.queue.search import Search
 from lbcompanion.sticky.routes import Routes
 
 
 def admin_resource(
     *,
     backlog: Backlog,
+    search: Search,
     archive: Archive,
     defer: Defer,
     routes: Routes,
@@ -52,7 +54,9 @@ def admin_resource(
     :param open_metrics: whether ``/metrics`` needs no log-in.
     :param activity: the counts over time; None: there are none.
     """
-    recordings = Recordings(backlog=backlog, archive=archive, routes=routes, defer=defer, read=read or defer)
+    recordings = Recordings(
+        backlog=backlog, search=search, archive=archive, routes=routes, defer=defer, read=read or defer
+    )
     monitoring = Monitoring(
         backlog=backlog, metrics=metrics, health=health or Health(), defer=defer, is_open=open_metrics
     )

@@ -51,7 +51,7 @@ class Monitoring:
 
     async def _health_text(self, _call: Call) -> Response:
         try:
-            await self._defer(self._backlog.counts)
+            await self._defer(self._backlog.check)
         except BacklogError as failure:
             problems = self._health.lines() or [str(failure)]
         else:

@@ -11,7 +11,8 @@ from lbcompanion.crawler.admin.dashboard.charts import delay_chart, pages_chart
 from lbcompanion.crawler.admin.dashboard.rendering import render, size, static, when
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, Response, Role, html_response
 from lbcompanion.crawler.admin.monitoring import Monitoring
-from lbcompanion.crawler.admin.recordings_api import Query, Recordings, read_query
+from lbcompanion.crawler.admin.recordings_api import Recordings, newest, read_query
+from lbcompanion.crawler.queue.filter_texts import FILTER_NAMES
 from lbcompanion.model import DEFAULT_LADDER
 
 #: How many recordings the overview shows.
@@ -62,7 +63,7 @@ class DashboardPages:
         return html_response(render("overview_live.html", **await self._overview_values(call)))
 
     async def _overview_values(self, call: Call) -> dict[str, Any]:
-        listing = await self._recordings.listing(Query(_NEWEST, None, {}))
+        listing = await self._recordings.listing(newest(_NEWEST))
         return {
             "problems": self._monitoring.problems(),
             "numbers": await self._monitoring.numbers(),
@@ -88,18 +89,20 @@ class DashboardPages:
     async def _listing(self, call: Call) -> Response:
         query = read_query(call)
         listing = await self._recordings.listing(query)
-        following = ""
-        if listing["next"]:
-            kept = {name: value for name, value in query.filters.items() if value}
-            following = "/recordings?" + urlencode({**kept, "after": listing["next"]})
+
+        def link(name: str, cursor: str | None) -> str:
+            return "/recordings?" + urlencode({**query.texts, name: cursor}) if cursor else ""
+
         page = render(
             "recordings.html",
             here="Recordings",
             user=call.user,
             recordings=listing["recordings"],
-            filters=query.filters,
+            filters={name: query.texts.get(name, "") for name in FILTER_NAMES},
             ladder=DEFAULT_LADDER,
-            next=following,
+            next=link("after", listing["next"]),
+            previous=link("before", listing["previous"]),
+            searched_to=listing["searched_to"],
         )
         return html_response(page)
 
