@@ -26,14 +26,14 @@ class AuditApi:
         return [Endpoint("/api/audit", self._listing, role=Role.OPERATOR, action="view audit log")]
 
     async def _listing(self, call: Call) -> Response:
-        limit, after = read_limit(call), read_number(call, "after")
+        limit = read_limit(call)
         filters = {name: call.argument(name) for name in FILTERS}
         for name, value in filters.items():
             if not value.isprintable():
                 raise HttpError(400, f"{name}: control characters are not allowed")
-        rows = await self._defer(self._log.entries, limit + 1, after, filters)
+        rows = await self._defer(self._log.entries, limit + 1, read_number(call, "after"), filters)
         following = str(rows[limit - 1]["id"]) if len(rows) > limit else None
-        return json_response({"audit": [audit_line(row) for row in rows[: limit]], "next": following})
+        return json_response({"audit": [audit_line(row) for row in rows[:limit]], "next": following})
 
 
 def audit_line(row: dict[str, Any]) -> dict[str, Any]:
