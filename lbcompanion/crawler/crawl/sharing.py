@@ -16,6 +16,7 @@ from lbcompanion.crawler.crawl.route_exchange import RouteExchange
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue.backlog import NOTICES
 from lbcompanion.crawler.queue.database import BacklogError, Database
+from lbcompanion.crawler.queue.farm_check import check_farm
 from lbcompanion.crawler.queue.gone_crawlers import GoneCrawler, GoneCrawlers
 from lbcompanion.crawler.queue.membership import NAME, Membership, session_engine
 from lbcompanion.crawler.queue.route_table import ROUTES_CHANGED, RouteTable
@@ -63,7 +64,16 @@ class Sharing:
         self, settings: CrawlerSettings, name: str, database: Database, health: Health, reactor: Any, defer: Any
     ) -> None:
         crawler = settings.crawler
-        self.work = SharedQueue(database, name, crawler.per_node or crawler.concurrency, crawler.lease_seconds)
+        self.work = SharedQueue(
+            database,
+            name,
+            crawler.per_node or crawler.concurrency,
+            crawler.lease_seconds,
+            sites=settings.sites,
+            give_up_after_seconds=crawler.give_up_after_seconds,
+        )
+        self._secret = crawler.secret
+        self._database = database
         database.claimant = self.work.claimant
         self._sites = settings.sites
         self._health = health
@@ -97,10 +107,12 @@ class Sharing:
     def join(self) -> None:
         """Take the name, and the claims of an earlier run of it; blocking, on the backlog's thread.
 
+        :raises QueueOfAnotherFarm: if the queue is used with another secret.
         :raises CrawlerNameInUse: if another crawler of this name runs.
         :raises BacklogError: if the database fails.
         """
         try:
+            check_farm(self._database, self._secret)
             self._membership.join()
         except SQLAlchemyError as failure:
             raise BacklogError(f"the queue's database failed: {type(failure).__name__}") from None
