@@ -105,6 +105,8 @@ class CrawlerService(MultiService):
         self._parse = self.threads_class(reactor, "parsing")
         #: One thread uploads files, and one reads archived pages for the dashboard: an object store may be slow.
         self._read = self.threads_class(reactor, "object store", max_threads=2)
+        #: Rewrites pages for the dashboard, so that the crawler's own reading does not wait for it.
+        self._rewrite = self.threads_class(reactor, "replay")
         self._health = Health()
         self._name = crawler_name(settings.crawler)
         self._database = Database(open_engine(settings.crawler.queue), self._health)
@@ -157,7 +159,7 @@ class CrawlerService(MultiService):
     def startService(self) -> Deferred[CrawlerService]:
         """Begin to start; returns :attr:`started`."""
         super().startService()  # type: ignore[no-untyped-call]
-        for threads in (self._defer, self._parse, self._read):
+        for threads in (self._defer, self._parse, self._read, self._rewrite):
             threads.start()
         # If the reactor stops without stopService, the threads must not keep the process alive.
         self._trigger = self._reactor.addSystemEventTrigger("after", "shutdown", self._stop_threads)
@@ -247,6 +249,7 @@ class CrawlerService(MultiService):
         admin = admin_resource(
             backlog=self._backlog,
             archive=self._archive,
+            database=self._database,
             defer=self._defer,
             routes=routes,
             metrics=self._metrics,
@@ -255,6 +258,7 @@ class CrawlerService(MultiService):
             health=self._health,
             erasure=self._erasure,
             read=self._read,
+            parse=self._rewrite,
             activity=ActivityApi(self._activity_table, self._defer, self._now),
         )
         intake_limits = IntakeLimits(
@@ -390,7 +394,7 @@ class CrawlerService(MultiService):
     def _stop_threads(self) -> None:
         if self._erasure is not None:
             self._erasure.stop()
-        for threads in (self._defer, self._parse, self._read):
+        for threads in (self._defer, self._parse, self._read, self._rewrite):
             threads.stop()
 
     async def _stop_scheduler(self, scheduler: Scheduler) -> None:

@@ -30,6 +30,7 @@ def admin_resource(rig: InMemoryCrawler, **more: Any) -> AdminResource:
     return api.admin_resource(
         backlog=rig.backlog,
         archive=rig.archive,
+        database=rig.database,
         defer=immediately,
         routes=rig.routes,
         metrics=rig.metrics,

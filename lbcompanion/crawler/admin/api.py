@@ -9,13 +9,16 @@ from lbcompanion.crawler.admin.dashboard.pages import DashboardPages
 from lbcompanion.crawler.admin.erase_api import EraseApi
 from lbcompanion.crawler.admin.listener import AdminResource
 from lbcompanion.crawler.admin.monitoring import Monitoring
+from lbcompanion.crawler.admin.recording_views import RecordingViews
 from lbcompanion.crawler.admin.recordings_api import Recordings
+from lbcompanion.crawler.admin.replay_pages import ReplayPages
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.erasure.erasure_service import ErasureService
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import Backlog
+from lbcompanion.crawler.queue.database import Database
 from lbcompanion.sticky.routes import Routes
 
 
@@ -23,6 +26,7 @@ def admin_resource(
     *,
     backlog: Backlog,
     archive: Archive,
+    database: Database,
     defer: Defer,
     routes: Routes,
     metrics: CrawlerMetrics,
@@ -31,6 +35,7 @@ def admin_resource(
     health: Health | None = None,
     erasure: ErasureService | None = None,
     read: Defer | None = None,
+    parse: Defer | None = None,
     activity: ActivityApi | None = None,
 ) -> AdminResource:
     """Return the root of the admin listener.
@@ -41,12 +46,28 @@ def admin_resource(
     :param health: the crawler's current problems, for ``/healthz``.
     :param erasure: erases on request; None: nothing can be erased.
     :param read: reads pages on a thread that may wait for an object store; None: the backlog's thread.
+    :param parse: rewrites pages for their replay on a thread of its own; None: the backlog's thread.
     :param activity: the counts over time; None: there are none.
     """
     recordings = Recordings(backlog=backlog, archive=archive, routes=routes, defer=defer, read=read or defer)
     monitoring = Monitoring(backlog=backlog, metrics=metrics, health=health or Health(), defer=defer)
     pages = DashboardPages(recordings=recordings, monitoring=monitoring, sites=sites, activity=activity)
-    endpoints = [*monitoring.endpoints(), *recordings.endpoints(), *pages.endpoints()]
+    replay = ReplayPages(
+        recordings=recordings,
+        reader=archive.reader,
+        database=database,
+        defer=defer,
+        read=read or defer,
+        parse=parse or defer,
+    )
+    views = RecordingViews(recordings=recordings, replay=replay, read=read or defer, parse=parse or defer)
+    endpoints = [
+        *monitoring.endpoints(),
+        *recordings.endpoints(),
+        *pages.endpoints(),
+        *replay.endpoints(),
+        *views.endpoints(),
+    ]
     if erasure is not None:
         endpoints += EraseApi(erasure, defer).endpoints()
     if activity is not None:
