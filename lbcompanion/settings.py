@@ -194,6 +194,7 @@ class CrawlerTable:
     archive_dir: Path = Path("archive")
     rotate_bytes: int = 1073741824
     rotate_seconds: float = 86400
+    revisit_bytes: int = 2147483648
     min_free_bytes: int = 268435456
     keep_days: float = 0
     keep_bytes: int = 0

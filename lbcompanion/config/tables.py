@@ -265,6 +265,7 @@ CRAWLER: Table = {
     "archive_dir": resource_checks.folder,
     "rotate_bytes": checks.integer(1),
     "rotate_seconds": checks.number(0),
+    "revisit_bytes": checks.integer(0),
     "min_free_bytes": checks.integer(0),
     "keep_days": checks.number(0),
     "keep_bytes": checks.integer(0),

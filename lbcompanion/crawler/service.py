@@ -39,6 +39,7 @@ from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureS
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.activity_table import ActivityTable
+from lbcompanion.crawler.queue.admission import Admission
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
@@ -124,6 +125,7 @@ class CrawlerService(MultiService):
             self._now,
             rotate_bytes=settings.crawler.rotate_bytes,
             rotate_seconds=settings.crawler.rotate_seconds,
+            revisit_bytes=settings.crawler.revisit_bytes,
             min_free_bytes=settings.crawler.min_free_bytes,
             health=self._health,
             on_new_folder=self._lock_archive,
@@ -348,14 +350,10 @@ class CrawlerService(MultiService):
         return self._defer(self._add_to_backlog, arrivals, losses).addCallback(self._on_added, bool(losses))
 
     def _add_to_backlog(self, arrivals: list[Arrival], losses: list[Loss]) -> int:
-        now = self._now()
-        if self._erasure is not None:
-            arrivals, losses, refused = self._erasure.erasures.without_erased(arrivals, losses)
-            self._metrics.count_refused_erased(refused)
-        if losses:
-            # Losses first, so that notices of the same delivery already have them when they are scheduled.
-            self._backlog.add_losses(losses, now)
-        return self._backlog.add(arrivals, now)
+        erasures = self._erasure.erasures if self._erasure is not None else self.erasures
+        admitted = Admission(self._database, self._backlog, erasures).add(arrivals, losses, self._now())
+        self._metrics.count_refused_erased(admitted.refused)
+        return admitted.new
 
     def _on_added(self, new: int, lost: bool) -> int:
         if (new or lost) and self._scheduler is not None:

@@ -22,11 +22,15 @@ from lbcompanion.demo.served_pages import ServedPages
 from lbcompanion.web import QuietSite
 
 SESSION_COOKIE = b"DEMOSESSION"
+#: Names the visitor's browser for a year, at all nodes.
+CUSTOMER_COOKIE = "DEMOCUSTOMER"
+_YEAR_SECONDS = 365 * 86400
 #: The header in which a simulated visitor names its page view.
 VISIT_HEADER = "X-Demo-Visit"
 _PIECES = 5
 _PIECE_SECONDS = 0.02
 _CATALOGUE_ROWS = 1500
+_MAX_DIGITS = 10
 
 
 class Shop(Resource):
@@ -81,6 +85,7 @@ class Shop(Resource):
         if path == "/healthz":
             request.setHeader(b"Content-Type", b"text/plain")
             return b"ok\n"
+        self._recognize(request)
         if path == "/login":
             return self._login(request)
         visitor = self._sessions.get(request.getCookie(SESSION_COOKIE) or b"")
@@ -89,6 +94,11 @@ class Shop(Resource):
         if handler is None:
             return self._send(request, "Nothing here", "<p>No such page.</p>", 404)
         return self._redirect(request, b"/login") if visitor is None else handler(request, visitor)
+
+    def _recognize(self, request: Request) -> None:
+        if request.getCookie(CUSTOMER_COOKIE.encode()) is None:
+            customer, age = secrets.token_urlsafe(16), str(_YEAR_SECONDS).encode()
+            request.addCookie(CUSTOMER_COOKIE, customer, path=b"/", max_age=age, httpOnly=True, sameSite=b"lax")
 
     def _redirect(self, request: Request, location: bytes) -> bytes:
         request.setResponseCode(303)
@@ -107,8 +117,9 @@ class Shop(Resource):
         return self._redirect(request, b"/")
 
     def _home(self, request: Request, visitor: str) -> bytes:
-        body = f"<p>Hello {escape(visitor)}, you have {secrets.randbelow(90) + 2} messages.</p>"
-        return self._send(request, "Home", body + pages.rows(_random_numbers(4), "order"))
+        body = f"<p>Hello {escape(visitor)}, you have {secrets.randbelow(90) + 2} messages. For you today:</p>"
+        chosen = secrets.SystemRandom().sample(range(len(pages.ARTICLES)), 6)
+        return self._send(request, "Home", body + pages.goods(chosen, self._version))
 
     def _orders(self, request: Request, visitor: str) -> bytes:
         return self._send(request, f"Orders of {visitor}", pages.rows(_random_numbers(25), "order"))
@@ -117,7 +128,10 @@ class Shop(Resource):
         return self._send(request, "Order", f"<p>{escape(visitor)} pays {secrets.randbelow(10000) / 100:.2f}.</p>")
 
     def _article(self, request: Request, visitor: str) -> bytes:
-        return self._send(request, "Article", f"<p>{secrets.randbelow(500)} in stock, {escape(visitor)}.</p>")
+        number = request.path.decode("latin-1").rpartition("/")[2]
+        chosen = int(number) if number.isascii() and number.isdecimal() and len(number) < _MAX_DIGITS else 0
+        name = pages.ARTICLES[chosen % len(pages.ARTICLES)].name
+        return self._send(request, name, pages.article_page(chosen, secrets.randbelow(500), visitor, self._version))
 
     def _catalogue(self, request: Request, visitor: str) -> bytes:
         return self._send(request, "Catalogue", pages.rows(_random_numbers(_CATALOGUE_ROWS), "article"))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from lbcompanion.demo.application import CUSTOMER_COOKIE
 from lbcompanion.demo.ports import LOOPBACK
 
 #: The demo's routing cookie, and the dialect of the built-in balancer.
@@ -72,6 +73,9 @@ url = {_text(store)}
 [sticky]
 dialect = {_text(plan.dialect)}
 cookies = [{_text(COOKIE)}]
+
+[capture]
+visitor_cookie = {_text(CUSTOMER_COOKIE)}
 
 [crawler]
 intake = {_text(f"http://{LOOPBACK}:{plan.intake_port}")}

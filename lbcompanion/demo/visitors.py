@@ -73,6 +73,7 @@ def next_step(random: Random) -> Step:
             Step("/orders"),
             Step(f"/order/{number}"),
             Step("/catalogue"),
+            Step(f"/article/{number % 12}"),
             Step(f"/article/{number}?colour=blue"),
             Step("/report"),
             Step("/ticker"),

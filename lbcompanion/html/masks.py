@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from html import unescape
 from html.entities import html5
@@ -413,7 +414,7 @@ def _attribute_names(selectors: Iterable[str]) -> frozenset[str] | None:
     return frozenset(names)
 
 
-def _compared_characters(selectors: Iterable[str]) -> set[str]:
+def _compared_characters(selectors: Iterable[str]) -> frozenset[str]:
     """The characters that selectors compare with those of attribute values, in either case."""
     characters: set[str] = set()
     for selector in selectors:
@@ -424,10 +425,11 @@ def _compared_characters(selectors: Iterable[str]) -> set[str]:
             characters.update(_SPACES)
         if "|=" in selector:
             characters.add("-")
-    return {case for character in characters for case in (character, character.lower(), character.upper())}
+    return frozenset(case for character in characters for case in (character, character.lower(), character.upper()))
 
 
-def _references_to(characters: set[str]) -> tuple[re.Pattern[bytes] | None, bytes]:
+@lru_cache(maxsize=8)
+def _references_to(characters: frozenset[str]) -> tuple[re.Pattern[bytes] | None, bytes]:
     """A pattern of the references to these characters in a page in lower case, and what all of them begin with."""
     if not characters:
         return None, b""

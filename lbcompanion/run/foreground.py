@@ -22,6 +22,7 @@ from lbcompanion import config, logs
 from lbcompanion.errors import CompanionError
 from lbcompanion.node.processes.control import ControlError, RunningNode
 from lbcompanion.node.processes.process_role import ProcessRole
+from lbcompanion.node.transports.selector import new_event_loop
 from lbcompanion.settings import CrawlerSettings, NodeSettings
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def run_node(settings: NodeSettings, *, json_lines: bool | None = None, take_ove
     if is_single_process:
         from twisted.internet import asyncioreactor
 
-        loop = asyncio.new_event_loop()
+        loop = new_event_loop()
         asyncio.set_event_loop(loop)
         asyncioreactor.install(loop)
     from twisted.internet import reactor

@@ -22,6 +22,7 @@ from lbcompanion.node.processes.supervisor import (
     STARTED,
     WorkerSpec,
 )
+from lbcompanion.node.transports.selector import new_event_loop
 from lbcompanion.run import foreground
 
 
@@ -37,7 +38,7 @@ def main() -> int:
     sockets = tuple(socket.socket(fileno=FIRST_SOCKET_FD + at) for at in range(len(spec.settings.node.listen)))
     from twisted.internet import asyncioreactor
 
-    loop = asyncio.new_event_loop()
+    loop = new_event_loop()
     asyncio.set_event_loop(loop)
     asyncioreactor.install(loop)
     from twisted.internet import reactor

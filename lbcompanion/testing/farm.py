@@ -133,7 +133,8 @@ class InlineCrawler(CrawlerService):
 
     def page(self, row: Any) -> bytes:
         """The archived page of a row, as the archive has it."""
-        return self._archive.reader.read_page(row["warc_file"], row["warc_offset"])
+        file, offset = row["warc_file"], row["warc_offset"]
+        return self._archive.reader.read_page(file, offset, *self._archive.reader.locate(file, offset))
 
 
 @define

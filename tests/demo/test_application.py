@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
 
-from lbcompanion.demo.application import VISIT_HEADER, Shop
+from lbcompanion.demo.application import CUSTOMER_COOKIE, VISIT_HEADER, Shop
 from lbcompanion.demo.backends import one_shot_agent
 from lbcompanion.demo.served_pages import ServedPages
 
@@ -93,6 +93,15 @@ class ShopTests(TestCase):
         assert there.request.absoluteURI == f"{self.urls['n2']}/login".encode()
         yield content(here)
         yield content(there)
+
+    @inlineCallbacks
+    def test_a_browser_keeps_its_customer_number_at_all_nodes(self):
+        yield self.log_in()
+        numbers = [one.value for one in self.client._cookiejar if one.name == CUSTOMER_COOKIE]
+        there = yield self.get("/orders", node="n2")
+        yield content(there)
+        self.assertEqual([one.value for one in self.client._cookiejar if one.name == CUSTOMER_COOKIE], numbers)
+        self.assertEqual(len(numbers), 1)
 
     @inlineCallbacks
     def test_the_login_form_has_a_password_field(self):

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from attrs import evolve
 from twisted.logger import Logger
 
 from lbcompanion.crawler.archive.appending import Appender
 from lbcompanion.crawler.archive.durable_files import sync_folder, truncate
 from lbcompanion.crawler.archive.errors import ArchiveError
-from lbcompanion.crawler.archive.page_records import KnownBytes, encode
+from lbcompanion.crawler.archive.page_records import LEAST_FILE_BYTES, KnownBytes, encode, recent_files
 from lbcompanion.crawler.archive.reading import ArchiveReader
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.crawler_name import archive_file_name, path_in_archive
@@ -28,6 +29,7 @@ from lbcompanion.crawler.queue import database
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveFile, ArchiveIndex, FileState
 from lbcompanion.crawler.queue.backlog import AlreadyEnded
 from lbcompanion.crawler.queue.database import BacklogError
+from lbcompanion.crawler.queue.payload_places import Payload
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport
 from lbcompanion.model import Attempt, WallClock
 
@@ -36,6 +38,8 @@ WRITING, ROOM = "the archive cannot be written", "the archive has no room"
 
 #: The default size at which a file is closed.
 ROTATE_BYTES = 1 << 30
+#: The default length of the files to whose payloads a new file may refer.
+REVISIT_BYTES = 2 << 30
 
 
 class Archive:
@@ -47,6 +51,7 @@ class Archive:
     :param rotate_seconds: a file of at least this age is closed; 0: files are closed by their size only.
     :param min_free_bytes: nothing is archived while the disk has less free space; 0: no limit.
     :param health: where failures are reported.
+    :param revisit_bytes: how long the files are in all to whose payloads a new file may refer; 0: no other file.
     :ivar reader: reads pages and files of the archive.
     :param on_new_folder: called after the folder was created; it may refuse it with a :class:`CompanionError`.
     """
@@ -61,6 +66,7 @@ class Archive:
         min_free_bytes: int = 0,
         health: Health | None = None,
         on_new_folder: Callable[[], None] = lambda: None,
+        revisit_bytes: int = REVISIT_BYTES,
     ) -> None:
         self._folder = folder
         self._index = index
@@ -70,11 +76,12 @@ class Archive:
         self._min_free_bytes = min_free_bytes
         self._health = health or Health()
         self._on_new_folder = on_new_folder
+        self._revisit_bytes = revisit_bytes
         self._name = ""
         self._committed_end = 0
         self._opened_at = 0.0
         self._is_end_uncertain = False
-        self._known = KnownBytes({}, {})
+        self._known = KnownBytes()
         self._appender = Appender(folder)
         self.reader = ArchiveReader(folder, index)
         self._log = Logger(namespace="lbcompanion.crawler.archive")
@@ -93,6 +100,7 @@ class Archive:
                     self._path(file.name).unlink(missing_ok=True)  # the process ended before this
                 else:
                     self._recover_file(file)
+            self._known = self._known_of_file()
         except OSError as failure:
             raise ArchiveError(f"the archive cannot be used: {failure.strerror}") from None
 
@@ -139,7 +147,10 @@ class Archive:
             truncate(path, file.committed)
         if size >= 0 and file.state is not FileState.CLOSED:
             self._name, self._committed_end, self._opened_at = file.name, file.committed, file.opened_at
-            self._known = KnownBytes.of_file(self._index, self._name)
+
+    def _known_of_file(self) -> KnownBytes:
+        """Return what the index knows of the current file, or of the files before a new one."""
+        return KnownBytes.of_file(self._index, self._name, self._revisit_bytes)
 
     def close_if_due(self) -> bool:
         """Close the current file if it is large or old enough, and return whether it was closed.
@@ -175,6 +186,13 @@ class Archive:
         self._find_end()
         self._cut_off()
 
+    def forget_payloads(self, names: Collection[str]) -> None:
+        """Refer no more to payloads in these files, because they are going to be replaced.
+
+        :param names: of closed files.
+        """
+        self._known.forget_files(names)
+
     @property
     def current_file(self) -> str:
         """The name of the file to which the next page is appended; empty: a new one."""
@@ -190,7 +208,11 @@ class Archive:
     def _close_file(self) -> None:
         """Cut off what a failed commit left behind: readers take a closed file as a whole."""
         self._cut_off()
-        self._name = ""
+        name, self._name = self._name, ""
+        if name:
+            left = self._revisit_bytes - max(self._committed_end, LEAST_FILE_BYTES)
+            files = {name, *recent_files(self._index, left)} if left >= 0 else set()
+            self._known = self._known.of_next_file(name, files)
 
     def _cut_off(self) -> None:
         path = self._folder / self._name
@@ -217,7 +239,8 @@ class Archive:
         """
         try:
             self._open_file()
-            encoded = encode(copy, requisites, self._known, "" if self._committed_end else self._name)
+            new_file = "" if self._committed_end else self._name
+            encoded = encode(copy, requisites, self._known, new_file, self._may_refer_to)
             self._appender.append(self._name, self._committed_end, encoded.data)
         except OSError as failure:
             raise self._failed(failure) from None
@@ -234,7 +257,8 @@ class Archive:
             content_type=copy.content_type,
             captured_at=copy.captured_at,
             page_url=copy.url,
-            payloads=encoded.payloads,
+            payloads=tuple(evolve(each, offset=self._committed_end + each.offset) for each in encoded.payloads),
+            references=encoded.references,
             report=None if report is None else report.with_missing(encoded.refused),
         )
         try:
@@ -247,9 +271,20 @@ class Archive:
         except BacklogError:
             self._is_end_uncertain = True
             raise
-        self._committed_end = record.committed
-        self._known.add(copy, encoded)
+        start, self._committed_end = self._committed_end, record.committed
+        self._known.add(copy, encoded, start)
         return record
+
+    def _may_refer_to(self, payload: Payload) -> bool:
+        """Whether the file of a payload is still there: in the folder, or in an object store."""
+        file = self._index.file(payload.file)
+        try:
+            is_there = file is not None and (bool(file.place) or self._path(file.name).stat().st_size >= file.committed)
+        except OSError:
+            is_there = False
+        if not is_there:
+            self._known.forget_files({payload.file})
+        return is_there
 
     @contextmanager
     def gathering(self) -> Iterator[None]:
@@ -306,7 +341,7 @@ class Archive:
         """
         if self._is_end_uncertain:
             self._committed_end = self._index.committed(self._name)
-            self._known = KnownBytes.of_file(self._index, self._name)
+            self._known = self._known_of_file()
             self._is_end_uncertain = False
 
     def _leave_damaged_file(self) -> None:
@@ -320,7 +355,7 @@ class Archive:
         short = self._committed_end - max(size, 0)
         self._log.critical("archive file {name} is {short} bytes short", name=self._name, short=short)
         self._report_missing(self._name, short)
-        self._name = ""
+        self._name, self._known = "", KnownBytes()
         self._make_folder()
 
     def _report_missing(self, name: str, short: int) -> None:
@@ -340,7 +375,6 @@ class Archive:
         os.close(os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         sync_folder(self._folder)
         self._name, self._committed_end, self._opened_at = name, 0, now
-        self._known = KnownBytes({}, {})
 
     def whole_file(self, file: ArchiveFile) -> Path | None:
         """Return the path of a closed file that has all its records; None if bytes are missing, which is reported.

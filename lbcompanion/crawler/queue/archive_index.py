@@ -14,9 +14,18 @@ from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
 from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.payload_places import (
+    Payload,
+    PayloadPlace,
+    Reference,
+    insert_references,
+    referenced_digest,
+    referenced_payload,
+    references_of,
+)
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport, dump_report
-from lbcompanion.crawler.queue.schema import DOOMED_FILES, FILES, PAYLOADS, RECORDINGS
-from lbcompanion.model import Attempt, Verdict
+from lbcompanion.crawler.queue.schema import DOOMED_FILES, FILES, PAYLOADS, RECORDINGS, REFERENCES
+from lbcompanion.model import Attempt, Verdict, to_rfc3339
 
 # Made once: to make a statement takes SQLAlchemy longer than to run it.
 _SET_COMMITTED = update(FILES).where(FILES.c.name == bindparam("the_file"))
@@ -29,7 +38,8 @@ class ArchivedRecord:
     :ivar offset: of the page's record in the file, in bytes.
     :ivar committed: the file's length after the records of this page.
     :ivar sha256: hexadecimal digest of the body.
-    :ivar payloads: requisites that the file contains for the first time: digest, URL and date.
+    :ivar payloads: requisites that the file contains for the first time.
+    :ivar references: payloads of other files to which the file refers for the first time.
     :ivar report: what became of the page's requisites; None if they were not asked for.
     """
 
@@ -43,7 +53,8 @@ class ArchivedRecord:
     content_type: str
     captured_at: float
     page_url: str
-    payloads: tuple[tuple[str, str, str], ...] = ()
+    payloads: tuple[Payload, ...] = ()
+    references: tuple[Payload, ...] = ()
     report: RequisiteReport | None = None
 
 
@@ -158,31 +169,57 @@ class ArchiveIndex:
             query = select(FILES.c.committed).where(FILES.c.name == name).with_for_update()
             return int(connection.execute(query).scalar_one())
 
-    def first_pages(self, file: str, limit: int) -> list[tuple[str, str, float]]:
-        """Return digest, URL and time of the pages in a file, of pages with the same bytes the first one.
+    def recent_files(self, most_bytes: int, least_size: int) -> list[str]:
+        """Return the newest files of this crawler that are not open, newest first.
+
+        Files with records that an erasure removes are left out.
+
+        :param most_bytes: how long they may be in all; a file that would exceed this ends the list.
+        :param least_size: what a shorter file counts as.
+        """
+        waiting = select(RECORDINGS.c.warc_file.concat("")).where(RECORDINGS.c.erasure > 0).distinct()
+        is_closed = FILES.c.state.in_([FileState.CLOSED, FileState.UPLOADED])
+        query = select(FILES.c.name, FILES.c.committed).where(self._own(), is_closed).order_by(FILES.c.id.desc())
+        chosen: list[str] = []
+        with self._database.read() as connection:
+            left_out = set(connection.execute(waiting).scalars())
+            for name, committed in connection.execute(query.limit(most_bytes // least_size + 1)).all():
+                most_bytes -= max(committed, least_size)
+                if most_bytes < 0:
+                    break
+                chosen.append(name)
+        return [name for name in chosen if name not in left_out]
+
+    def first_pages(self, file: str, limit: int) -> list[Payload]:
+        """Return the pages in a file that have their bytes in their own record, of pages with the same bytes the first.
 
         :param limit: how many of them, the latest, in the order of their records.
         """
         columns = RECORDINGS.c
         firsts = (
             select(func.min(columns.warc_offset).label("offset"))
-            .where(columns.warc_file == file)
+            .where(columns.warc_file == file, columns.erasure.is_(None))
             .group_by(columns.sha256)
             .order_by(func.min(columns.warc_offset).desc())
             .limit(limit)
             .subquery()
         )
+        # The record of a page whose bytes are in another record is a revisit.
+        in_other_file = select(REFERENCES.c.sha256).where(REFERENCES.c.file == file)
         query = (
-            select(columns.sha256, columns.page_url, columns.captured_at)
+            select(columns.sha256, columns.page_url, columns.captured_at, columns.warc_offset)
             .join(firsts, columns.warc_offset == firsts.c.offset)
-            .where(columns.warc_file == file, columns.captured_at.is_not(None))
+            .where(columns.warc_file == file, columns.captured_at.is_not(None), columns.sha256.not_in(in_other_file))
             .order_by(columns.warc_offset)
         )
         with self._database.read() as connection:
-            return [(row.sha256, row.page_url, row.captured_at) for row in connection.execute(query).all()]
+            return [
+                Payload(row.sha256, row.page_url, to_rfc3339(row.captured_at), file, row.warc_offset)
+                for row in connection.execute(query).all()
+            ]
 
-    def same_pages(self, file: str, offset: int) -> list[int]:
-        """Return the offsets, in one file, of earlier pages with the same bytes as the page at an offset."""
+    def same_pages(self, file: str, offset: int) -> list[PayloadPlace]:
+        """Return where the bytes of the page at an offset may be: in another file, or in earlier records of its own."""
         same = RECORDINGS.alias("same")
         query = (
             select(same.c.warc_offset)
@@ -191,13 +228,29 @@ class ArchiveIndex:
             .order_by(same.c.warc_offset)
         )
         with self._database.read() as connection:
-            return list(connection.execute(query).scalars())
+            elsewhere = referenced_payload(connection, file, offset)
+            own = [PayloadPlace(file, each) for each in connection.execute(query).scalars()]
+        return own if elsewhere is None else [elsewhere, *own]
 
-    def payloads(self, file: str) -> dict[str, tuple[str, str]]:
-        """Return the requisites in one file: digest to URL and date."""
+    def referenced(self, file: str, sha256: str) -> PayloadPlace | None:
+        """Return where a payload is to which revisits of a file refer in another file; None: there are no such."""
+        with self._database.read() as connection:
+            return referenced_digest(connection, file, sha256)
+
+    def payloads(self, file: str) -> dict[str, Payload]:
+        """Return the requisites in one file by their digests. The offset of those of earlier versions is -1."""
         with self._database.read() as connection:
             rows = connection.execute(select(PAYLOADS).where(PAYLOADS.c.file == file)).all()
-        return {row.sha256: (row.url, row.date) for row in rows}
+        return {
+            row.sha256: Payload(row.sha256, row.url, row.date, file, -1 if row.warc_offset is None else row.warc_offset)
+            for row in rows
+        }
+
+    def references(self, file: str) -> dict[str, Payload]:
+        """Return the payloads of other files to which a file refers, by their digests."""
+        with self._database.read() as connection:
+            found = references_of(connection, [file])
+        return {each.payload.sha256: each.payload for each in found if each.file == file}
 
     def gathered(self) -> AbstractContextManager[None]:
         """Return one transaction for several pages; see :meth:`Database.gathered`."""
@@ -229,7 +282,9 @@ class ArchiveIndex:
             connection.execute(_SET_COMMITTED, {"the_file": record.file, "committed": record.committed})
             if record.payloads:
                 rows = [
-                    {"file": record.file, "sha256": sha256, "url": url, "date": date}
-                    for sha256, url, date in record.payloads
+                    {"file": record.file, "sha256": each.sha256, "url": each.url, "date": each.date}
+                    | {"warc_offset": each.offset}
+                    for each in record.payloads
                 ]
                 connection.execute(insert(PAYLOADS), rows)
+            insert_references(connection, [Reference(record.file, each) for each in record.references])

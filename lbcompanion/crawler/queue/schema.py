@@ -143,6 +143,21 @@ PAYLOADS = Table(
     Column("sha256", String(64), primary_key=True),
     Column("url", _text, nullable=False),
     Column("date", String(40), nullable=False),
+    Column("warc_offset", BigInteger),  # null: of a version that had no references between files
+    **_MYSQL,
+)
+
+#: Files with revisits of payloads in other files.
+REFERENCES = Table(
+    "payload_references",
+    METADATA,
+    Column("file", String(255), primary_key=True),  # the one with the revisits
+    Column("sha256", String(64), primary_key=True),
+    Column("payload_file", String(255), nullable=False),
+    Column("payload_offset", BigInteger, nullable=False),
+    Column("url", _text, nullable=False),  # of the record with the payload; so the date
+    Column("date", String(40), nullable=False),
+    Index("payload_references_to", "payload_file"),
     **_MYSQL,
 )
 

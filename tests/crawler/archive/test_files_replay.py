@@ -36,8 +36,9 @@ def visited(place: Place) -> None:
         place.archive.store(f"t{number}", page, (STYLE,), "own", ())
 
 
-def test_results_of_forms_are_shown_as_they_were(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+@pytest.mark.parametrize("rotate_bytes", [1 << 30, 1])
+def test_results_of_forms_are_shown_as_they_were(tmp_path: Path, rotate_bytes: int) -> None:
+    place = Place(tmp_path, rotate_bytes=rotate_bytes)
     visited(place)
     keys = [key for key, _, values in cdxj_lines(*place.files()) if values.get("method")]
     assert keys == [
@@ -62,5 +63,5 @@ def test_results_of_forms_are_shown_as_they_were(tmp_path: Path) -> None:
         assert player.page("20261123211050", ONLY) == b"<p>only by POST"
         # The same page again is a revisit.
         assert player.page("20261123211110", FORM) == b"<p>the form"
-        # The style sheet is in the file once; later occurrences are revisits of it.
+        # The style sheet is in the archive once; later occurrences are revisits of it.
         assert player.page("20261123211050", STYLE.url) == b"body{}"

@@ -67,6 +67,7 @@ def test_a_file_that_pages_share_counts_once(tmp_path: Path) -> None:
     assert evolve(third, requisites=()).size_beside(set()) == len("third")
 
 
+@pytest.mark.slow
 def test_pages_share_a_sync_and_a_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Place(tmp_path)
     store_all(place.archive, ready(place, "first"))
@@ -99,6 +100,7 @@ def test_a_page_that_cannot_be_archived_leaves_the_others(tmp_path: Path) -> Non
     assert refused.token == bad.token
 
 
+@pytest.mark.slow
 def test_files_of_several_pages_are_stored_once(tmp_path: Path) -> None:
     place = Place(tmp_path)
     store_all(place.archive, ready(place, "a", "b", "c", files=(FILE,)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.support.simulated_farm import immediately
 pytest.importorskip("obstore")
 
 CSS = file_of_page("x.css", b"body {}")
+STEPS = ("marked", "doomed", "copied", "written", "replaced", "removed")
 
 
 class FolderStore(ObjectStore):
@@ -64,13 +66,42 @@ class Uploaded:
         row = self.place.backlog.recording(token)
         assert row is not None
         archive = self.place.archive
-        return archive.reader.read_page(row["warc_file"], row["warc_offset"], archive.reader.place_of(row["warc_file"]))
+        file, offset = row["warc_file"], row["warc_offset"]
+        return archive.reader.read_page(file, offset, *archive.reader.locate(file, offset))
 
     def stored(self) -> list[str]:
         return sorted(file.name for file in self.bucket.iterdir())
 
     def plain(self) -> bytes:
         return b"".join(gzip.decompress(file.read_bytes()) for file in self.bucket.iterdir()) + self.place.plain()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["", *STEPS])
+def test_uploaded_files_that_refer_to_each_other_are_rewritten_together(tmp_path: Path, step: str) -> None:
+    def crash(done: str) -> None:
+        if done == step:
+            raise Crashed
+
+    uploaded = Uploaded(tmp_path, crash)
+    for number in range(4):
+        uploaded.place.keep(f"t{number}", b"the same page", CSS, at=NOW + number)
+        uploaded.upload()
+    assert uploaded.plain().count(b"the same page") == uploaded.plain().count(CSS.body) == 1
+    with pytest.raises(Crashed) if step else nullcontext():
+        uploaded.place.erase(tokens=("t0",))
+    uploaded.place.close()
+    uploaded = Uploaded(tmp_path)
+    assert [uploaded.page(f"t{number}") for number in (1, 2, 3)] == [b"the same page"] * 3
+    uploaded.place.sweep()
+    assert [uploaded.page(f"t{number}") for number in (1, 2, 3)] == [b"the same page"] * 3
+    uploaded.upload()
+    assert [uploaded.page(f"t{number}") for number in (1, 2, 3)] == [b"the same page"] * 3
+    assert len(uploaded.stored()) == 3
+    assert uploaded.plain().count(b"the same page") == uploaded.plain().count(CSS.body) == 1
+    assert b"/t0\r" not in uploaded.plain()
+    assert b"21:10:00" not in uploaded.plain()
+    uploaded.place.close()
 
 
 def fill(uploaded: Uploaded) -> None:
@@ -138,7 +169,7 @@ def test_a_store_that_is_away_is_reported_and_tried_again(tmp_path: Path, monkey
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["marked", "doomed", "copied", "written", "replaced", "removed"])
+@pytest.mark.parametrize("step", STEPS)
 def test_a_crash_after_a_step_loses_nothing(tmp_path: Path, step: str) -> None:
     def crash(done: str) -> None:
         if done == step:
