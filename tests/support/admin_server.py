@@ -16,6 +16,7 @@ from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
+from lbcompanion.crawler.queue.search import Search
 from lbcompanion.protocol.page_heads import PageHead
 from lbcompanion.protocol.tokens import Tokens, digest_of
 from lbcompanion.sticky.routes import Routes
@@ -38,6 +39,7 @@ class RecordedPages:
         self._number = 0
         self._admin = api.admin_resource(
             backlog=self.place.backlog,
+            search=Search(self.place.database),
             archive=self.place.archive,
             database=self.place.database,
             defer=immediately,
@@ -60,6 +62,7 @@ class RecordedPages:
         node: str = "n1",
         at: float = NOW,
         origin: str = ORIGIN,
+        method: str = "GET",
     ) -> str:
         """Archive a page; return its token."""
         self._number += 1
@@ -67,7 +70,7 @@ class RecordedPages:
         self.place.backlog.add([arrival(token, visitor=visitor)], NOW)
         head = PageHead("HTTP/1.1 200 OK", 200, (("Content-Type", content_type), *fields)) if fields else None
         copy = FetchedCopy(
-            *(node, origin + path, "GET", 200, content_type, at, "own", digest_of(body), body), head=head
+            *(node, origin + path, method, 200, content_type, at, "own", digest_of(body), body), head=head
         )
         missed = tuple(MissingRequisite(url, reason) for url, reason in (missing or {}).items())
         report = RequisiteReport(len(files) + len(missed), missed)

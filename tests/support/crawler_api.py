@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lbcompanion.crawler.admin import api
 from lbcompanion.crawler.admin.listener import AdminResource, admin_site
 from lbcompanion.crawler.health import Health
+from lbcompanion.crawler.queue.search import Search
 from lbcompanion.settings import StickyTable
 from tests.support.in_memory_crawler import InMemoryCrawler
 from tests.support.simulated_farm import ORIGIN, SimulatedFarm, immediately
@@ -29,6 +30,7 @@ def admin_resource(rig: InMemoryCrawler, **more: Any) -> AdminResource:
     """
     return api.admin_resource(
         backlog=rig.backlog,
+        search=Search(rig.database),
         archive=rig.archive,
         database=rig.database,
         defer=immediately,
@@ -60,7 +62,11 @@ class ApiCase(SynchronousTestCase):
 
     def use(self, **more: Any) -> None:
         """Build the listener, with further parts."""
-        admin = admin_resource(self.rig, hosts=("crawler.internal",), health=self.health, **more)
+        self.listen(admin_resource(self.rig, hosts=("crawler.internal",), health=self.health, **more))
+
+    def listen(self, admin: AdminResource) -> None:
+        """Send further requests to this listener."""
+        self.admin = admin
         self.site = admin_site(admin, Clock())
         self.http = StubTreq(admin)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lbcompanion.crawler.admin.activity_api import ActivityApi
+from lbcompanion.crawler.admin.audit_api import AuditApi
 from lbcompanion.crawler.admin.dashboard.pages import DashboardPages
 from lbcompanion.crawler.admin.erase_api import EraseApi
+from lbcompanion.crawler.admin.guard import Access, AccessGuard
 from lbcompanion.crawler.admin.listener import AdminResource
+from lbcompanion.crawler.admin.login import LogIn
 from lbcompanion.crawler.admin.monitoring import Monitoring
 from lbcompanion.crawler.admin.recording_views import RecordingViews
 from lbcompanion.crawler.admin.recordings_api import Recordings
@@ -19,12 +22,14 @@ from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.search import Search
 from lbcompanion.sticky.routes import Routes
 
 
 def admin_resource(
     *,
     backlog: Backlog,
+    search: Search,
     archive: Archive,
     database: Database,
     defer: Defer,
@@ -36,6 +41,9 @@ def admin_resource(
     erasure: ErasureService | None = None,
     read: Defer | None = None,
     parse: Defer | None = None,
+    access: Access | None = None,
+    check_passwords: Defer | None = None,
+    open_metrics: bool = False,
     activity: ActivityApi | None = None,
 ) -> AdminResource:
     """Return the root of the admin listener.
@@ -47,10 +55,17 @@ def admin_resource(
     :param erasure: erases on request; None: nothing can be erased.
     :param read: reads pages on a thread that may wait for an object store; None: the backlog's thread.
     :param parse: rewrites pages for their replay on a thread of its own; None: the backlog's thread.
+    :param access: who may do what; None: nobody is asked, and nothing is logged.
+    :param check_passwords: checks passwords on a thread; None: the backlog's thread.
+    :param open_metrics: whether ``/metrics`` needs no log-in.
     :param activity: the counts over time; None: there are none.
     """
-    recordings = Recordings(backlog=backlog, archive=archive, routes=routes, defer=defer, read=read or defer)
-    monitoring = Monitoring(backlog=backlog, metrics=metrics, health=health or Health(), defer=defer)
+    recordings = Recordings(
+        backlog=backlog, search=search, archive=archive, routes=routes, defer=defer, read=read or defer
+    )
+    monitoring = Monitoring(
+        backlog=backlog, metrics=metrics, health=health or Health(), defer=defer, is_open=open_metrics
+    )
     pages = DashboardPages(recordings=recordings, monitoring=monitoring, sites=sites, activity=activity)
     replay = ReplayPages(
         recordings=recordings,
@@ -72,4 +87,9 @@ def admin_resource(
         endpoints += EraseApi(erasure, defer).endpoints()
     if activity is not None:
         endpoints += activity.endpoints()
-    return AdminResource(endpoints, hosts=hosts)
+    if access is None:
+        return AdminResource(endpoints, hosts=hosts)
+    endpoints += AuditApi(access.trail.log, defer).endpoints()
+    if access.users is not None:
+        endpoints += LogIn(access, check_passwords or defer).endpoints()
+    return AdminResource(endpoints, hosts=hosts, guard=AccessGuard(access))

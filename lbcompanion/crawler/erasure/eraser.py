@@ -337,6 +337,8 @@ class Eraser:
             replacement = rewriter.rewrite(plan.file.name, size, plan.rows, plan.draft, target)
             self._parts.on_step("copied")
             place.sync(target)
+        if replacement is not None and replacement.new:
+            place.write_index(plan.draft, rewriter.check_stopped)
         return replacement
 
     def _report_missing(self, name: str) -> None:

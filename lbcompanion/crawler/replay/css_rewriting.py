@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from lbcompanion.html.css_urls import css_url_places
+from lbcompanion.html.css_urls import CssUrlPlace, css_url_places
 
 #: Browsers request nothing for it.
 NOTHING = "about:invalid"
@@ -14,8 +14,8 @@ _UNSAFE_IN_STRING = re.compile(r'["\\\x00-\x1f\x7f<>]')
 _MARKUP = re.compile(r"<(?=[A-Za-z/!?])")
 _REFERENCE = re.compile(r"&(?=#[0-9xX]|[A-Za-z])")
 
-#: Called with a URL as written, and whether ``@import`` names it; returns the new one.
-ReplaceUrl = Callable[[str, bool], str]
+#: Called with each place of a URL; returns the new URL.
+ReplaceUrl = Callable[[CssUrlPlace], str]
 
 
 def rewrite_css(text: str, replace: ReplaceUrl) -> str:
@@ -23,7 +23,7 @@ def rewrite_css(text: str, replace: ReplaceUrl) -> str:
     parts: list[str] = []
     position = 0
     for place in css_url_places(text):
-        written = f'"{_UNSAFE_IN_STRING.sub(_escaped, replace(place.url, place.is_imported))}"'
+        written = f'"{_UNSAFE_IN_STRING.sub(_escaped, replace(place))}"'
         parts += (text[position : place.start], f"url({written})" if place.is_function else written)
         position = place.end
     parts.append(text[position:])

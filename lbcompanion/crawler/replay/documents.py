@@ -13,7 +13,7 @@ from lbcompanion.crawler.replay.css_rewriting import NOTHING, rewrite_css
 from lbcompanion.crawler.replay.html_rewriting import RewrittenPage, Use, rewrite_page
 from lbcompanion.crawler.replay.recorded_files import Recorded
 from lbcompanion.html.charset import content_type_charset
-from lbcompanion.html.css_urls import decode_style_sheet
+from lbcompanion.html.css_urls import CssUrlPlace, decode_style_sheet
 from lbcompanion.html.requisite_links import page_encoding
 from lbcompanion.html.urls import resolve_url
 
@@ -58,12 +58,13 @@ class Replayed:
         text, encoding = decode_style_sheet(body, declared, environment)
         resolve = self.addresses(encoding)
 
-        def replaced(written: str, is_imported: bool) -> str:
-            if written.strip().lower().startswith("data:") and not is_imported:
-                return written.strip()
-            fragment = written.partition("#")[2] if "#" in written else ""
-            address = resolve_url(url, written, "utf-8" if is_imported else encoding)
-            found = resolve(Use.STYLE if is_imported else Use.FILE, address).address if address else ""
+        def replaced(place: CssUrlPlace) -> str:
+            written = place.url.strip()
+            if written.lower().startswith("data:") and not place.is_imported:
+                return written
+            fragment = written.partition("#")[2]
+            address = resolve_url(url, place.url, "utf-8" if place.is_imported else encoding)
+            found = resolve(Use.STYLE if place.is_imported else Use.FILE, address).address if address else ""
             return f"{found}#{fragment}" if found and fragment else found or NOTHING
 
         return rewrite_css(text, replaced).encode("utf-8", "replace")

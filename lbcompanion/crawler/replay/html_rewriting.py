@@ -20,6 +20,7 @@ from attrs import evolve, field, frozen
 
 from lbcompanion.crawler.replay.css_rewriting import NOTHING, rewrite_css, safe_in_element
 from lbcompanion.html.character_references import attribute_text
+from lbcompanion.html.css_urls import CssUrlPlace
 from lbcompanion.html.elements import VOID, as_bytes
 from lbcompanion.html.requisite_links import page_encoding
 from lbcompanion.html.srcset import srcset_candidates
@@ -447,12 +448,12 @@ class _Rewriter:
                 kept.append(" ".join((found.address, *descriptors)))
         return ", ".join(kept)
 
-    def _css_url(self, url: str, is_imported: bool) -> str:
-        use = Use.STYLE if is_imported else Use.FILE
-        return self._file(use, url, in_utf8=is_imported).address or NOTHING
+    def _css_url(self, place: CssUrlPlace) -> str:
+        use = Use.STYLE if place.is_imported else Use.FILE
+        return self._file(use, place.url, in_utf8=place.is_imported).address or NOTHING
 
-    def _css_attribute_url(self, url: str, _is_imported: bool) -> str:
-        return self._file(Use.FILE, url, in_utf8=True).address or NOTHING
+    def _css_attribute_url(self, place: CssUrlPlace) -> str:
+        return self._file(Use.FILE, place.url, in_utf8=True).address or NOTHING
 
     def _srcdoc(self, text: str) -> str:
         if self._place.depth >= MAX_SRCDOC_DEPTH:

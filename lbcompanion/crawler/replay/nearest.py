@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, or_, select
 from lbcompanion.crawler.archive.export import hex_digest
 from lbcompanion.crawler.queue.database import Database
 from lbcompanion.crawler.queue.schema import RECORDINGS
+from lbcompanion.crawler.queue.url_keys import url_key
 from lbcompanion.crawler.replay.recorded_files import FileRecord
 from lbcompanion.model import Verdict, from_rfc3339
 
@@ -20,6 +21,8 @@ _NEIGHBOURS = 2
 
 _columns = RECORDINGS.c
 _SHOWN = (_columns.outcome == Verdict.ARCHIVED.value, _columns.erasure.is_(None), _columns.captured_at.is_not(None))
+#: Rows of earlier versions have no method.
+_IS_GET = or_(_columns.method.is_(None), _columns.method.in_(("", "GET", "HEAD")))
 
 
 @frozen
@@ -45,7 +48,8 @@ class Nearest:
     def recording(self, url: str, row: Any) -> Near | None:
         """Return the recording of an address that is nearest in time to a recording.
 
-        One of the same visitor comes before one of the same node, and this before any other.
+        One of the same visitor comes before one of the same node, and this before any other. Pages that were answered
+        to another method than GET come after all others.
 
         :param url: without a fragment.
         :param row: the recording from which the address is looked up.
@@ -59,14 +63,15 @@ class Nearest:
             preferred.insert(0, (_columns.answered_by == row["answered_by"],))
         if row["visitor"]:
             preferred.insert(0, (_columns.visitor == row["visitor"],))
-        for conditions in preferred:
-            if found := self._near((*address, *conditions), at):
-                return found
+        for methods in ((_IS_GET,), ()):
+            for conditions in preferred:
+                if found := self._near((*address, *methods, *conditions), at):
+                    return found
         return None
 
     @staticmethod
     def _address(url: str) -> tuple[ColumnElement[bool], ...]:
-        return (_columns.page_url == url,)
+        return _columns.url_key == url_key(url), _columns.page_url == url
 
     def _near(self, conditions: tuple[ColumnElement[bool], ...], at: float) -> Near | None:
         before = _columns.captured_at <= at, _columns.captured_at.desc()

@@ -58,6 +58,21 @@ def test_what_is_refused_leaves_no_payload() -> None:
     assert (index.files(), index.payloads("a.warc.gz")) == ({"a.warc.gz": 0}, {})
 
 
+def test_the_last_archived_pages_are_those_of_this_crawler() -> None:
+    backlog, index = fresh()
+    other = ArchiveIndex(index._database, "other")
+    index.new_file("a.warc.gz", 0.0)
+    other.new_file("b.warc.gz", 0.0)
+    backlog.add([arrival(f"t{number}") for number in range(6)], 1.0)
+    for number in range(4):
+        index.mark_archived(f"t{number}", evolve(KEPT, committed=200 + number), (), 100.0 + 30 * number)
+    other.mark_archived("t4", evolve(KEPT, file="b.warc.gz"), (), 500.0)
+    assert {page.token for page in index.last_archived(60, 10)} == {"t1", "t2", "t3"}
+    assert [page.token for page in index.last_archived(60, 2)] == ["t3", "t2"]
+    (page,) = other.last_archived(60, 10)
+    assert (page.token, page.site, page.owner) == ("t4", "main", "n1")
+
+
 def test_a_file_that_was_changed_since_it_was_read_is_not_marked_as_uploaded() -> None:
     backlog, index = fresh()
     index.new_file("a.warc.gz", 0.0)

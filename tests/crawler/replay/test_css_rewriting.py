@@ -23,12 +23,12 @@ from lbcompanion.crawler.replay.css_rewriting import rewrite_css, safe_in_elemen
     ],
 )
 def test_each_url_is_replaced_where_it_stands(css: str, rewritten: str | None) -> None:
-    found = rewrite_css(css, lambda url, is_imported: f"<{'import ' if is_imported else ''}{url}>")
+    found = rewrite_css(css, lambda place: f"<{'import ' if place.is_imported else ''}{place.url}>")
     assert found.replace("\\3c ", "<").replace("\\3e ", ">") == (css if rewritten is None else rewritten)
 
 
 def test_a_replacement_cannot_end_its_string() -> None:
-    assert rewrite_css("a{b:url(x)}", lambda *_: 'a"\n\\</style>') == 'a{b:url("a\\22 \\a \\5c \\3c /style\\3e ")}'
+    assert rewrite_css("a{b:url(x)}", lambda _place: 'a"\n\\</style>') == 'a{b:url("a\\22 \\a \\5c \\3c /style\\3e ")}'
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,19 @@ def test_the_visitors_own_come_first_then_those_of_the_node(pages: RecordedPages
     assert found(captured_at=None) is None
 
 
+def test_a_page_that_was_answered_to_a_post_comes_last(pages: RecordedPages) -> None:
+    nearest = Nearest(pages.place.database)
+    row = {"captured_at": NOW, "answered_by": "n1", "visitor": "v1"}
+    posted = pages.record(b"posted", "/form", visitor="v1", method="POST")
+    found = nearest.recording(f"{ORIGIN}/form", row)
+    assert found is not None
+    assert found.token == posted
+    form = pages.record(b"form", "/form", visitor="v2", node="n9", at=NOW + 999)
+    found = nearest.recording(f"{ORIGIN}/form", row)
+    assert found is not None
+    assert found.token == form
+
+
 def test_the_neighbours_in_the_file_are_those_of_the_node_first(pages: RecordedPages) -> None:
     nearest = Nearest(pages.place.database)
     tokens = [pages.record(b"%d" % at, f"/n{at}", node=node, at=NOW + at) for at, node in enumerate("abababab")]
