@@ -32,6 +32,7 @@ def admin_resource(rig: InMemoryCrawler, **more: Any) -> AdminResource:
         backlog=rig.backlog,
         search=Search(rig.database),
         archive=rig.archive,
+        database=rig.database,
         defer=immediately,
         routes=rig.routes,
         metrics=rig.metrics,

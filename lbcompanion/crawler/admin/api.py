@@ -12,13 +12,16 @@ from lbcompanion.crawler.admin.guard import Access, AccessGuard
 from lbcompanion.crawler.admin.listener import AdminResource
 from lbcompanion.crawler.admin.login import LogIn
 from lbcompanion.crawler.admin.monitoring import Monitoring
+from lbcompanion.crawler.admin.recording_views import RecordingViews
 from lbcompanion.crawler.admin.recordings_api import Recordings
+from lbcompanion.crawler.admin.replay_pages import ReplayPages
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.erasure.erasure_service import ErasureService
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import Backlog
+from lbcompanion.crawler.queue.database import Database
 from lbcompanion.crawler.queue.search import Search
 from lbcompanion.sticky.routes import Routes
 
@@ -28,6 +31,7 @@ def admin_resource(
     backlog: Backlog,
     search: Search,
     archive: Archive,
+    database: Database,
     defer: Defer,
     routes: Routes,
     metrics: CrawlerMetrics,
@@ -36,6 +40,7 @@ def admin_resource(
     health: Health | None = None,
     erasure: ErasureService | None = None,
     read: Defer | None = None,
+    parse: Defer | None = None,
     access: Access | None = None,
     check_passwords: Defer | None = None,
     open_metrics: bool = False,
@@ -49,6 +54,7 @@ def admin_resource(
     :param health: the crawler's current problems, for ``/healthz``.
     :param erasure: erases on request; None: nothing can be erased.
     :param read: reads pages on a thread that may wait for an object store; None: the backlog's thread.
+    :param parse: rewrites pages for their replay on a thread of its own; None: the backlog's thread.
     :param access: who may do what; None: nobody is asked, and nothing is logged.
     :param check_passwords: checks passwords on a thread; None: the backlog's thread.
     :param open_metrics: whether ``/metrics`` needs no log-in.
@@ -61,7 +67,22 @@ def admin_resource(
         backlog=backlog, metrics=metrics, health=health or Health(), defer=defer, is_open=open_metrics
     )
     pages = DashboardPages(recordings=recordings, monitoring=monitoring, sites=sites, activity=activity)
-    endpoints = [*monitoring.endpoints(), *recordings.endpoints(), *pages.endpoints()]
+    replay = ReplayPages(
+        recordings=recordings,
+        reader=archive.reader,
+        database=database,
+        defer=defer,
+        read=read or defer,
+        parse=parse or defer,
+    )
+    views = RecordingViews(recordings=recordings, replay=replay, read=read or defer, parse=parse or defer)
+    endpoints = [
+        *monitoring.endpoints(),
+        *recordings.endpoints(),
+        *pages.endpoints(),
+        *replay.endpoints(),
+        *views.endpoints(),
+    ]
     if erasure is not None:
         endpoints += EraseApi(erasure, defer).endpoints()
     if activity is not None:
