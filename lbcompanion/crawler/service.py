@@ -44,7 +44,6 @@ from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
 from lbcompanion.crawler.queue.erasures import Erasures
 from lbcompanion.crawler.queue.route_table import RouteTable
-from lbcompanion.crawler.queue.search import Search
 from lbcompanion.crawler.routes.visitor_cookies import load_trusted_routes, note_values
 from lbcompanion.crawler.sites import AgentFactory, build_sites, network_agents
 from lbcompanion.crawler.threads import Threads
@@ -247,7 +246,7 @@ class CrawlerService(MultiService):
         )
         admin = admin_resource(
             backlog=self._backlog,
-            search=Search(self._database),
+            database=self._database,
             archive=self._archive,
             defer=self._defer,
             routes=routes,

@@ -10,20 +10,24 @@ from lbcompanion.crawler.admin.erase_api import EraseApi
 from lbcompanion.crawler.admin.listener import AdminResource
 from lbcompanion.crawler.admin.monitoring import Monitoring
 from lbcompanion.crawler.admin.recordings_api import Recordings
+from lbcompanion.crawler.admin.sessions_api import SessionsApi
+from lbcompanion.crawler.admin.versions_api import VersionsApi
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.erasure.erasure_service import ErasureService
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import Backlog
+from lbcompanion.crawler.queue.database import Database
 from lbcompanion.crawler.queue.search import Search
+from lbcompanion.crawler.queue.walks import Walks
 from lbcompanion.sticky.routes import Routes
 
 
 def admin_resource(
     *,
     backlog: Backlog,
-    search: Search,
+    database: Database,
     archive: Archive,
     defer: Defer,
     routes: Routes,
@@ -37,6 +41,7 @@ def admin_resource(
 ) -> AdminResource:
     """Return the root of the admin listener.
 
+    :param database: the backlog's.
     :param defer: runs calls on the thread of the database.
     :param sites: returns the origins of the crawler's sites.
     :param hosts: host names that requests may use, besides IP addresses and ``localhost``.
@@ -45,12 +50,16 @@ def admin_resource(
     :param read: reads pages on a thread that may wait for an object store; None: the backlog's thread.
     :param activity: the counts over time; None: there are none.
     """
+    search = Search(database)
+    walks = Walks(database, search)
     recordings = Recordings(
-        backlog=backlog, search=search, archive=archive, routes=routes, defer=defer, read=read or defer
+        backlog=backlog, search=search, walks=walks, archive=archive, routes=routes, defer=defer, read=read or defer
     )
     monitoring = Monitoring(backlog=backlog, metrics=metrics, health=health or Health(), defer=defer)
     pages = DashboardPages(recordings=recordings, monitoring=monitoring, sites=sites, activity=activity)
     endpoints = [*monitoring.endpoints(), *recordings.endpoints(), *pages.endpoints()]
+    endpoints += SessionsApi(walks, defer).endpoints()
+    endpoints += VersionsApi(recordings=recordings, search=search, defer=defer, read=read or defer).endpoints()
     if erasure is not None:
         endpoints += EraseApi(erasure, defer).endpoints()
     if activity is not None:
