@@ -79,17 +79,21 @@ $(VENV)/react/.ready: | $(VENV)/.ready-test
 
 test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready $(VENV)/react/.ready $(VENV)/replay/.ready $(VENV)/replaywebpage/.ready lint types
 	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium varnishtest redis-server postgres mariadbd \
-	    varnishd varnish-header pen tomcat
+	    varnishd varnish-header pen tomcat systemd-analyze dokuwiki php-fpm rails fastcgi-mono-server4 express
 	$(BIN)/python -m pytest $(PROCESSES) $(ARGS)
 
 # What is marked is left out (pyproject.toml says what each mark means), and few examples of each property are tried.
-# A test is worth more than its log here: nothing reads what was logged.
+# A test is worth more than its log here: nothing reads what was logged. Each plugin that is left out costs CPU at every
+# test; none of them finds a failure that `make test` does not find.
+QUICK = -p no:logging --capture=sys $(foreach plugin,warnings unraisableexception threadexception xdist xdist.looponfail \
+    cacheprovider stepwise junitxml faulthandler doctest,-p no:$(plugin))
+
 # Two jobs: mypy takes about as long as the tests.
 quick: $(VENV)/.ready-test
 	@$(MAKE) --no-print-directory -j 2 quick-tests lint types
 
 quick-tests: $(VENV)/.ready-test
-	LBC_HYPOTHESIS=fast $(BIN)/python -m pytest -q -p no:logging \
+	LBC_HYPOTHESIS=fast $(BIN)/python -m pytest -q $(QUICK) \
 	    -m "not slow and not programs and not browser and not network" $(ARGS)
 
 test-one: $(VENV)/.ready-test
@@ -129,7 +133,7 @@ docs: $(VENV)/.ready-docs
 	    touch $@ || echo "scrapy-webarchive could not be had" >&2
 
 bench: $(VENV)/.ready-bench $(if $(findstring --quick,$(ARGS)),,.venv-mitmproxy/.ready)
-	@sh .ci/programs nginx nginx-lua haproxy apache2 apache2-php
+	@sh .ci/programs nginx nginx-lua haproxy apache2 apache2-php puma
 	$(BIN)/python -m bench $(ARGS)
 	$(if $(ARGS),,$(MAKE) bench-crawler)
 

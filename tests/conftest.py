@@ -25,7 +25,7 @@ _SLOW = [HealthCheck.too_slow]
 settings.register_profile(
     "ci", derandomize=True, deadline=None, database=None, max_examples=50, suppress_health_check=_SLOW
 )
-settings.register_profile("fast", derandomize=True, deadline=None, database=None, max_examples=3)
+settings.register_profile("fast", derandomize=True, deadline=None, database=None, max_examples=2)
 settings.register_profile("big", deadline=None, max_examples=5000, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("LBC_HYPOTHESIS", "ci"))
 
@@ -43,6 +43,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not even import a module all of whose tests ``-m "not ..."`` leaves out."""
     return True if marks.of_module(collection_path) & marks.left_out(config.option.markexpr) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> list[pytest.Item] | None:
+    """Make no item of a test function that ``-m "not ..."`` leaves out."""
+    return [] if name.startswith("test") and quick.is_left_out(obj, collector.config) else None
 
 
 @pytest.hookimpl(trylast=True)
@@ -63,6 +69,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """All test modules are imported now."""
+    if os.environ.get("LBC_HYPOTHESIS") == "fast":
+        quick.copy_queue_tables()
     quick.freeze()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,10 @@ from attrs import NOTHING, Factory, asdict, fields_dict
 
 from lbcompanion import settings
 from lbcompanion.config import tables
+from lbcompanion.crawler.metrics import CrawlerMetrics
+from lbcompanion.node.metrics.admin import NodeMetrics
+from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.metrics.status import GAUGES, NodeStatus, with_help_texts
 from tests.support.house_map import DISTRICT_FLOOR_OF, FLOOR_OF
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -111,3 +115,36 @@ def test_every_limit_is_in_the_table_of_limits_with_its_default() -> None:
     text = (DOCS / "limits.rst").read_text()
     rows = dict(re.findall(r"   \* - ``(\w+)``\n     - (\d+)", text))
     assert {name: int(default) for name, default in rows.items()} == asdict(settings.LimitsTable())
+
+
+METRIC = re.compile(r"^``(\w+)(?:\{([^}]*)\})?``$", re.MULTILINE)
+
+
+def documented_metrics(program: str) -> list[tuple[str, frozenset[str]]]:
+    """The metrics of a ``node`` or a ``crawler`` in the manual, each with its labels."""
+    text = (DOCS / "reference-metrics.rst").read_text().partition(f"\nMetrics of a {program}\n")[2]
+    text = text.partition("\nMetrics of a ")[0]
+    return [(name, frozenset(labels.split(", ") if labels else ())) for name, labels in METRIC.findall(text)]
+
+
+def exported(families: Iterable[Any]) -> list[tuple[str, frozenset[str]]]:
+    """The metrics as Prometheus names them, each with its labels."""
+    return [
+        (f"{each._name}_total" if "Counter" in type(each).__name__ else each._name, frozenset(each._labelnames))
+        for each in families
+    ]
+
+
+def test_every_metric_of_a_node_is_in_the_manual_and_no_other() -> None:
+    status = NodeStatus("n1", Counters(), with_help_texts(dict.fromkeys(GAUGES, 0)))
+    families = list(NodeMetrics(status).collect())
+    for each in families:
+        each._name = each.name.removeprefix("lbcompanion_node_")
+    assert sorted(documented_metrics("node")) == sorted(exported(families))
+
+
+def test_every_metric_of_a_crawler_is_in_the_manual_and_no_other() -> None:
+    metrics = CrawlerMetrics()
+    families = list(metrics.registry._collector_to_names)
+    found = [(name.removeprefix("lbcompanion_crawler_"), labels) for name, labels in exported(families)]
+    assert sorted(documented_metrics("crawler")) == sorted(found)

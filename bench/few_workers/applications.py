@@ -1,4 +1,4 @@
-"""Real applications with few workers: Apache prefork with PHP, and Gunicorn's sync workers."""
+"""Real applications with few workers: Apache prefork with PHP, Gunicorn's sync workers, and Puma's threads."""
 
 from __future__ import annotations
 
@@ -63,6 +63,23 @@ def application(environ, start_response):
     kind = "text/html; charset=utf-8" if page else "image/png"
     start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
     return [body]
+"""
+
+_PUMA = """\
+bind "tcp://127.0.0.1:{port}?backlog=2048"
+threads {workers}, {workers}
+environment "production"
+quiet
+LOGO = File.binread("logo")
+PAGE = File.binread("page")
+app do |env|
+  if env["PATH_INFO"] == "/page.php"
+    sleep {seconds}
+    [200, {{"Content-Type" => "text/html; charset=utf-8", "Content-Length" => PAGE.bytesize.to_s}}, [PAGE]]
+  else
+    [200, {{"Content-Type" => "image/png", "Content-Length" => LOGO.bytesize.to_s}}, [LOGO]]
+  end
+end
 """
 
 
@@ -148,4 +165,34 @@ class GunicornSync(Application):
         return self.python_command("-m", "gunicorn", *options, "shop:application")
 
 
-APPLICATIONS: tuple[type[Application], ...] = (ApachePrefork, GunicornSync)
+class Puma(Application):
+    """Each of four threads serves one request at a time; an idle connection holds no thread."""
+
+    name = "Puma, 4 threads"
+    workers = 4
+
+    @classmethod
+    def missing(cls) -> str:
+        """Puma, a program of Ruby."""
+        return "" if program("puma") else "the program puma"
+
+    @classmethod
+    def version(cls) -> str:
+        """The version that Puma prints."""
+        output = subprocess.run(
+            [program("puma") or "", "--version"], capture_output=True, text=True, check=False
+        ).stdout
+        return output.strip().rpartition(" ")[2]
+
+    def command(self) -> list[str]:
+        """Write the application; run it in one process."""
+        (self.folder / "logo").write_bytes(LOGO)
+        (self.folder / "page").write_bytes(PAGE)
+        text = _PUMA.format(port=self.port, workers=self.workers, seconds=PAGE_SECONDS)
+        (self.folder / "puma.rb").write_text(text)
+        found = program("puma")
+        assert found is not None
+        return [found, "-C", str(self.folder / "puma.rb")]
+
+
+APPLICATIONS: tuple[type[Application], ...] = (ApachePrefork, GunicornSync, Puma)

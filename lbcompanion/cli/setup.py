@@ -1,54 +1,18 @@
-"""Commands that set a farm up: ``init``, ``check-config``, ``balancer-config``."""
+"""Commands that set a farm up: ``check-config`` and ``balancer-config``; ``init`` is in ``starter``."""
 
 from __future__ import annotations
 
 import json
 import re
-import secrets
-from pathlib import Path
 
 import click
 
-from lbcompanion import balancer_config, checks, config
+from lbcompanion import balancer_config, config
 from lbcompanion.cli.arguments import HOST, host_and_port, json_option
-from lbcompanion.config import templates
-from lbcompanion.errors import ConfigError, InvalidValue, all_errors
+from lbcompanion.errors import ConfigError, all_errors
 from lbcompanion.settings import CrawlerSettings, NodeSettings
 
 _ENDS_WITH_PORT = re.compile(r"(^|[^:\[\]]|\]):[0-9]*$", re.ASCII)
-
-
-@click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--nodes", "names", required=True, metavar="NAME,NAME...", help="The nodes' names.")
-@click.option("--origin", required=True, metavar="URL", help="The site as visitors name it: https://www.example.com")
-def init(folder: Path, names: str, origin: str) -> None:
-    """Write starter configurations for nodes and crawler, and a fresh secret, into DIR."""
-    nodes = [name.strip() for name in names.split(",") if name.strip()]
-    _check_names(nodes)
-    try:
-        checks.origin(empty=False)(origin, folder)
-    except InvalidValue as error:
-        raise click.BadParameter(f"{origin}; allowed: {error.allowed}", param_hint="--origin") from None
-    files = templates.starter_files(nodes, origin, secrets.token_urlsafe(32))
-    try:
-        written = templates.write_new(folder, files)
-    except FileExistsError as error:
-        raise click.ClickException(f"{error.args[0]} is there already; nothing was written") from None
-    except OSError as error:
-        raise click.ClickException(f"{folder} cannot be written to: {error.strerror}") from None
-    for path in written:
-        click.echo(str(path))
-
-
-def _check_names(nodes: list[str]) -> None:
-    wrong = [name for name in nodes if not checks.is_node_name(name) or name.lower() == "crawler"]
-    if wrong or not nodes or len(set(nodes)) < len(nodes):
-        shown = wrong[0] if wrong else ",".join(nodes)
-        raise click.BadParameter(
-            f'"{shown}"; allowed: names of 1 to 32 letters, digits, _ or -, each once, none of them "crawler"',
-            param_hint="--nodes",
-        )
 
 
 @click.command("check-config")
@@ -80,7 +44,9 @@ def check_config(file: str, as_json: bool) -> None:
 def _kind(settings: NodeSettings | CrawlerSettings) -> tuple[str, str]:
     if isinstance(settings, NodeSettings):
         return "node", f"a companion for node {settings.node.name}"
-    return "crawler", f"a crawler for {', '.join(site.origin for site in settings.sites.values())}"
+    table = settings.crawler
+    access = "" if table.users_file or table.forward_auth_header else "; nobody has to log in at its admin listener"
+    return "crawler", f"a crawler for {', '.join(site.origin for site in settings.sites.values())}{access}"
 
 
 @click.command("balancer-config")

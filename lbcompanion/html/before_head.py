@@ -83,9 +83,12 @@ _BEGINS_DOCUMENT = (b"<title", b"<meta", b"<base", b"<body")
 _XHTML = b"http://www.w3.org/1999/xhtml"
 _UTF_8_BOM = b"\xef\xbb\xbf"
 _XML_ENCODING = re.compile(rb"""<\?xml(?=[""" + WS + rb"""])[^>]*?[""" + WS + rb"""]encoding\s*=\s*["']([^"'>]*)""")
-# A part of all marks of AMP. The attributes of a tag without it need not be read.
-_AMP_WORD = re.compile(rb"(?i)amp|\xe2\x9a\xa1")
 _AMP = frozenset(f"{lead}{form}".encode() for lead in ("amp", "\u26a1") for form in ("", "4email", "4ads"))
+
+
+def _may_be_amp(tag: bytes) -> bool:
+    """Whether a tag has a part of all marks of AMP; the attributes of other tags need not be read."""
+    return b"amp" in tag.lower() or b"\xe2\x9a\xa1" in tag
 
 
 class BeforeHeadReader:
@@ -135,7 +138,7 @@ class BeforeHeadReader:
             self._started = True
             position = len(_UTF_8_BOM) if data.startswith(_UTF_8_BOM) else 0
             common = None if self._xhtml else _COMMON_START.match(data, position)
-            if common and common.end() - position <= self._limit_bytes and not _AMP_WORD.search(common.group()):
+            if common and common.end() - position <= self._limit_bytes and not _may_be_amp(common.group()):
                 self._doctype = self._html = self.found = True
                 return common.end()
         position = self._read_tokens(data, position, at_end)
@@ -175,7 +178,7 @@ class BeforeHeadReader:
         elif kind == "html":
             self._html = True
             tag = token.group()
-            if self._xhtml or _AMP_WORD.search(tag):
+            if self._xhtml or _may_be_amp(tag):
                 self._check_html_attributes(attributes(tag))
         elif kind == "skip" and self._xhtml:
             encoding = _XML_ENCODING.match(token.group())

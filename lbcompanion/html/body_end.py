@@ -7,6 +7,7 @@ and math. Two things are held back: an unfinished tag, and up to 16 KiB after a 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 
 from lbcompanion.html.held_input import HeldInput, Mark
@@ -20,9 +21,9 @@ _BASE_BYTES = 6
 MAX_HELD_BYTES = 16384
 
 
-def has_base(page: bytes) -> bool:
+def has_base(page: bytes, start: int = 0, end: int = sys.maxsize) -> bool:
     """Whether a part of a page may have a ``<base>``; one in a comment or a script counts too."""
-    return _BASE.search(page) is not None
+    return _BASE.search(page, start, end) is not None
 
 
 class BodyEndInserter(MarkupReader):

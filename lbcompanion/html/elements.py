@@ -74,6 +74,42 @@ BREAKOUT = frozenset(
         "var",
     ]
 )
+#: Elements, other than these, whose names neither svg nor math has and whose end tags can close both.
+HTML_ONLY = frozenset(
+    [
+        "address",
+        "article",
+        "aside",
+        "button",
+        "caption",
+        "colgroup",
+        "details",
+        "dialog",
+        "dir",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "footer",
+        "form",
+        "header",
+        "hgroup",
+        "label",
+        "legend",
+        "main",
+        "nav",
+        "optgroup",
+        "option",
+        "section",
+        "select",
+        "summary",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "tr",
+    ]
+)
 
 
 def as_bytes(names: frozenset[str]) -> frozenset[bytes]:

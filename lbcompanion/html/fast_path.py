@@ -12,21 +12,16 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.html import charset as charsets
 from lbcompanion.html.before_head import BeforeHeadReader
-from lbcompanion.html.body_end import has_base
 from lbcompanion.html.bytesearch import lowered
 from lbcompanion.html.head import MAX_HEAD_BYTES, ends_in_comment_or_script, has_no_policy_or_marker
-from lbcompanion.html.in_head import end_of_common_tokens
+from lbcompanion.html.in_head import HeadForm, head_form
 
 _HEAD, _HEAD_END = b"<head>", b"</head>"
 # A "<head>" further in than this is not common.
 _BEGINNING_BYTES = 512
-
-# Pages of a site have the same heads, and a page is requested often.
-_head_forms: BoundedCache[bytes, int] = BoundedCache(max_bytes=2097152, max_key_bytes=MAX_HEAD_BYTES)
-_UNCOMMON, _COMMON, _COMMON_WITH_BASE = range(3)
+_COMMON, _COMMON_WITH_BASE = HeadForm.COMMON, HeadForm.COMMON_WITH_BASE
 
 
 def fast_head_start(page: bytes, charset: str | None, length: int) -> int | None:
@@ -53,17 +48,8 @@ def fast_head_end(page: bytes, charset: str | None, length: int, *, base_allowed
     start, end = _head_bounds(page)
     if end < 0 or not (charset == "utf-8" or _charset_allows(page, charset, end, length)):
         return None
-    head = page[start:end]
-    form = _head_forms.get(head)
-    if form is None:
-        form = _head_forms.put(head, _form_of(head))
+    form = head_form(page[start:end])
     return end if form is _COMMON or (base_allowed and form is _COMMON_WITH_BASE) else None
-
-
-def _form_of(head: bytes) -> int:
-    if end_of_common_tokens(head, 0) != len(head):
-        return _UNCOMMON
-    return _COMMON_WITH_BASE if has_base(head) else _COMMON
 
 
 def _head_bounds(page: bytes) -> tuple[int, int]:

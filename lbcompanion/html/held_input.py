@@ -23,14 +23,16 @@ class HeldInput:
     The pieces of a long token are joined only when they are read, so that the total time stays linear.
     """
 
+    # Class-level defaults: of most pages nothing is held back.
+    _start = b""
+    _piece_bytes = 0
+    _may_end = False
+    _is_long = False
+    _token_start = -1
+    _rescans = 0
+
     def __init__(self) -> None:
-        self._start = b""
         self._pieces: list[bytes] = []
-        self._piece_bytes = 0
-        self._may_end = False
-        self._is_long = False
-        self._token_start = -1
-        self._rescans = 0
 
     def __len__(self) -> int:
         return len(self._start) + self._piece_bytes

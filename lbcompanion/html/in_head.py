@@ -7,9 +7,12 @@ contents, and stray end tags stay in the head; it ends before ``</head>``, or el
 from __future__ import annotations
 
 import re
+from enum import Enum
 
+from lbcompanion.bounded_cache import BoundedCache
+from lbcompanion.html.body_end import has_base
 from lbcompanion.html.bytesearch import lowered
-from lbcompanion.html.head import has_no_policy_or_marker, meta_policies
+from lbcompanion.html.head import MAX_HEAD_BYTES, has_no_policy_or_marker, meta_policies
 from lbcompanion.html.markup_reader import MarkupReader
 from lbcompanion.html.snippets import MARKER
 from lbcompanion.html.tokenizer_patterns import (
@@ -103,6 +106,30 @@ def end_of_common_tokens(data: bytes, position: int) -> int:
     return tokens.end() if has_no_policy_or_marker(zone) and _ENCODED_NAME.search(zone) is None else position
 
 
+class HeadForm(Enum):
+    """The form of a head, without its tags: it consists of common tokens only, or not."""
+
+    UNCOMMON = 0
+    COMMON = 1
+    COMMON_WITH_BASE = 2
+
+
+# Pages of a site have the same heads, and a page is requested often.
+_head_forms: BoundedCache[bytes, HeadForm] = BoundedCache(max_bytes=2097152, max_key_bytes=MAX_HEAD_BYTES)
+
+
+def head_form(head: bytes) -> HeadForm:
+    """The form of a head; known without reading it if it was read before."""
+    form = _head_forms.get(head)
+    return _head_forms.put(head, _form_of(head)) if form is None else form
+
+
+def _form_of(head: bytes) -> HeadForm:
+    if end_of_common_tokens(head, 0) != len(head):
+        return HeadForm.UNCOMMON
+    return HeadForm.COMMON_WITH_BASE if has_base(head) else HeadForm.COMMON
+
+
 class HeadReader(MarkupReader):
     """Reads a head piece by piece, from its first token.
 
@@ -111,15 +138,21 @@ class HeadReader(MarkupReader):
     :ivar has_marker: whether the companion's tag is there already.
     """
 
+    ended = False
+    has_marker = False
+
     def __init__(self, xhtml: bool) -> None:
         super().__init__(xhtml)
-        self.ended = False
         self.policies: list[str] = []
-        self.has_marker = False
 
     def read(self, data: bytes, at_end: bool) -> None:
         """Read on from :attr:`position` as far as the input allows."""
         if not (self.is_nested or self._xhtml):
+            end = data.find(b"</head>", self.position, self.position + MAX_HEAD_BYTES)
+            if end >= 0 and head_form(data[self.position : end]) is not HeadForm.UNCOMMON:
+                self.position = end
+                self._end()
+                return
             self.position = end_of_common_tokens(data, self.position)
             if data.startswith(b"</head>", self.position):
                 self._end()

@@ -9,19 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from lbcompanion.html.elements import BREAKOUT, VOID, as_bytes
+from lbcompanion.html.elements import BREAKOUT, HTML_ONLY, VOID, as_bytes
 from lbcompanion.html.tokenizer_patterns import ATTRIBUTES, BOGUS_COMMENT, EMPTY_END_TAG, RAW_TEXT, WS, any_case
 
 _FOREIGN = (b"svg", b"math")
 # Inside of foreign elements, HTML is read as such again in these (section 13.2.6, "integration point"). Which end tags
 # count there depends on the open elements of HTML, so these are followed. An element that is not closed in order
 # stops the reader.
-_INTEGRATION_POINTS = (b"foreignobject", b"desc", b"title", b"mi", b"mo", b"mn", b"ms", b"mtext")
+_POINTS_BY_ROOT = {b"svg": (b"foreignobject", b"desc", b"title"), b"math": (b"mi", b"mo", b"mn", b"ms", b"mtext")}
+_INTEGRATION_POINTS = (*_POINTS_BY_ROOT[b"svg"], *_POINTS_BY_ROOT[b"math"])
 # Elements of MathML that may or may not be read as HTML, or hold it.
 _UNSURE = (b"annotation-xml", b"mglyph", b"malignmark")
 _VOID, _BREAKOUT = as_bytes(VOID), as_bytes(BREAKOUT)
 # End tags that close them, too.
 _BREAKOUT_ENDS = (b"p", b"br")
+# Elements of HTML that svg and math do not have. An end tag of one within svg or math closes all of it where such an
+# element is open outside, and nothing where none is (section 13.2.6.5, "any other end tag").
+_OUTSIDE = _BREAKOUT | as_bytes(HTML_ONLY)
 _TAG_END = rb"(?=[" + WS + rb"/>])"
 _NAME_REST = rb"[^" + WS + rb"/>]*+"
 _TRACKED = (*_FOREIGN, b"template", *_INTEGRATION_POINTS, *_UNSURE)
@@ -42,7 +46,11 @@ def _run(starts: Iterable[bytes], ends: Iterable[bytes]) -> re.Pattern[bytes]:
 # Outside of all that is nested, inside of a template or where HTML is read again, directly inside of svg or math.
 _PLAIN_RUN = _run((*RAW_TEXT, *_FOREIGN, b"template", b"plaintext", b"frameset"), (b"body",))
 _NESTED_RUN = _run((*RAW_TEXT, *_TRACKED, b"plaintext", b"frameset"), (b"body", *_TRACKED))
-_FOREIGN_RUN = _run((*_TRACKED, *_BREAKOUT), (b"body", *_TRACKED, *_BREAKOUT))
+_FOREIGN_RUN = _run((*_TRACKED, *_BREAKOUT), (b"body", *_TRACKED, *_OUTSIDE))
+# Where svg and math may be closed or not: what is read alike in both cases.
+_UNCERTAIN_RUN = _run(
+    (*_TRACKED, *_BREAKOUT, *RAW_TEXT, b"plaintext", b"frameset"), (b"body", *_TRACKED, *_BREAKOUT_ENDS)
+)
 _XML_RUN = _run(_TRACKED, (b"body", *_TRACKED))
 # Where HTML is read again, every tag counts.
 _INTEGRATION_RUN = re.compile(
@@ -75,14 +83,18 @@ class MarkupReader:
     :ivar stopped: whether nothing more is read: the rest is of no interest, or needs the whole tree.
     """
 
+    # Class-level defaults: most pages need few of them, and each page has two readers.
+    position = 0
+    stopped = False
+    _in_frameset = False
+    # Whether the svg and math elements on the top of the stack are perhaps closed, all of them.
+    _may_be_closed = False
+    _end_pattern: re.Pattern[bytes] | None = None
+    _script_depth = -1
+
     def __init__(self, xhtml: bool) -> None:
-        self.position = 0
-        self.stopped = False
         self._xhtml = xhtml
-        self._in_frameset = False
         self._stack: list[bytes] = []
-        self._end_pattern: re.Pattern[bytes] | None = None
-        self._script_depth = -1
 
     @property
     def in_text(self) -> bool:
@@ -120,7 +132,7 @@ class MarkupReader:
         if not self._stack:
             return _PLAIN_RUN
         if self._in_foreign():
-            return _FOREIGN_RUN
+            return _UNCERTAIN_RUN if self._may_be_closed else _FOREIGN_RUN
         return _INTEGRATION_RUN if self._in_integration_point() else _NESTED_RUN
 
     def _in_integration_point(self) -> bool:
@@ -142,6 +154,7 @@ class MarkupReader:
             self.position = tag_start + 4
             self._end_pattern = _XML_COMMENT_END if self._xhtml else _COMMENT_END
         elif data.startswith(b"<![CDATA[", tag_start) and (self._xhtml or self._in_foreign()):
+            self.stopped = self._may_be_closed
             self.position = tag_start + 9
             self._end_pattern = _CDATA_END
         elif self._xhtml and data.startswith(b"<?", tag_start):
@@ -153,30 +166,68 @@ class MarkupReader:
                 self._handle_tag(tag.group(1).lower(), tag_start, data[tag.end() - 2] == 0x2F)
 
     def _handle_tag(self, name: bytes, tag_start: int, closed: bool) -> None:
-        foreign = self._in_foreign()
         if name == b"/body":
             self._handle_body_end(tag_start)
         elif name in _UNSURE and self._stack and not self._xhtml:
             self.stopped = True
-        elif foreign and not self._xhtml and (name in _BREAKOUT or (name[1:] in _BREAKOUT_ENDS and name[:1] == b"/")):
-            while self._in_foreign():
-                self._stack.pop()
-            self._push_html_element(name)
-        elif foreign and not self._xhtml and name[:1] == b"/" and name[1:] in _BREAKOUT:
-            # It closes all of it where such an element is open outside, and nothing where none is (section 13.2.6.5,
-            # "any other end tag"): the elements outside are not known here.
-            self.stopped = True
+        elif self._in_foreign() and not self._xhtml and self._handle_foreign_tag(name, closed):
+            return
         elif name.startswith(b"/"):
             self._handle_end_tag(name[1:])
         elif name in _FOREIGN or name == b"template":
             if not (closed and (name in _FOREIGN or self._xhtml)):
                 self._stack.append(name)
-        elif name in _INTEGRATION_POINTS and foreign:
+        elif name in _INTEGRATION_POINTS and self._in_foreign():
             if not closed:
                 self._stack.append(name)
         elif not self._xhtml:
             self._handle_text_element(name)
             self._push_html_element(name)
+
+    def _handle_foreign_tag(self, name: bytes, closed: bool) -> bool:
+        """Handle a tag that has another meaning directly within svg or math; returns whether it is one."""
+        if self._may_be_closed:
+            self._handle_uncertain_tag(name)
+        elif name in _BREAKOUT or (name[1:] in _BREAKOUT_ENDS and name[:1] == b"/"):
+            while self._in_foreign():
+                self._stack.pop()
+            self._push_html_element(name)
+        elif name[:1] == b"/" and name[1:] in _OUTSIDE:
+            self._handle_outside_end()
+        elif name in self._ordinary_names():
+            # It is no template and no integration point here, but its end tag closes elements that are open in it.
+            self.stopped = not closed
+        else:
+            return False
+        return True
+
+    def _ordinary_names(self) -> tuple[bytes, ...]:
+        """Names of elements that have a meaning elsewhere, but not in the svg or math element that is open."""
+        depth = 1
+        while depth < len(self._stack) and self._stack[-depth - 1] in _FOREIGN:
+            depth += 1
+        # A math element within svg is one of svg's, and the other way round.
+        root = self._stack[-depth]
+        return (b"template", *_POINTS_BY_ROOT[b"math" if root == b"svg" else b"svg"])
+
+    def _handle_outside_end(self) -> None:
+        """Read on for both cases after an end tag that may have closed all of svg and math."""
+        outer = next((name for name in reversed(self._stack) if name not in _FOREIGN), b"template")
+        # The elements of HTML at an integration point decide it; they are not followed for this.
+        self.stopped = outer != b"template"
+        self._may_be_closed = not self.stopped
+
+    def _handle_uncertain_tag(self, name: bytes) -> None:
+        """Handle a tag that is read alike whether svg and math are closed or not; stop at any other."""
+        if name in _BREAKOUT or (name[1:] in _BREAKOUT_ENDS and name[:1] == b"/"):
+            while self._in_foreign():
+                self._stack.pop()
+        elif name.startswith(b"/"):
+            # Where all is closed already, it closes nothing.
+            self._handle_end_tag(name[1:])
+        else:
+            self.stopped = True
+        self._may_be_closed = self._in_foreign()
 
     def _push_html_element(self, name: bytes) -> None:
         """Push an element of HTML within an integration point."""

@@ -95,25 +95,27 @@ class StreamingInjector:
     :ivar bottom_at: where the bottom snippet went; None as long as it did not.
     """
 
+    # Class-level defaults of what most pages do not change.
+    inserted = False
+    refusal: Refusal | None = None
+    directive = ""
+    done = False
+    head_at = 0
+    top_at = 0
+    bottom_at: int | None = None
+    _head_reader: HeadReader | None = None
+    _body_end_inserter: BodyEndInserter | None = None
+    _state = _State.BEFORE_HEAD
+    _start = b""
+    _is_behind_base = False
+
     def __init__(self, spec: InjectionSpec) -> None:
-        self.inserted = False
-        self.refusal: Refusal | None = None
-        self.directive = ""
-        self.done = False
-        self.head_at = 0
-        self.top_at = 0
-        self.bottom_at: int | None = None
         self.top = spec.top
         self.bottom = spec.bottom
         self._spec = spec
         self._charset_known = spec.charset_known or spec.xhtml
         self._before_head = BeforeHeadReader(spec.xhtml, spec.needs_document, spec.limit_bytes, spec.accepts_head)
-        self._head_reader: HeadReader | None = None
-        self._body_end_inserter: BodyEndInserter | None = None
-        self._state = _State.BEFORE_HEAD
         self._held = HeldInput()
-        self._start = b""
-        self._is_behind_base = False
 
     def feed(self, chunk: bytes, at_end: bool) -> bytes:
         """Process the next piece; returns the bytes to forward now."""
@@ -131,13 +133,12 @@ class StreamingInjector:
         if before_head.refusal:
             return self._refuse(before_head.refusal, data)
         self.top_at += read
-        rest = data[read:]
         if not before_head.found:
-            self._held.keep(rest, self.top_at, len(rest))
+            self._held.keep(data[read:], self.top_at, len(data) - read)
             return data[:read]
         self.head_at = self.top_at
         self._state = _State.HEAD if self._spec.top_at_head_end else _State.HEAD_START
-        return data[:read] + self._read_on(rest, at_end)
+        return self._read_on(data, at_end, read)
 
     def mark(self) -> Mark:
         """The bytes held back now."""
@@ -146,54 +147,57 @@ class StreamingInjector:
     def _holds_too_much(self) -> bool:
         return len(self._held) > self._spec.limit_bytes
 
-    def _read_on(self, data: bytes, at_end: bool) -> bytes:
-        """Read from the head's start on."""
-        if self._state is _State.HEAD_START:
-            return self._read_head_start(data, at_end)
-        passed = b""
-        if self._state is _State.HEAD:
-            passed, data = self._read_head(data, at_end)
-        return passed + self._read_head_end(data, at_end) if self._state is _State.HEAD_END else passed
+    def _read_on(self, data: bytes, at_end: bool, position: int = 0) -> bytes:
+        """Read from the head's start on; a page in one piece is copied only once.
 
-    def _read_head_start(self, data: bytes, at_end: bool) -> bytes:
+        :param position: where the unread part of ``data`` begins; what precedes it is forwarded.
+        """
+        if self._state is _State.HEAD_START:
+            return self._read_head_start(data, at_end, position)
+        if self._state is _State.HEAD:
+            return self._read_head(data, at_end, position)
+        return self._read_head_end(data, at_end, position)
+
+    def _read_head_start(self, data: bytes, at_end: bool, position: int) -> bytes:
         """Hold the head back until its policies are seen, and insert at its start."""
-        end = head.find_head_end(data, at_end)
+        rest = data[position:]
+        end = head.find_head_end(rest, at_end)
         if end is None or not (at_end or self._charset_seen()):
-            self._held.keep(data, self.top_at, 0)
-            return b""
-        zone = data[:end]
+            self._held.keep(rest, self.top_at, 0)
+            return data[:position]
+        zone = rest[:end]
         if not head.has_no_policy_or_marker(lowered(zone)):
             scan = head.scan_head(zone)
             if refusal := self._apply_policies(scan.policies, scan.has_marker):
                 return self._refuse(refusal, data)
         offset: int | Refusal = 0
         if not self._charset_known:
-            offset = head.insertion_offset(self._start, self.top_at, data[: charset.PRESCAN_BYTES], len(self.top))
+            offset = head.insertion_offset(self._start, self.top_at, rest[: charset.PRESCAN_BYTES], len(self.top))
         if isinstance(offset, Refusal):
             return self._refuse(offset, data)
-        return self._insert(data, offset, at_end)
+        self.top_at += offset
+        return self._insert(data, position + offset, at_end)
 
-    def _read_head(self, data: bytes, at_end: bool) -> tuple[bytes, bytes]:
-        """Read the head up to its end; returns the bytes to forward now, and those from its end on."""
+    def _read_head(self, data: bytes, at_end: bool, position: int) -> bytes:
+        """Read the head up to its end, and insert there."""
         reader = self._head_reader
         if reader is None:
             reader = self._head_reader = XmlHeadReader() if self._spec.xhtml else HeadReader(xhtml=False)
-        reader.position = 0
+        reader.position = position
         reader.read(data, at_end)
-        read = reader.position
-        passed, rest = data[:read], data[read:]
-        self.top_at += read
+        end = reader.position
+        self.top_at += end - position
         if self._spec.behind_base is not None and not self._is_behind_base:
-            self._is_behind_base = has_base(passed)
+            self._is_behind_base = has_base(data, position, end)
         if reader.ended:
             refusal = self._apply_policies(tuple(reader.policies), reader.has_marker)
             if refusal is None:
                 self._state = _State.HEAD_END
-                return passed, rest
+                return self._read_head_end(data, at_end, end)
         else:
-            self._held.keep(rest, self.top_at, 0 if reader.in_text else len(rest))
+            self._held.keep(data[end:], self.top_at, 0 if reader.in_text else len(data) - end)
             refusal = self._head_refusal(reader, at_end)
-        return passed + self._refuse(refusal, rest) if refusal else passed, b""
+        return self._refuse(refusal, data) if refusal else data[:end]
 
     def _head_refusal(self, reader: HeadReader, at_end: bool) -> Refusal | None:
         """Why the head's end cannot be found any more; None if it can."""
@@ -201,15 +205,15 @@ class StreamingInjector:
             return Refusal.NOWHERE
         return Refusal.UNSURE if reader.stopped or self._holds_too_much() else None
 
-    def _read_head_end(self, data: bytes, at_end: bool) -> bytes:
+    def _read_head_end(self, data: bytes, at_end: bool, position: int) -> bytes:
         """Insert at the head's end, once the encoding is known."""
         if not (at_end or self._charset_seen()):
-            self._held.keep(data, self.top_at, 0)
-            return b""
+            self._held.keep(data[position:], self.top_at, 0)
+            return data[:position]
         if self._is_behind_base and self._spec.behind_base is not None:
             self.top, self.bottom = self._spec.behind_base()
         refusal = None if self._charset_known else self._charset_refusal()
-        return self._refuse(refusal, data) if refusal else self._insert(data, 0, at_end)
+        return self._refuse(refusal, data) if refusal else self._insert(data, position, at_end)
 
     def _charset_seen(self) -> bool:
         return (
@@ -234,19 +238,17 @@ class StreamingInjector:
             self.top, self.bottom = snippets
         return None
 
-    def _insert(self, data: bytes, offset: int, at_end: bool) -> bytes:
+    def _insert(self, data: bytes, position: int, at_end: bool) -> bytes:
         self.inserted = bool(self.top)
-        self.top_at += offset
-        output = data[:offset] + self.top
         self._held = HeldInput()
         self._start = b""
-        rest = data[offset:]
         if not self.bottom:
             self.done = True
-            return output + rest
+            view = memoryview(data)
+            return b"".join((view[:position], self.top, view[position:]))
         self._state = _State.BODY
         self._body_end_inserter = BodyEndInserter(self.bottom, self._spec.xhtml, self._spec.behind_base)
-        return output + self._read_body(rest, at_end)
+        return data[:position] + self.top + self._read_body(data[position:], at_end)
 
     def _read_body(self, chunk: bytes, at_end: bool) -> bytes:
         inserter = self._body_end_inserter

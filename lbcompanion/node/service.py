@@ -29,7 +29,7 @@ from lbcompanion.node.endpoints.used_nonces import SharedNonces, UsedNonces
 from lbcompanion.node.health import SIBLINGS, SPOOL
 from lbcompanion.node.metrics.admin import admin_host_names, admin_site
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.metrics.status import NodeStatus, to_json
+from lbcompanion.node.metrics.status import NodeStatus, to_json, with_help_texts
 from lbcompanion.node.notices.sender import NoticeSender
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.processes.node_process import NodeProcess
@@ -292,7 +292,13 @@ class NodeService(NodeProcess):
         shared = role.number > 0
         for description, listening in zip(node.listen, sockets, strict=False):
             listener = await serve(
-                description, listening, self._make_visitor_connection, self._pending, self._reactor, self._loop, shared
+                description,
+                listening,
+                self._make_visitor_connection,
+                self._pending,
+                self._reactor,
+                self._loop,
+                shared=shared,
             )
             listeners.append(listener)
         if admin:
@@ -376,30 +382,21 @@ class NodeService(NodeProcess):
     def node_status(self) -> NodeStatus:
         """A snapshot of this process's state."""
         spool = self.spool if self.notice_sender is not None else None
-        gauges = {
-            "ready": ("1 where balancers should send visitors here", float(self.readiness.ready)),
-            "upstream_open": ("connections to the application", self.context.upstream_pool.open),
-            "upstream_idle": ("idle connections to the application", self.context.upstream_pool.idle),
-            "upstream_workers": (
-                "connections that the application serves at a time, as estimated; 0: unknown",
-                self.context.upstream_pool.workers,
-            ),
-            "upstream_waiting": (
-                "requests that wait for a connection to the application",
-                self.context.upstream_pool.waiting,
-            ),
-            "pages_pending": ("pages on their way into the store", self.copies.pending),
-            "notices_waiting": ("notices that wait for the crawler", spool.waiting if spool else 0),
-            "notices_waiting_bytes": ("bytes of these notices", spool.waiting_bytes if spool else 0),
-            "notices_dropped": (
-                "notices that were dropped for those of others, since the start",
-                self.spool.dropped if self.spool is not None else 0,
-            ),
+        values = {
+            "ready": self.readiness.ready,
+            "upstream_open": self.context.upstream_pool.open,
+            "upstream_idle": self.context.upstream_pool.idle,
+            "upstream_workers": self.context.upstream_pool.workers,
+            "upstream_waiting": self.context.upstream_pool.waiting,
+            "pages_pending": self.copies.pending,
+            "notices_waiting": spool.waiting if spool else 0,
+            "notices_waiting_bytes": spool.waiting_bytes if spool else 0,
+            "notices_dropped": self.spool.dropped if self.spool is not None else 0,
         }
         return NodeStatus(
             self._settings.node.name,
             self.counters,
-            gauges,
+            with_help_texts(values),
             self.readiness.ready,
             self.readiness.problems(),
             intake=self.notice_sender.intake if self.notice_sender is not None else "",
@@ -422,11 +419,11 @@ class NodeService(NodeProcess):
         if taken_over and self.notice_sender is not None:
             # Notices received here still go into the spool, which the successor sends.
             await self.notice_sender.stop()
-        await self._drain_state.leave(taken_over or self._role.number > 0)
+        await self._drain_state.leave(quietly=taken_over or self._role.number > 0)
         deadline = seconds() + DRAIN_SECONDS
         shared = taken_over or self._role.number > 0
         for listener in self._listeners:
-            await maybeDeferred(listener.close, shared)
+            await maybeDeferred(listener.close, shared=shared)
         await self._settle(seconds() + _SETTLE_SECONDS)
         for connection in list(self.context.connections):
             connection.close_if_idle()

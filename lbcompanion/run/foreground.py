@@ -22,6 +22,7 @@ from lbcompanion import config, logs
 from lbcompanion.errors import CompanionError
 from lbcompanion.node.processes.control import ControlError, RunningNode
 from lbcompanion.node.processes.process_role import ProcessRole
+from lbcompanion.node.transports.selector import new_event_loop
 from lbcompanion.settings import CrawlerSettings, NodeSettings
 
 if TYPE_CHECKING:
@@ -54,13 +55,15 @@ def run_node(settings: NodeSettings, *, json_lines: bool | None = None, take_ove
     if is_single_process:
         from twisted.internet import asyncioreactor
 
-        loop = asyncio.new_event_loop()
+        loop = new_event_loop()
         asyncio.set_event_loop(loop)
         asyncioreactor.install(loop)
     from twisted.internet import reactor
 
     return run_service(
-        make_node(settings, reactor, loop, json_lines, relay=False, take_over=take_over), reactor, json_lines
+        make_node(settings, reactor, loop, json_lines=json_lines, relay=False, take_over=take_over),
+        reactor,
+        json_lines=json_lines,
     )
 
 
@@ -68,8 +71,8 @@ def make_node(
     settings: NodeSettings,
     reactor: Any,
     loop: asyncio.AbstractEventLoop | None,
-    json_lines: bool | None,
     *,
+    json_lines: bool | None,
     relay: bool,
     take_over: bool,
 ) -> NodeService | Supervisor:
@@ -136,7 +139,7 @@ def run_crawler(settings: CrawlerSettings, *, json_lines: bool | None = None) ->
     from lbcompanion.crawler.service import CrawlerService
 
     log_config_warnings(settings)
-    return run_service(CrawlerService(settings, reactor), reactor, json_lines)
+    return run_service(CrawlerService(settings, reactor), reactor, json_lines=json_lines)
 
 
 def log_config_warnings(settings: NodeSettings | CrawlerSettings) -> None:
@@ -145,7 +148,7 @@ def log_config_warnings(settings: NodeSettings | CrawlerSettings) -> None:
         log.warn("{key}: {warning}", key=key, warning=warning)
 
 
-def run_service(service: IService, reactor: Any, json_lines: bool | None) -> int:
+def run_service(service: IService, reactor: Any, *, json_lines: bool | None) -> int:
     """Run a service until the reactor stops, then stop the service.
 
     :param service: if its ``startService`` returns a Deferred that fails, the process ends with exit code 1.

@@ -22,6 +22,7 @@ from lbcompanion.node.processes.supervisor import (
     STARTED,
     WorkerSpec,
 )
+from lbcompanion.node.transports.selector import new_event_loop
 from lbcompanion.run import foreground
 
 
@@ -37,7 +38,7 @@ def main() -> int:
     sockets = tuple(socket.socket(fileno=FIRST_SOCKET_FD + at) for at in range(len(spec.settings.node.listen)))
     from twisted.internet import asyncioreactor
 
-    loop = asyncio.new_event_loop()
+    loop = new_event_loop()
     asyncio.set_event_loop(loop)
     asyncioreactor.install(loop)
     from twisted.internet import reactor
@@ -49,7 +50,7 @@ def main() -> int:
     service.started.addCallback(lambda _: os.write(REPORTS_FD, STARTED))
     service.started.addErrback(lambda _: None)
     threading.Thread(target=_wait_for_leave_order, args=(reactor, service), daemon=True).start()
-    code = foreground.run_service(service, reactor, spec.json_lines)
+    code = foreground.run_service(service, reactor, json_lines=spec.json_lines)
     with suppress(OSError):  # the supervisor may have ended
         os.write(REPORTS_FD, COPY_OUTCOME + json.dumps(service.copy_outcome).encode() + b"\n")
     return code

@@ -1,4 +1,4 @@
-"""``init``, ``check-config`` and ``balancer-config``."""
+"""``check-config`` and ``balancer-config``."""
 
 from __future__ import annotations
 
@@ -8,18 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import init, run
-
-
-@pytest.mark.parametrize("nodes", ["", "n 1", "n1,n1", "../n1", "crawler", "n1," + 33 * "x"])
-def test_init_refuses_names(tmp_path: Path, nodes: str) -> None:
-    assert init(tmp_path / "farm", nodes=nodes).exit_code == 2
-    assert not (tmp_path / "farm").exists()
-
-
-@pytest.mark.parametrize("origin", ["www.example.com", "https://www.example.com/shop", "", 'https://a"b'])
-def test_init_refuses_origins(tmp_path: Path, origin: str) -> None:
-    assert init(tmp_path / "farm", origin=origin).exit_code == 2
-    assert not (tmp_path / "farm").exists()
 
 
 def test_errors_come_as_json(tmp_path: Path) -> None:

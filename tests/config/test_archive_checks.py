@@ -41,7 +41,7 @@ def test_a_folder_is_the_same_by_either_key(folder: Path) -> None:
     assert (table.archive, table.archive_dir) == ("", folder / "warcs")
     table = read_crawler(written(folder, 'archive_dir = "warcs"')).crawler
     assert (table.archive, table.archive_dir) == ("", folder / "warcs")
-    assert (table.rotate_bytes, table.rotate_seconds) == (1 << 30, 86400)
+    assert (table.rotate_bytes, table.rotate_seconds, table.revisit_bytes) == (1 << 30, 86400, 2 << 30)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,7 @@ def test_one_of_the_two_keys(folder: Path) -> None:
         assert str(error).endswith("crawler.archive_dir is set; allowed: left out where archive is set")
     assert error_of(folder, f'archive = "file://{folder}/a.file"').key == "crawler.archive"
     assert error_of(folder, "rotate_bytes = 0").key == "crawler.rotate_bytes"
+    assert error_of(folder, "revisit_bytes = -1").key == "crawler.revisit_bytes"
     assert error_of(folder, "rotate_seconds = -1").key == "crawler.rotate_seconds"
     assert error_of(folder, "keep_days = -1").key == "crawler.keep_days"
     assert error_of(folder, "keep_bytes = 1.5").key == "crawler.keep_bytes"

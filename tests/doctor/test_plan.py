@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from attrs import evolve
 
 from lbcompanion.doctor.observations import Observations, ParsedSetCookie, ProbeResponse, ReplayMode, RequestKind
@@ -21,6 +22,7 @@ def test_a_site_that_does_not_answer_is_left_alone() -> None:
     assert all(one.failure for one in seen.without_cookie)
 
 
+@pytest.mark.slow
 def test_without_companions_a_fixed_number_of_pages_is_looked_at() -> None:
     seen = ModelSite(nobody, companions=False).probe()
     assert sum(one.kind is RequestKind.PAGE for one in seen.without_cookie) == PAGES

@@ -63,6 +63,7 @@ def test_a_certificate_is_shown_and_http_1_1_chosen(tmp_path: Path) -> None:
     assert twisted_handshake(shown.twisted_context, authority.pem, tmp_path) == b"http/1.1"
 
 
+@pytest.mark.slow
 def test_a_chain_is_sent_along(tmp_path: Path) -> None:
     root = CertificateAuthority("root")
     middle = CertificateAuthority("middle", root)
@@ -75,6 +76,7 @@ def test_a_chain_is_sent_along(tmp_path: Path) -> None:
         handshake(server(*files).context, root.pem)
 
 
+@pytest.mark.slow
 def test_reading_again_takes_the_new_one(tmp_path: Path) -> None:
     authority = CertificateAuthority("root")
     shown = server(*authority.write(tmp_path, "a", "www.example.com"))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lbcompanion.html.body_end import BodyEndInserter
 from lbcompanion.html.held_input import joined
 from lbcompanion.html.insertion_points import InsertionPoint, find_insertion_point
+from tests.support.html_tree import Tree
 
 SNIPPET = b"<script>x()</script>"
 SIZE = 300_000
@@ -96,3 +97,60 @@ def test_pieces_do_not_matter(pieces):
     cut = BodyEndInserter(SNIPPET, False)
     out = b"".join(cut.feed(page[at : at + 700]) for at in range(0, len(page), 700))
     assert (out + joined(cut.mark())).replace(SNIPPET, b"") == page
+
+
+OURS = b"<script data-lbc-token=TOKEN>x()</script>"
+# End tags within svg and math of elements that may be open outside, and what is read otherwise where all is closed.
+FOREIGN_WORDS = """
+<span> </span> <section> </section> <div> </div> <b> </b> <td> </td> <table> </table> <form> </form> <p> </p> <img>
+<svg> </svg> <svg/> <math> </math> <g> </g> <mi> <desc> </desc> <template> </template> text </body> <![CDATA[</body>]]>
+<title></body></title> <script>'</svg></body>'</script> <style></body></style>
+"""
+FOREIGN_SOUP = st.lists(
+    st.sampled_from(FOREIGN_WORDS.split()),
+    max_size=14,
+)
+
+
+@pytest.mark.parametrize(
+    ("page", "inserted"),
+    [
+        # Closed by its end tag, or by one of an element around it.
+        (b"<svg><svg></svg></svg>", True),
+        (b"<span><svg><svg></svg></span><p>text", True),
+        (b"<section><svg></section><div></div>", True),
+        (b"<td><math><svg></td></svg></math>", True),
+        (b"<svg></span></svg><script>1</script>", True),
+        (b"<template><svg></b></template>", True),
+        # Whether an element is open around it is not known here.
+        (b"<span><svg><svg></svg></span>", False),
+        (b"<svg></span><script></body></script>", False),
+        (b"<svg></section><![CDATA[</body>]]>", False),
+        (b"<svg></div><svg></svg>", False),
+        (b"<svg><desc><svg></div></svg></desc></svg>", False),
+        # In these places they are ordinary elements.
+        (b"<svg><template></svg></template><script></body></script>", False),
+        (b"<svg><math><mi></svg><script></body></script>", False),
+        (b"<math><title></body></title></math>", False),
+        (b"<svg><template/></svg><math><title/></math>", True),
+    ],
+)
+def test_end_tags_of_html_within_svg(page: bytes, inserted: bool) -> None:
+    whole = b"<!doctype html><body>" + page + b"</body></html>"
+    for size in (1, 3, len(whole)):
+        inserter = BodyEndInserter(SNIPPET, False)
+        out = b"".join(inserter.feed(whole[at : at + size]) for at in range(0, len(whole), size))
+        out += inserter.feed(b"", at_end=True)
+        assert out == (whole.replace(b"</body></html>", SNIPPET + b"</body></html>") if inserted else whole)
+
+
+@pytest.mark.slow
+@given(FOREIGN_SOUP)
+def test_a_snippet_near_svg_and_math_is_a_script_and_changes_nothing(pieces: list[str]) -> None:
+    page = "".join(("<!doctype html><body>", *pieces, "</body></html>")).encode()
+    inserter = BodyEndInserter(OURS, False)
+    out = inserter.feed(page, at_end=True)
+    if inserter.inserted:
+        before, after = Tree(page), Tree(out)
+        assert after.shown == before.shown
+        assert after.ours == [True]

@@ -19,6 +19,7 @@ VALUES = st.text(st.sampled_from('\t !"a:,;=~\x80\xfc\xff'), max_size=12).map(la
 REASONS = st.sampled_from(["", " ", " OK", " Not \xfc Found", " a  b"])
 
 
+@pytest.mark.slow
 @given(REASONS, st.lists(st.tuples(NAMES, VALUES), max_size=20))
 def test_all_fields_come_back_in_order_but_those_left_out(reason: str, fields: list[tuple[str, str]]) -> None:
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields)

@@ -398,6 +398,7 @@ def test_the_work_is_linear_in_the_cookies_up_to_a_bound(
     assert steps(3600) == steps(MAX_COOKIES) <= 4.4 * steps(50)
 
 
+@pytest.mark.slow
 def test_cookies_beyond_the_bound_are_not_looked_at() -> None:
     many = shaped(MAX_COOKIES - 1, "x{}") | {"SERVERID": "n1", "ROUTEID": ".n1"}
     assert pairs(reader().read(many)) == [("SERVERID", "n1")]
@@ -406,6 +407,7 @@ def test_cookies_beyond_the_bound_are_not_looked_at() -> None:
     assert pairs(reader().merge(shaped(3600, "x{}"), {"ROUTEID": ".n1"})) == [("ROUTEID", ".n1")]
 
 
+@pytest.mark.slow
 def test_four_kilobytes_are_the_most_that_is_read() -> None:
     read = reader().read(shaped(3600, value="http://10.100.100.100:8080"))
     assert 0 < len(render(read)) <= MAX_SENT_BYTES

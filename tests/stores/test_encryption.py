@@ -104,6 +104,7 @@ class TestSealing(SynchronousTestCase):
         self.successResultOf(self.store.put(page))
         assert self.successResultOf(self.store.take("a")) == page
 
+    @pytest.mark.slow
     def test_the_file_of_a_database_holds_nothing_plain(self) -> None:
         folder = a_folder(self)
         store = EncryptedStore(sqlite_at(folder / "pages.db", StoreTable(), ManualWallClock()), KEY)

@@ -12,6 +12,7 @@ from tests.support.sqlite_case import SqliteCase
 
 
 class TestTrouble(SqliteCase):
+    @pytest.mark.slow
     def test_a_schema_of_another_version(self) -> None:
         store = self.opened()
         self.successResultOf(store.put(make_page("a")))
@@ -48,6 +49,7 @@ class TestEarlierVersion(SqliteCase):
         database.executemany("INSERT INTO lbc_bodies VALUES (?, ?)", rows)
         database.execute("DELETE FROM lbc_schema_steps")
 
+    @pytest.mark.slow
     def test_its_copies_are_read_and_heads_are_kept_from_now_on(self) -> None:
         for _ in range(2):
             store = self.opened()
@@ -58,6 +60,7 @@ class TestEarlierVersion(SqliteCase):
             self.successResultOf(store.close())
         assert self.other().execute("SELECT step FROM lbc_schema_steps").fetchall() == [(1,)]
 
+    @pytest.mark.slow
     def test_what_it_stores_afterwards_has_no_head(self) -> None:
         store = self.opened()
         self.successResultOf(store.put(make_page("b")))

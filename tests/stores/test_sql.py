@@ -88,6 +88,7 @@ class TestDurability(SqliteCase):
         # The first one was never closed.
         assert self.successResultOf(self.opened().peek("a")) == make_page("a")
 
+    @pytest.mark.slow
     def test_nobody_else_may_read_the_files(self) -> None:
         self.path.touch(mode=0o644)
         self.successResultOf(self.opened().put(make_page("a")))
@@ -95,6 +96,7 @@ class TestDurability(SqliteCase):
         assert set(modes.values()) == {384}
         assert "pages.db-wal" in modes
 
+    @pytest.mark.slow
     def test_a_close_leaves_one_whole_file(self) -> None:
         store = self.opened()
         self.successResultOf(store.put(make_page("a")))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from warcio.archiveiterator import ArchiveIterator
 
-from lbcompanion.crawler.archive.files import Archive
+from lbcompanion.crawler.archive.files import REVISIT_BYTES, Archive
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.health import Health
@@ -45,6 +45,7 @@ class Place:
         rotate_seconds: float = 0,
         queue: str = "",
         crawler: str = "crawler",
+        revisit_bytes: int = REVISIT_BYTES,
     ) -> None:
         self.folder = folder
         self.now = NOW
@@ -61,6 +62,7 @@ class Place:
             rotate_seconds,
             min_free_bytes,
             self.health,
+            revisit_bytes=revisit_bytes,
         )
         self.archive.recover()
 

@@ -60,7 +60,11 @@ class ApiCase(SynchronousTestCase):
 
     def use(self, **more: Any) -> None:
         """Build the listener, with further parts."""
-        admin = admin_resource(self.rig, hosts=("crawler.internal",), health=self.health, **more)
+        self.listen(admin_resource(self.rig, hosts=("crawler.internal",), health=self.health, **more))
+
+    def listen(self, admin: AdminResource) -> None:
+        """Send further requests to this listener."""
+        self.admin = admin
         self.site = admin_site(admin, Clock())
         self.http = StubTreq(admin)
 

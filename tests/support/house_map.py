@@ -34,7 +34,7 @@ DISTRICTS = {
     ),
     "crawler": (
         ("metrics", "activity", "health", "crawler_name", "threads"),
-        ("fetching",),
+        ("fetching", "access"),
         ("queue",),
         ("routes",),
         ("archive",),
@@ -42,7 +42,7 @@ DISTRICTS = {
         ("crawl",),
         ("admin",),
         ("sites", "dns_check", "activity_writer"),
-        ("service", "fetch_command"),
+        ("service", "fetch_command", "user_command"),
         ("erase_command",),
     ),
 }

@@ -87,7 +87,8 @@ class InMemoryCrawler:
 
     def page(self, token: str) -> bytes:
         row = self.row(token)
-        return self.archive.reader.read_page(row["warc_file"], row["warc_offset"])
+        file, offset = row["warc_file"], row["warc_offset"]
+        return self.archive.reader.read_page(file, offset, *self.archive.reader.locate(file, offset))
 
     def close(self) -> None:
         self.scheduler.stop()

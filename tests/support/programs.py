@@ -17,6 +17,9 @@ _FURTHER = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 #: Other names under which a program is found.
 _NAMES = {"chromium": ("chromium", "google-chrome", "google-chrome-stable")}
 _REPLAY_TOOLS = ("pywb", "wb-manager", "cdxj-indexer", "wacz")
+_DOKUWIKI = Path("/usr/share/dokuwiki/doku.php")
+_RAILS = Path("/usr/share/rubygems-integration/all/specifications")
+_EXPRESS = Path("/usr/share/nodejs/express/index.js")
 _TOMCAT = Path("/usr/share/tomcat10/bin/bootstrap.jar")
 #: How the reason of a test begins that was left out.
 LEFT_OUT = "needs the program "
@@ -41,6 +44,16 @@ def find_program(name: str) -> str | None:
         return str(versions[-1]) if versions else None
     if name == "tomcat":  # no program of its own: a Java machine is started with it
         return str(_TOMCAT) if _TOMCAT.is_file() else None
+    if name == "rails":  # a library of Ruby
+        return shutil.which("puma", path=path) if any(_RAILS.glob("rails-[0-9]*.gemspec")) else None
+    if name == "express":  # a library of Node
+        return shutil.which("node", path=path) if _EXPRESS.is_file() else None
+    if name == "dokuwiki":  # scripts for PHP
+        return str(_DOKUWIKI) if _DOKUWIKI.is_file() else None
+    if name == "apache2-php":  # a module, of any version
+        return next((str(one) for one in sorted(Path("/usr/lib/apache2/modules").glob("libphp*.so"))), None)
+    if name == "php-fpm":  # of any version
+        return next((str(one) for one in sorted(Path("/usr/sbin").glob("php-fpm*"))), None)
     if name in _REPLAY_TOOLS:  # in an environment of their own: they need old versions of libraries
         tool = Path(sys.prefix) / "replay" / "bin" / name
         return str(tool) if tool.is_file() else None

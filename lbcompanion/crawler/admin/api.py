@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lbcompanion.crawler.admin.activity_api import ActivityApi
+from lbcompanion.crawler.admin.audit_api import AuditApi
 from lbcompanion.crawler.admin.dashboard.pages import DashboardPages
 from lbcompanion.crawler.admin.erase_api import EraseApi
+from lbcompanion.crawler.admin.guard import Access, AccessGuard
 from lbcompanion.crawler.admin.listener import AdminResource
+from lbcompanion.crawler.admin.login import LogIn
 from lbcompanion.crawler.admin.monitoring import Monitoring
 from lbcompanion.crawler.admin.recordings_api import Recordings
 from lbcompanion.crawler.admin.sessions_api import SessionsApi
@@ -37,6 +40,9 @@ def admin_resource(
     health: Health | None = None,
     erasure: ErasureService | None = None,
     read: Defer | None = None,
+    access: Access | None = None,
+    check_passwords: Defer | None = None,
+    open_metrics: bool = False,
     activity: ActivityApi | None = None,
 ) -> AdminResource:
     """Return the root of the admin listener.
@@ -48,6 +54,9 @@ def admin_resource(
     :param health: the crawler's current problems, for ``/healthz``.
     :param erasure: erases on request; None: nothing can be erased.
     :param read: reads pages on a thread that may wait for an object store; None: the backlog's thread.
+    :param access: who may do what; None: nobody is asked, and nothing is logged.
+    :param check_passwords: checks passwords on a thread; None: the backlog's thread.
+    :param open_metrics: whether ``/metrics`` needs no log-in.
     :param activity: the counts over time; None: there are none.
     """
     search = Search(database)
@@ -55,7 +64,9 @@ def admin_resource(
     recordings = Recordings(
         backlog=backlog, search=search, walks=walks, archive=archive, routes=routes, defer=defer, read=read or defer
     )
-    monitoring = Monitoring(backlog=backlog, metrics=metrics, health=health or Health(), defer=defer)
+    monitoring = Monitoring(
+        backlog=backlog, metrics=metrics, health=health or Health(), defer=defer, is_open=open_metrics
+    )
     pages = DashboardPages(recordings=recordings, monitoring=monitoring, sites=sites, activity=activity)
     endpoints = [*monitoring.endpoints(), *recordings.endpoints(), *pages.endpoints()]
     endpoints += SessionsApi(walks, defer).endpoints()
@@ -64,4 +75,9 @@ def admin_resource(
         endpoints += EraseApi(erasure, defer).endpoints()
     if activity is not None:
         endpoints += activity.endpoints()
-    return AdminResource(endpoints, hosts=hosts)
+    if access is None:
+        return AdminResource(endpoints, hosts=hosts)
+    endpoints += AuditApi(access.trail.log, defer).endpoints()
+    if access.users is not None:
+        endpoints += LogIn(access, check_passwords or defer).endpoints()
+    return AdminResource(endpoints, hosts=hosts, guard=AccessGuard(access))

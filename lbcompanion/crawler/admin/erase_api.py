@@ -1,7 +1,7 @@
 """The part of the JSON API that erases: ``POST /api/erase``, ``DELETE /api/recordings/TOKEN``, ``GET /api/erasures``.
 
-The admin listener has no password. So that a page of another site cannot make a browser erase anything, the listener
-refuses requests from other sites, and a POST has to be ``application/json``, which a form cannot send.
+So that a page of another site cannot make a browser erase anything, the listener refuses requests from other sites,
+and a POST has to be ``application/json``, which a form cannot send.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class EraseApi:
             selection = read_selection(given, self._erasure.secret)
         except BadCriteria as failure:
             raise HttpError(400, str(failure)) from None
+        await call.describe(_in_words(selection, dry_run))
         if dry_run:
             return json_response(dump_matches(await self._defer(self._erasure.erasures.count, selection)))
         return json_response(dump_result(await self._erasure.eraser.erase(selection, by)))
@@ -80,3 +81,9 @@ class EraseApi:
 
     def _list(self, limit: int, after: int | None) -> Deferred[list[dict[str, Any]]]:
         return self._defer(self._erasure.erasures.entries, limit, after)
+
+
+def _in_words(selection: Selection, dry_run: bool) -> str:
+    """Return the words for the audit log: the names of the criteria, and the tokens, never another value."""
+    tokens = f": {', '.join(selection.tokens)}" if selection.tokens else ""
+    return f"{'dry run by ' if dry_run else 'by '}{selection.criteria}{tokens}"

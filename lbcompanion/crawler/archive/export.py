@@ -31,6 +31,7 @@ from lbcompanion.crawler.archive.warc_reader import (
 )
 from lbcompanion.crawler.archive.warc_records import info_record, redirected_revisit, response_of_revisit
 from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.payload_places import referenced_digest
 from lbcompanion.crawler.queue.schema import FILES, PAYLOADS, RECORDINGS
 from lbcompanion.crawler.queue.search import Filters, conditions
 from lbcompanion.errors import CompanionError
@@ -156,6 +157,9 @@ class Export:
 
     def _payload(self, file: str, record: StoredRecord) -> bytes:
         """Return the payload of a revisit: from its own file, or from another one."""
+        elsewhere = self._referenced(file, record)
+        if elsewhere is not None:
+            return elsewhere
         for name, place in ((file, None), *self._files_with(record.payload_digest)):
             where = self._reader.place_of(name) if place is None else place
             with self._reader.opened(name, where) as stream:
@@ -165,6 +169,17 @@ class Export:
                 if offset is not None:
                     return read_record(stream, offset)[1]
         raise ExportFailed(f"{file}: the payload of {record.url} is missing ({record.payload_digest})")
+
+    def _referenced(self, file: str, record: StoredRecord) -> bytes | None:
+        """Return the payload of a revisit whose file refers to another one; None: the file itself may have it."""
+        with self._database.read() as connection:
+            found = referenced_digest(connection, file, hex_digest(record.payload_digest))
+        if found is None:
+            return None
+        with self._reader.opened(found.file, found.place) as stream:
+            target, payload = read_record(stream, found.offset)
+        is_same = target.kind == "response" and target.payload_digest == record.payload_digest
+        return payload if is_same else None
 
     def _files_with(self, payload_digest: str) -> list[tuple[str, str]]:
         query = select(FILES.c.name, FILES.c.place).join(PAYLOADS, PAYLOADS.c.file == FILES.c.name)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from attrs import evolve
 from twisted.logger import Logger
 
 from lbcompanion.crawler.archive.appending import Appender
+from lbcompanion.crawler.archive.archive_mark import RENEW_SECONDS, ArchiveMark, end_of_records
 from lbcompanion.crawler.archive.durable_files import sync_folder, truncate
 from lbcompanion.crawler.archive.errors import ArchiveError
-from lbcompanion.crawler.archive.page_records import KnownBytes, encode
+from lbcompanion.crawler.archive.file_index import index_path, remove_index
+from lbcompanion.crawler.archive.page_records import LEAST_FILE_BYTES, KnownBytes, encode, recent_files
 from lbcompanion.crawler.archive.reading import ArchiveReader
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.crawler_name import archive_file_name, path_in_archive
@@ -28,6 +31,7 @@ from lbcompanion.crawler.queue import database
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveFile, ArchiveIndex, FileState
 from lbcompanion.crawler.queue.backlog import AlreadyEnded
 from lbcompanion.crawler.queue.database import BacklogError
+from lbcompanion.crawler.queue.payload_places import Payload
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport
 from lbcompanion.html.page_title import page_title
 from lbcompanion.model import Attempt, WallClock
@@ -37,6 +41,8 @@ WRITING, ROOM = "the archive cannot be written", "the archive has no room"
 
 #: The default size at which a file is closed.
 ROTATE_BYTES = 1 << 30
+#: The default length of the files to whose payloads a new file may refer.
+REVISIT_BYTES = 2 << 30
 
 
 class Archive:
@@ -48,6 +54,7 @@ class Archive:
     :param rotate_seconds: a file of at least this age is closed; 0: files are closed by their size only.
     :param min_free_bytes: nothing is archived while the disk has less free space; 0: no limit.
     :param health: where failures are reported.
+    :param revisit_bytes: how long the files are in all to whose payloads a new file may refer; 0: no other file.
     :ivar reader: reads pages and files of the archive.
     :param on_new_folder: called after the folder was created; it may refuse it with a :class:`CompanionError`.
     """
@@ -62,6 +69,7 @@ class Archive:
         min_free_bytes: int = 0,
         health: Health | None = None,
         on_new_folder: Callable[[], None] = lambda: None,
+        revisit_bytes: int = REVISIT_BYTES,
     ) -> None:
         self._folder = folder
         self._index = index
@@ -71,11 +79,14 @@ class Archive:
         self._min_free_bytes = min_free_bytes
         self._health = health or Health()
         self._on_new_folder = on_new_folder
+        self._revisit_bytes = revisit_bytes
         self._name = ""
         self._committed_end = 0
         self._opened_at = 0.0
         self._is_end_uncertain = False
-        self._known = KnownBytes({}, {})
+        self._mark = ArchiveMark(folder, index)
+        self._marked_at = 0.0
+        self._known = KnownBytes()
         self._appender = Appender(folder)
         self.reader = ArchiveReader(folder, index)
         self._log = Logger(namespace="lbcompanion.crawler.archive")
@@ -83,19 +94,34 @@ class Archive:
     def recover(self) -> None:
         """Truncate every file of this crawler to its committed length, and continue the newest one if it is open.
 
+        If the queue is older than the archive, whole records that it does not know stay, and a new file is begun.
+
         :raises ArchiveError: if the folder cannot be written.
         :raises BadFileName: if the queue names a file that cannot be in the folder; so do all methods with a name.
         """
         try:
             self._make_folder()
+            is_queue_current = self._mark.fits()
             for file in self._index.own_files():
                 self._name = ""
                 if file.state is FileState.UPLOADED:
-                    self._path(file.name).unlink(missing_ok=True)  # the process ended before this
+                    self.drop(file.name)  # the process ended before this
                 else:
-                    self._recover_file(file)
+                    self._recover_file(file, is_queue_current)
+            if not is_queue_current:
+                self._index.close_files()  # another queue may have committed more of them
+            self._known = self._known_of_file()
+            self.renew_mark()
         except OSError as failure:
             raise ArchiveError(f"the archive cannot be used: {failure.strerror}") from None
+
+    def renew_mark(self) -> None:
+        """Renew the mark that folder and queue have in common, at a start, a stop, and from time to time.
+
+        :raises BacklogError: if the database fails.
+        """
+        self._mark.renew()
+        self._marked_at = self._now()
 
     def _path(self, name: str) -> Path:
         return path_in_archive(self._folder, name)
@@ -126,7 +152,7 @@ class Archive:
         """Whether the last page could not be written, to the archive or to the queue."""
         return self._health.is_failing(WRITING) or self._health.is_failing(database.WRITING)
 
-    def _recover_file(self, file: ArchiveFile) -> None:
+    def _recover_file(self, file: ArchiveFile, is_queue_current: bool) -> None:
         path = self._path(file.name)
         size = path.stat().st_size if path.exists() else -1
         if file.committed > max(size, 0):
@@ -135,12 +161,29 @@ class Archive:
             self._report_missing(file.name, short)
             return
         if size > file.committed:
-            more = size - file.committed
+            committed = file.committed if is_queue_current else self._keep_unknown(path, file.committed)
+            more = size - committed
             self._log.info("archive file {name}: {more} uncommitted bytes cut off", name=file.name, more=more)
-            truncate(path, file.committed)
-        if size >= 0 and file.state is not FileState.CLOSED:
+            truncate(path, committed)
+        if size >= 0 and file.state is not FileState.CLOSED and is_queue_current:
             self._name, self._committed_end, self._opened_at = file.name, file.committed, file.opened_at
-            self._known = KnownBytes.of_file(self._index, self._name)
+
+    def _keep_unknown(self, path: Path, committed: int) -> int:
+        """Keep whole records that an older queue does not know, and return where they end."""
+        end = end_of_records(path, committed)
+        if end > committed:
+            self._index.extend(path.name, end)
+            self._log.critical(
+                "archive file {name} has {more} bytes of records that the queue does not know; they stay. The queue is "
+                "a copy or a backup that is older than the archive, or it belongs to another archive",
+                name=path.name,
+                more=end - committed,
+            )
+        return end
+
+    def _known_of_file(self) -> KnownBytes:
+        """Return what the index knows of the current file, or of the files before a new one."""
+        return KnownBytes.of_file(self._index, self._name, self._revisit_bytes)
 
     def close_if_due(self) -> bool:
         """Close the current file if it is large or old enough, and return whether it was closed.
@@ -149,6 +192,8 @@ class Archive:
         :raises BacklogError: if the database fails.
         """
         self._find_end()
+        if abs(self._now() - self._marked_at) >= RENEW_SECONDS:
+            self.renew_mark()
         if not self._name or not self._is_due():
             return False
         self.close_file()
@@ -176,6 +221,13 @@ class Archive:
         self._find_end()
         self._cut_off()
 
+    def forget_payloads(self, names: Collection[str]) -> None:
+        """Refer no more to payloads in these files, because they are going to be replaced.
+
+        :param names: of closed files.
+        """
+        self._known.forget_files(names)
+
     @property
     def current_file(self) -> str:
         """The name of the file to which the next page is appended; empty: a new one."""
@@ -191,7 +243,11 @@ class Archive:
     def _close_file(self) -> None:
         """Cut off what a failed commit left behind: readers take a closed file as a whole."""
         self._cut_off()
-        self._name = ""
+        name, self._name = self._name, ""
+        if name:
+            left = self._revisit_bytes - max(self._committed_end, LEAST_FILE_BYTES)
+            files = {name, *recent_files(self._index, left)} if left >= 0 else set()
+            self._known = self._known.of_next_file(name, files)
 
     def _cut_off(self) -> None:
         path = self._folder / self._name
@@ -218,7 +274,8 @@ class Archive:
         """
         try:
             self._open_file()
-            encoded = encode(copy, requisites, self._known, "" if self._committed_end else self._name)
+            new_file = "" if self._committed_end else self._name
+            encoded = encode(copy, requisites, self._known, new_file, self._may_refer_to)
             self._appender.append(self._name, self._committed_end, encoded.data)
         except OSError as failure:
             raise self._failed(failure) from None
@@ -235,7 +292,8 @@ class Archive:
             content_type=copy.content_type,
             captured_at=copy.captured_at,
             page_url=copy.url,
-            payloads=encoded.payloads,
+            payloads=tuple(evolve(each, offset=self._committed_end + each.offset) for each in encoded.payloads),
+            references=encoded.references,
             report=None if report is None else report.with_missing(encoded.refused),
             title=page_title(copy.body, copy.content_type),
             status=copy.status,
@@ -251,9 +309,20 @@ class Archive:
         except BacklogError:
             self._is_end_uncertain = True
             raise
-        self._committed_end = record.committed
-        self._known.add(copy, encoded)
+        start, self._committed_end = self._committed_end, record.committed
+        self._known.add(copy, encoded, start)
         return record
+
+    def _may_refer_to(self, payload: Payload) -> bool:
+        """Whether the file of a payload is still there: in the folder, or in an object store."""
+        file = self._index.file(payload.file)
+        try:
+            is_there = file is not None and (bool(file.place) or self._path(file.name).stat().st_size >= file.committed)
+        except OSError:
+            is_there = False
+        if not is_there:
+            self._known.forget_files({payload.file})
+        return is_there
 
     @contextmanager
     def gathering(self) -> Iterator[None]:
@@ -310,7 +379,7 @@ class Archive:
         """
         if self._is_end_uncertain:
             self._committed_end = self._index.committed(self._name)
-            self._known = KnownBytes.of_file(self._index, self._name)
+            self._known = self._known_of_file()
             self._is_end_uncertain = False
 
     def _leave_damaged_file(self) -> None:
@@ -324,7 +393,7 @@ class Archive:
         short = self._committed_end - max(size, 0)
         self._log.critical("archive file {name} is {short} bytes short", name=self._name, short=short)
         self._report_missing(self._name, short)
-        self._name = ""
+        self._name, self._known = "", KnownBytes()
         self._make_folder()
 
     def _report_missing(self, name: str, short: int) -> None:
@@ -344,7 +413,6 @@ class Archive:
         os.close(os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         sync_folder(self._folder)
         self._name, self._committed_end, self._opened_at = name, 0, now
-        self._known = KnownBytes({}, {})
 
     def whole_file(self, file: ArchiveFile) -> Path | None:
         """Return the path of a closed file that has all its records; None if bytes are missing, which is reported.
@@ -361,8 +429,21 @@ class Archive:
         return path
 
     def drop(self, name: str) -> None:
-        """Remove a file from the disk after an object store has it.
+        """Remove a file and its index from the disk after an object store has them.
 
-        :raises OSError: if it cannot be removed.
+        :raises OSError: if they cannot be removed.
         """
-        self._path(name).unlink(missing_ok=True)
+        path = self._path(name)
+        remove_index(path)
+        path.unlink(missing_ok=True)
+
+    def without_index(self) -> list[ArchiveFile]:
+        """Return this crawler's closed files on the disk that have no index yet, oldest first.
+
+        :raises BacklogError: if the database fails.
+        """
+        closed = self._index.closed_files()
+        return [each for each in closed if self._path(each.name).exists() and not self._has_index(each.name)]
+
+    def _has_index(self, name: str) -> bool:
+        return index_path(self._path(name)).exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +12,8 @@ from lbcompanion.crawler.archive.object_store import ObjectStore, StoreFailed
 from lbcompanion.crawler.archive.warc_reader import StoredRecord, UnreadableRecord, read_record, records_with_payloads
 from lbcompanion.crawler.crawler_name import BadFileName, crawler_of_file, path_in_archive
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
+from lbcompanion.crawler.queue.payload_places import PayloadPlace
+from lbcompanion.errors import CompanionError
 
 
 class ArchiveReader:
@@ -33,14 +35,14 @@ class ArchiveReader:
         file = self._index.file(name)
         return "" if file is None else file.place
 
-    def locate(self, file: str, offset: int) -> tuple[str, list[int]]:
-        """Return what :meth:`read_page` needs: the object store, and where the file may have the page's bytes.
+    def locate(self, file: str, offset: int) -> tuple[str, list[PayloadPlace]]:
+        """Return what :meth:`read_page` needs: the object store, and where the page's bytes may be.
 
         :raises BacklogError: if the database fails.
         """
         return self.place_of(file), self._index.same_pages(file, offset)
 
-    def read_page(self, file: str, offset: int, place: str = "", same: Sequence[int] = ()) -> bytes:
+    def read_page(self, file: str, offset: int, place: str = "", same: Sequence[PayloadPlace] = ()) -> bytes:
         """Return the body of the record at an offset of a file; of a revisit, that of the record it refers to.
 
         :param place: from :meth:`locate`; of a file in an object store only the records are fetched.
@@ -51,7 +53,7 @@ class ArchiveReader:
         try:
             with self.opened(file, place) as stream:
                 record, body = read_record(stream, offset)
-                return body if record.kind != "revisit" else _revisited(stream, record, same)
+                return body if record.kind != "revisit" else self._revisited(file, stream, record, same)
         except UnreadableRecord as failure:
             raise ArchiveError(f"the record cannot be read: {failure}") from None
 
@@ -85,17 +87,22 @@ class ArchiveReader:
                 raise
         return self._stores.setdefault(place, ObjectStore(place)).open(name)
 
+    def _revisited(self, file: str, stream: BinaryIO, revisit: StoredRecord, places: Sequence[PayloadPlace]) -> bytes:
+        """Return the body of the record that a revisit refers to.
 
-def _revisited(stream: BinaryIO, revisit: StoredRecord, offsets: Sequence[int]) -> bytes:
-    """Return the body of the record that a revisit refers to.
-
-    :param offsets: tried first; erasures move payloads from one record to another.
-    """
-    for offset in offsets:
-        record, body = read_record(stream, offset)
-        if record.kind == "response" and record.payload_digest == revisit.payload_digest:
-            return body
-    for record, body in records_with_payloads(stream):
-        if record.kind == "response" and record.payload_digest == revisit.payload_digest:
-            return body
-    raise UnreadableRecord(f"the file has no record with the bytes of the page ({revisit.payload_digest})")
+        :param places: tried first; erasures move payloads from one record to another.
+        """
+        failure: CompanionError | None = None
+        for each in places:
+            try:
+                with nullcontext(stream) if each.file == file else self.opened(each.file, each.place) as source:
+                    record, body = read_record(source, each.offset)
+            except (ArchiveError, UnreadableRecord) as failed:
+                failure = failed
+                continue
+            if record.kind == "response" and record.payload_digest == revisit.payload_digest:
+                return body
+        for record, body in records_with_payloads(stream):
+            if record.kind == "response" and record.payload_digest == revisit.payload_digest:
+                return body
+        raise failure or UnreadableRecord(f"no record has the bytes of the page ({revisit.payload_digest})")

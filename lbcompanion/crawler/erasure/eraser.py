@@ -1,18 +1,20 @@
 """Erases recordings in steps, each of which leaves the archive and the queue's tables consistent.
 
 1. Rows are deleted or marked (:mod:`lbcompanion.crawler.queue.erasures`). From here on no query shows them.
-2. Each file with marked rows is replaced. The name of the new file, its successor, is noted as *doomed*: a file to be
-   removed. The successor is written and synced. One transaction moves the rows into it, and notes the old file as
-   doomed instead. Then the old file is removed.
+2. Each file with marked rows is replaced, together with the later files that refer to payloads of these rows' records.
+   The names of the new files, their successors, are noted as *doomed*: files to be removed. The successors are written
+   and synced. One transaction moves the rows into them, and notes the old files as doomed instead. Then the old files
+   are removed.
 
-After a crash before the transaction, the old file is in use and the unfinished one is doomed. After a later crash, the
-old file is doomed. The next start removes doomed files and continues with step 2.
+After a crash before the transaction, the old files are in use and the unfinished ones are doomed. After a later crash,
+the old files are doomed. The next start removes doomed files and continues with step 2.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from attrs import Factory, define, evolve, field, frozen
@@ -26,6 +28,7 @@ from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue.archive_index import ArchiveFile
 from lbcompanion.crawler.queue.erasures import REFUSE_SECONDS, Erasures, Selection
 from lbcompanion.crawler.queue.file_replacement import FileReplacements, FileRow, Replacement
+from lbcompanion.crawler.queue.payload_places import Reference, ReferenceChange
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import WallClock
 
@@ -57,12 +60,49 @@ class Result:
 
 
 @frozen
-class _Plan:
+class _FilePlan:
     """A file to rewrite, with the name of its successor."""
 
     file: ArchiveFile
     rows: list[FileRow] = field(repr=False)
     draft: str
+
+
+@frozen
+class _Plan:
+    """The files to rewrite together.
+
+    :ivar main: the file with erased records.
+    :ivar referrers: later files whose revisits refer to payloads of these records, oldest first.
+    :ivar references: all references from or to these files.
+    """
+
+    main: _FilePlan
+    referrers: list[_FilePlan]
+    references: frozenset[Reference] = field(repr=False)
+
+    @property
+    def payload_offsets(self) -> list[int]:
+        """The offsets of the erased records that other files refer to."""
+        name, erased = self.main.file.name, _ErasedParts(self.main.rows)
+        targets = (each.payload for each in self.references)
+        return sorted({each.offset for each in targets if each.file == name and erased.has(each.offset)})
+
+
+class _ErasedParts:
+    """The parts of a file that belong to erased recordings.
+
+    :param rows: in the order of their records.
+    """
+
+    def __init__(self, rows: list[FileRow]) -> None:
+        self._rows = rows
+        self._starts = [row.offset for row in rows]
+
+    def has(self, offset: int) -> bool:
+        """Whether the record at an offset belongs to an erased recording: the last one that starts before it."""
+        number = bisect_right(self._starts, offset)
+        return number > 0 and self._rows[number - 1].erasure is not None
 
 
 @define
@@ -178,7 +218,8 @@ class Eraser:
         try:
             failures = [await self._cut_off(), await self._remove_doomed()]
             waiting = await parts.defer(parts.replacements.waiting_files)
-            for name in waiting:
+            # The newest first: then an erased revisit needs no payload of an older file any more.
+            for name in reversed(waiting):
                 if self._stopped:
                     return
                 failures.append(await self._try_to_rewrite(name))
@@ -211,48 +252,103 @@ class Eraser:
         return ""
 
     async def _rewrite(self, name: str) -> None:
-        """Replace one file by a successor without the records of marked recordings."""
+        """Replace one file by a successor without the records of marked recordings, and the files that need these."""
         parts = self._parts
         plan = await parts.defer(self._plan, name)
         parts.on_step("doomed")
+        places = {each.file.name: each.file.place for each in (plan.main, *plan.referrers)}
         rewriter = Rewriter(
-            lambda file: parts.place.open(file, plan.file.place, rewriter.check_stopped), lambda: self._stopped
+            lambda file: parts.place.open(file, places[file], rewriter.check_stopped), lambda: self._stopped
         )
-        replacement = await parts.work(self._write, rewriter, plan)
+        try:
+            written = await parts.work(self._write_all, rewriter, plan)
+        finally:
+            rewriter.close()
         parts.on_step("written")
-        if replacement is not None:
-            new_files = {replacement.new} - {""}
-            replacement = evolve(replacement, place=plan.file.place or parts.store_url)
-            await parts.defer(parts.replacements.replace, [replacement], rewriter.moved_payloads(new_files))
+        if written:
+            moved = rewriter.moved_payloads({each.new for each in written} - {""})
+            after = rewriter.references(plan.references, {each.old: each for each in written})
+            change = ReferenceChange(_touching(plan.references, written), _touching(after, written))
+            replaced = [evolve(each, place=places[each.old] or parts.store_url) for each in written]
+            await parts.defer(parts.replacements.replace, replaced, moved, change)
             parts.on_step("replaced")
 
     def _plan(self, name: str) -> _Plan:
-        parts = self._parts
-        if parts.archive.current_file == name:
-            parts.archive.close_file()
-        files, doomed = parts.replacements.files(), parts.replacements.doomed()
-        draft = successor_name(name, lambda other: other in files or other in doomed or parts.place.size(other) >= 0)
-        parts.replacements.doom(draft)
-        return _Plan(files[name], parts.replacements.rows(name), draft)
+        replacements, archive = self._parts.replacements, self._parts.archive
+        rows = replacements.rows(name)
+        erased = _ErasedParts(rows)
+        needing = {
+            each.file
+            for each in replacements.references([name])
+            if each.payload.file == name and erased.has(each.payload.offset)
+        }
+        if archive.current_file in {name, *needing}:
+            archive.close_file()
+        archive.forget_payloads({name, *needing})
+        files = replacements.files()
+        # Their own erased recordings stay for now: each file with such recordings has its own turn.
+        referrers = [
+            self._file_plan(each, [evolve(row, erasure=None) for row in replacements.rows(each.name)])
+            for each in files.values()
+            if each.name in needing
+        ]
+        references = replacements.references([name, *needing])
+        return _Plan(self._file_plan(files[name], replacements.rows(name)), referrers, references)
 
-    def _write(self, rewriter: Rewriter, plan: _Plan) -> Replacement | None:
-        place, name = self._parts.place, plan.file.name
-        size = min(place.size(name, plan.file.place), plan.file.committed)
+    def _file_plan(self, file: ArchiveFile, rows: list[FileRow]) -> _FilePlan:
+        parts = self._parts
+        files, doomed = parts.replacements.files(), parts.replacements.doomed()
+        draft = successor_name(
+            file.name, lambda other: other in files or other in doomed or parts.place.size(other) >= 0
+        )
+        parts.replacements.doom(draft)
+        return _FilePlan(file, rows, draft)
+
+    def _write_all(self, rewriter: Rewriter, plan: _Plan) -> list[Replacement]:
+        """Write the successors of a plan's files; return what changes."""
+        main = self._write_main(rewriter, plan)
+        written = [] if main is None else [main]
+        for each in plan.referrers:
+            size = self._size(each)
+            if size < 0:
+                self._report_missing(each.file.name)
+                continue
+            replacement = self._write(rewriter, each, size)
+            if replacement is not None:
+                written.append(replacement)
+        return written
+
+    def _write_main(self, rewriter: Rewriter, plan: _Plan) -> Replacement | None:
+        size = self._size(plan.main)
         if size < 0:
-            return self._without_file(plan)
-        if all(row.erasure is not None for row in plan.rows):
-            return _whole(plan, size)
+            return self._without_file(plan.main)
+        if all(row.erasure is not None for row in plan.main.rows):
+            if plan.payload_offsets:
+                rewriter.note_erased_payloads(plan.main.file.name, plan.payload_offsets)
+            return _whole(plan.main, size)
+        return self._write(rewriter, plan.main, size)
+
+    def _size(self, plan: _FilePlan) -> int:
+        return min(self._parts.place.size(plan.file.name, plan.file.place), plan.file.committed)
+
+    def _write(self, rewriter: Rewriter, plan: _FilePlan, size: int) -> Replacement | None:
+        place = self._parts.place
         with closing_on_error(place.create(plan.draft)) as target:
-            replacement = rewriter.rewrite(name, size, plan.rows, plan.draft, target)
+            replacement = rewriter.rewrite(plan.file.name, size, plan.rows, plan.draft, target)
             self._parts.on_step("copied")
             place.sync(target)
+        if replacement is not None and replacement.new:
+            place.write_index(plan.draft, rewriter.check_stopped)
         return replacement
 
-    def _without_file(self, plan: _Plan) -> Replacement:
-        """Erase the rows only: the file has disappeared."""
-        name = plan.file.name
+    def _report_missing(self, name: str) -> None:
         self._log.critical("archive file {name} is missing: only its rows can be erased", name=name)
         self._parts.health.failed(f"archive file {name}", "the file is missing; restore it, then restart")
+
+    def _without_file(self, plan: _FilePlan) -> Replacement:
+        """Erase the rows only: the file has disappeared."""
+        name = plan.file.name
+        self._report_missing(name)
         erased = [row.id for row in plan.rows if row.erasure is not None]
         kept = {row.id: row.offset for row in plan.rows if row.erasure is None}
         new, committed = (name, plan.file.committed) if kept else ("", 0)
@@ -282,7 +378,13 @@ class Eraser:
         return failed
 
 
-def _whole(plan: _Plan, size: int) -> Replacement:
+def _touching(references: Iterable[Reference], written: list[Replacement]) -> frozenset[Reference]:
+    """Return the references from or to files that are replaced, by their old or new names."""
+    names = {name for each in written for name in (each.old, each.new)}
+    return frozenset(each for each in references if each.file in names or each.payload.file in names)
+
+
+def _whole(plan: _FilePlan, size: int) -> Replacement:
     """Return the replacement of a file whose recordings are all erased: it is removed without being read."""
     records = Counter(row.erasure for row in plan.rows if row.erasure is not None)
     erased = [row.id for row in plan.rows]

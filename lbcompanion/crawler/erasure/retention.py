@@ -12,6 +12,7 @@ from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.erasure.eraser import Eraser, Run
 from lbcompanion.crawler.queue.erasures import RETENTION_REFUSE_SECONDS, Erasures, Selection
 from lbcompanion.crawler.queue.file_replacement import FileReplacements, Replacement
+from lbcompanion.crawler.queue.payload_places import ReferenceChange
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import WallClock
 
@@ -149,7 +150,9 @@ class Retention:
                 chosen.append(name)
             else:
                 # Pages of an earlier crash that no recording refers to.
-                self._replacements.replace([Replacement(name, "", 0, {}, (), place=file.place or self._store_url)])
+                place = file.place or self._store_url
+                change = ReferenceChange(self._replacements.references([name]))
+                self._replacements.replace([Replacement(name, "", 0, {}, (), place=place)], references=change)
         if chosen:
             return Selection(files=tuple(chosen))
         newest = list(files)[-1] if excess > 0 else ""

@@ -7,15 +7,17 @@ that refers to it, which becomes a response; further revisits then refer to that
 from __future__ import annotations
 
 from base64 import b32decode
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from io import BytesIO
 from typing import BinaryIO
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
-from lbcompanion.crawler.erasure.warc_members import Member, Record, members, read_record
+from lbcompanion.crawler.archive.warc_records import warc_digest
+from lbcompanion.crawler.erasure.warc_members import Member, Record, member_at, members, read_record
 from lbcompanion.crawler.queue.file_replacement import FileRow, MovedPayload, Replacement
+from lbcompanion.crawler.queue.payload_places import Payload, Reference
 from lbcompanion.errors import CompanionError
 from lbcompanion.protocol import headers
 
@@ -51,6 +53,7 @@ class _ErasedPayload:
     length: int
     new_record: Record | None = None
     new_record_file: str = ""
+    new_offset: int = 0
 
 
 @define
@@ -68,7 +71,7 @@ class _Piece:
 
 
 class Rewriter:
-    """Rewrites a set of files, oldest first.
+    """Rewrites a set of files: one with erased records, and then those that refer to payloads of these records.
 
     :param open_file: opens a file of the archive for reading.
     :param is_stopped: asked before each record.
@@ -79,6 +82,11 @@ class Rewriter:
         self._is_stopped = is_stopped
         self._erased_payloads: dict[_Key, _ErasedPayload] = {}
         self._open_now: tuple[str, BinaryIO] = ("", BytesIO())
+        #: The targets of the revisits that stay, by the file with the revisits.
+        self._targets: dict[str, set[_Key]] = {}
+        #: Files that were opened again for their payloads.
+        self._sources: dict[str, BinaryIO] = {}
+        self._opened = ExitStack()
 
     def rewrite(self, name: str, size: int, rows: list[FileRow], draft: str, target: BinaryIO) -> Replacement | None:
         """Write one file.
@@ -100,8 +108,55 @@ class Rewriter:
         for key, moved in self._erased_payloads.items():
             if moved.new_record is not None and moved.new_record_file in files:
                 url, date = moved.new_record.get("warc-target-uri"), moved.new_record.get("warc-date")
-                found.append(MovedPayload(moved.new_record_file, _hexadecimal(key.digest), url, date))
+                digest = _hexadecimal(key.digest)
+                found.append(MovedPayload(moved.new_record_file, digest, url, date, moved.new_offset))
         return found
+
+    def note_erased_payloads(self, name: str, offsets: Iterable[int]) -> None:
+        """Note some erased records of a file that is removed as a whole."""
+        with self._open_file(name) as source:
+            for offset in offsets:
+                member = member_at(source, offset)
+                record = None if member is None else read_record(member.plain)
+                if member is not None and record is not None:
+                    self.note_erased(record, name, member)
+
+    def references(self, before: Iterable[Reference], files: Mapping[str, Replacement]) -> list[Reference]:
+        """Return the references between files after the replacement of some of them.
+
+        :param before: all references from or to these files.
+        :param files: the replacements, by the names of the files.
+        """
+        found = (self._reference(each, files) for each in before)
+        return [each for each in found if each is not None]
+
+    def _reference(self, before: Reference, files: Mapping[str, Replacement]) -> Reference | None:
+        """Return what takes the place of a reference; None: no revisit needs it any more."""
+        own, payload = files.get(before.file), before.payload
+        key = _Key(payload.url, payload.date, warc_digest(bytes.fromhex(payload.sha256)))
+        file = before.file if own is None else own.new
+        if not file or key not in self._targets.get(before.file, {key}):
+            return None
+        moved = self._erased_payloads.get(key)
+        if moved is not None and moved.file == payload.file:
+            if moved.new_record is None or moved.new_record_file in ("", file):
+                return None
+            url, date = moved.new_record.get("warc-target-uri"), moved.new_record.get("warc-date")
+            return Reference(file, Payload(payload.sha256, url, date, moved.new_record_file, moved.new_offset))
+        target = files.get(payload.file)
+        if target is None:
+            return Reference(file, payload)
+        if not target.new:
+            return None
+        return Reference(file, evolve(payload, file=target.new, offset=target.moved_to(payload.offset)))
+
+    def close(self) -> None:
+        """Close the files that were opened for their payloads."""
+        self._opened.close()
+
+    def begin(self, name: str) -> None:
+        """Begin to note the targets of a file's revisits."""
+        self._targets[name] = set()
 
     def check_stopped(self) -> None:
         """Raise :class:`RewritingStopped` if the crawler stops."""
@@ -121,11 +176,18 @@ class Rewriter:
                 key, target or _ErasedPayload(file, 0, 0, new_record=_target_record(record))
             )
 
-    def adapted(self, record: Record, file: str) -> Record | None:
-        """Return a revisit with its payload, or with a reference to the payload's new record; None: it is unchanged."""
-        if not self._erased_payloads or record.get("warc-type") != "revisit":
+    def adapted(self, record: Record, name: str, file: str, offset: int) -> Record | None:
+        """Return a revisit with its payload, or with a reference to the payload's new record; None: it is unchanged.
+
+        :param name: the file that has the record.
+        :param file: its successor.
+        :param offset: of the record in the successor.
+        """
+        if record.get("warc-type") != "revisit":
             return None
-        moved = self._erased_payloads.get(_target_of(record))
+        target = _target_of(record)
+        self._targets.setdefault(name, set()).add(target)
+        moved = self._erased_payloads.get(target)
         if moved is None:
             return None
         if moved.new_record is not None:
@@ -133,14 +195,18 @@ class Rewriter:
         payload = self._payload(moved)
         if payload is None:
             return None
-        moved.new_record, moved.new_record_file = _with_payload(record, payload), file
-        return moved.new_record
+        full = _with_payload(record, payload)
+        moved.new_record, moved.new_record_file, moved.new_offset = evolve(full, block=b""), file, offset
+        return full
 
     def _payload(self, moved: _ErasedPayload) -> bytes | None:
         name, source = self._open_now
-        with nullcontext(source) if moved.file == name else self._open_file(moved.file) as stream:
-            stream.seek(moved.offset)
-            raw = stream.read(moved.length)
+        if moved.file != name:
+            if moved.file not in self._sources:
+                self._sources[moved.file] = self._opened.enter_context(self._open_file(moved.file))
+            source = self._sources[moved.file]
+        source.seek(moved.offset)
+        raw = source.read(moved.length)
         member = next(members(BytesIO(raw), len(raw), []), None)
         record = None if member is None else read_record(member.plain)
         return None if record is None else record.payload
@@ -178,6 +244,7 @@ class _OneFile:
 
     def run(self) -> Replacement | None:
         known = sorted(self._starts)
+        self._rewriter.begin(self._name)
         for member in members(self._source, self._size, known):
             self._rewriter.check_stopped()
             self._handle(member)
@@ -196,6 +263,7 @@ class _OneFile:
             removed_payloads=self._removed,
             records=self._records,
             freed=self._size - (self._length if offsets else 0),
+            moved_to=self._moved_to,
         )
 
     def _handle(self, member: Member) -> None:
@@ -209,7 +277,9 @@ class _OneFile:
                     digest = _hexadecimal(record.get("warc-payload-digest"))
                     self._removed.append((digest, record.get("warc-target-uri")))
             return
-        adapted = self._rewriter.adapted(record, self._draft) if record is not None else None
+        adapted = None
+        if record is not None:
+            adapted = self._rewriter.adapted(record, self._name, self._draft, self._length)
         if adapted is None:
             self._keep(member)
         else:

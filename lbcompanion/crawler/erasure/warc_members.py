@@ -110,6 +110,11 @@ def members(stream: BinaryIO, end: int, known: list[int]) -> Iterator[Member]:
         offset += member.length
 
 
+def member_at(stream: BinaryIO, offset: int) -> Member | None:
+    """Read one member; None if it cannot be read."""
+    return _member(stream, offset, stream.seek(0, 2))
+
+
 def _member(stream: BinaryIO, offset: int, end: int) -> Member | None:
     stream.seek(offset)
     inflater, parts, read = zlib.decompressobj(wbits=_GZIP), [], 0

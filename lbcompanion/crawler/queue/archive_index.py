@@ -15,11 +15,22 @@ from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
 from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.payload_places import (
+    Payload,
+    PayloadPlace,
+    Reference,
+    insert_references,
+    referenced_digest,
+    referenced_payload,
+    references_of,
+)
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport, dump_report
-from lbcompanion.crawler.queue.schema import DOOMED_FILES, FILES, PAYLOADS, RECORDINGS
+from lbcompanion.crawler.queue.schema import ARCHIVES, DOOMED_FILES, FILES, PAYLOADS, RECORDINGS, REFERENCES
 from lbcompanion.crawler.queue.url_keys import url_key
-from lbcompanion.model import Attempt, Verdict
+from lbcompanion.model import Attempt, Verdict, to_rfc3339
 
+#: The last archived pages are in so many files.
+_NEWEST_FILES = 2
 # Made once: to make a statement takes SQLAlchemy longer than to run it.
 _SET_COMMITTED = update(FILES).where(FILES.c.name == bindparam("the_file"))
 
@@ -31,7 +42,8 @@ class ArchivedRecord:
     :ivar offset: of the page's record in the file, in bytes.
     :ivar committed: the file's length after the records of this page.
     :ivar sha256: hexadecimal digest of the body.
-    :ivar payloads: requisites that the file contains for the first time: digest, URL and date.
+    :ivar payloads: requisites that the file contains for the first time.
+    :ivar references: payloads of other files to which the file refers for the first time.
     :ivar report: what became of the page's requisites; None if they were not asked for.
     :ivar title: the page's title; empty if it has none.
     :ivar status: the status of the application's response; 0 if it is not known.
@@ -48,11 +60,21 @@ class ArchivedRecord:
     content_type: str
     captured_at: float
     page_url: str
-    payloads: tuple[tuple[str, str, str], ...] = ()
+    payloads: tuple[Payload, ...] = ()
+    references: tuple[Payload, ...] = ()
     report: RequisiteReport | None = None
     title: str = ""
     status: int = 0
     method: str = ""
+
+
+@frozen
+class ArchivedPage:
+    """A page whose copy may still be at its node."""
+
+    token: str
+    site: str
+    owner: str
 
 
 class FileState(StrEnum):
@@ -92,12 +114,31 @@ class ArchiveIndex:
         self.crawler = crawler
         self._database = database
 
+    def mark(self) -> str:
+        """Return the mark of this crawler's archive, or an empty text; ``crawler.archive.archive_mark`` explains it."""
+        with self._database.read() as connection:
+            return str(connection.execute(select(ARCHIVES.c.mark).where(self._own_mark())).scalar() or "")
+
+    def set_mark(self, mark: str) -> None:
+        """Store another mark."""
+        with self._database.change() as connection:
+            if connection.execute(update(ARCHIVES).where(self._own_mark()).values(mark=mark)).rowcount == 0:
+                connection.execute(insert(ARCHIVES).values(crawler=self.crawler, mark=mark))
+
+    def _own_mark(self) -> ColumnElement[bool]:
+        return ARCHIVES.c.crawler == self.crawler
+
     def new_file(self, name: str, now: float) -> None:
         """Register a file before it is created, and close the files before it."""
         with self._database.change() as connection:
             self._close_open(connection)
             values = {"name": name, "committed": 0, "crawler": self.crawler, "state": FileState.OPEN, "opened_at": now}
             connection.execute(insert(FILES).values(values))
+
+    def extend(self, name: str, committed: int) -> None:
+        """Commit records of a file that no recording has."""
+        with self._database.change() as connection:
+            connection.execute(update(FILES).where(FILES.c.name == name).values(committed=committed))
 
     def close_files(self) -> None:
         """Close this crawler's open files: no record is appended to them any more."""
@@ -166,31 +207,57 @@ class ArchiveIndex:
             query = select(FILES.c.committed).where(FILES.c.name == name).with_for_update()
             return int(connection.execute(query).scalar_one())
 
-    def first_pages(self, file: str, limit: int) -> list[tuple[str, str, float]]:
-        """Return digest, URL and time of the pages in a file, of pages with the same bytes the first one.
+    def recent_files(self, most_bytes: int, least_size: int) -> list[str]:
+        """Return the newest files of this crawler that are not open, newest first.
+
+        Files with records that an erasure removes are left out.
+
+        :param most_bytes: how long they may be in all; a file that would exceed this ends the list.
+        :param least_size: what a shorter file counts as.
+        """
+        waiting = select(RECORDINGS.c.warc_file.concat("")).where(RECORDINGS.c.erasure > 0).distinct()
+        is_closed = FILES.c.state.in_([FileState.CLOSED, FileState.UPLOADED])
+        query = select(FILES.c.name, FILES.c.committed).where(self._own(), is_closed).order_by(FILES.c.id.desc())
+        chosen: list[str] = []
+        with self._database.read() as connection:
+            left_out = set(connection.execute(waiting).scalars())
+            for name, committed in connection.execute(query.limit(most_bytes // least_size + 1)).all():
+                most_bytes -= max(committed, least_size)
+                if most_bytes < 0:
+                    break
+                chosen.append(name)
+        return [name for name in chosen if name not in left_out]
+
+    def first_pages(self, file: str, limit: int) -> list[Payload]:
+        """Return the pages in a file that have their bytes in their own record, of pages with the same bytes the first.
 
         :param limit: how many of them, the latest, in the order of their records.
         """
         columns = RECORDINGS.c
         firsts = (
             select(func.min(columns.warc_offset).label("offset"))
-            .where(columns.warc_file == file)
+            .where(columns.warc_file == file, columns.erasure.is_(None))
             .group_by(columns.sha256)
             .order_by(func.min(columns.warc_offset).desc())
             .limit(limit)
             .subquery()
         )
+        # The record of a page whose bytes are in another record is a revisit.
+        in_other_file = select(REFERENCES.c.sha256).where(REFERENCES.c.file == file)
         query = (
-            select(columns.sha256, columns.page_url, columns.captured_at)
+            select(columns.sha256, columns.page_url, columns.captured_at, columns.warc_offset)
             .join(firsts, columns.warc_offset == firsts.c.offset)
-            .where(columns.warc_file == file, columns.captured_at.is_not(None))
+            .where(columns.warc_file == file, columns.captured_at.is_not(None), columns.sha256.not_in(in_other_file))
             .order_by(columns.warc_offset)
         )
         with self._database.read() as connection:
-            return [(row.sha256, row.page_url, row.captured_at) for row in connection.execute(query).all()]
+            return [
+                Payload(row.sha256, row.page_url, to_rfc3339(row.captured_at), file, row.warc_offset)
+                for row in connection.execute(query).all()
+            ]
 
-    def same_pages(self, file: str, offset: int) -> list[int]:
-        """Return the offsets, in one file, of earlier pages with the same bytes as the page at an offset."""
+    def same_pages(self, file: str, offset: int) -> list[PayloadPlace]:
+        """Return where the bytes of the page at an offset may be: in another file, or in earlier records of its own."""
         same = RECORDINGS.alias("same")
         query = (
             select(same.c.warc_offset)
@@ -199,13 +266,47 @@ class ArchiveIndex:
             .order_by(same.c.warc_offset)
         )
         with self._database.read() as connection:
-            return list(connection.execute(query).scalars())
+            elsewhere = referenced_payload(connection, file, offset)
+            own = [PayloadPlace(file, each) for each in connection.execute(query).scalars()]
+        return own if elsewhere is None else [elsewhere, *own]
 
-    def payloads(self, file: str) -> dict[str, tuple[str, str]]:
-        """Return the requisites in one file: digest to URL and date."""
+    def referenced(self, file: str, sha256: str) -> PayloadPlace | None:
+        """Return where a payload is to which revisits of a file refer in another file; None: there are no such."""
+        with self._database.read() as connection:
+            return referenced_digest(connection, file, sha256)
+
+    def payloads(self, file: str) -> dict[str, Payload]:
+        """Return the requisites in one file by their digests. The offset of those of earlier versions is -1."""
         with self._database.read() as connection:
             rows = connection.execute(select(PAYLOADS).where(PAYLOADS.c.file == file)).all()
-        return {row.sha256: (row.url, row.date) for row in rows}
+        return {
+            row.sha256: Payload(row.sha256, row.url, row.date, file, -1 if row.warc_offset is None else row.warc_offset)
+            for row in rows
+        }
+
+    def last_archived(self, seconds: float, limit: int) -> list[ArchivedPage]:
+        """Return the pages that this crawler archived last.
+
+        :param seconds: how long before the last one.
+        """
+        columns = RECORDINGS.c
+        own = columns.outcome == Verdict.ARCHIVED.value, columns.erasure.is_(None), *self._is_in_newest_files()
+        query = select(columns.token, columns.site, columns.origin_node, columns.finished_at).where(*own)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(columns.finished_at.desc()).limit(limit)).all()
+        last = max((row.finished_at for row in rows), default=0.0)
+        return [ArchivedPage(row.token, row.site, row.origin_node) for row in rows if row.finished_at >= last - seconds]
+
+    def _is_in_newest_files(self) -> tuple[ColumnElement[bool]]:
+        with self._database.read() as connection:
+            newest = select(FILES.c.name).where(self._own()).order_by(FILES.c.id.desc()).limit(_NEWEST_FILES)
+            return (RECORDINGS.c.warc_file.in_(list(connection.execute(newest).scalars())),)
+
+    def references(self, file: str) -> dict[str, Payload]:
+        """Return the payloads of other files to which a file refers, by their digests."""
+        with self._database.read() as connection:
+            found = references_of(connection, [file])
+        return {each.payload.sha256: each.payload for each in found if each.file == file}
 
     def gathered(self) -> AbstractContextManager[None]:
         """Return one transaction for several pages; see :meth:`Database.gathered`."""
@@ -243,7 +344,9 @@ class ArchiveIndex:
             connection.execute(_SET_COMMITTED, {"the_file": record.file, "committed": record.committed})
             if record.payloads:
                 rows = [
-                    {"file": record.file, "sha256": sha256, "url": url, "date": date}
-                    for sha256, url, date in record.payloads
+                    {"file": record.file, "sha256": each.sha256, "url": each.url, "date": each.date}
+                    | {"warc_offset": each.offset}
+                    for each in record.payloads
                 ]
                 connection.execute(insert(PAYLOADS), rows)
+            insert_references(connection, [Reference(record.file, each) for each in record.references])

@@ -15,8 +15,10 @@ from attrs import field, frozen
 from sqlalchemy import ColumnElement, and_, case, delete, func, insert, literal, or_, select, update
 from sqlalchemy.engine import Connection
 
+from lbcompanion.crawler.queue.audit import forget_visitors
 from lbcompanion.crawler.queue.backlog import LOSS_SECONDS, Arrival
 from lbcompanion.crawler.queue.database import Database, insert_new
+from lbcompanion.crawler.queue.erasure_lock import lock_for_erasure
 from lbcompanion.crawler.queue.schema import ERASED_TOKENS, ERASURES, LOSSES, RECORDINGS, ROUTES
 from lbcompanion.model import Loss
 from lbcompanion.sticky.routes import Source
@@ -140,11 +142,13 @@ class Erasures:
         query = select(RECORDINGS).where(_matching(selection)).order_by(RECORDINGS.c.id).limit(BATCH_SIZE)
         query = query.with_for_update()  # another crawler may be archiving one of them
         with self._database.change() as connection:
+            lock_for_erasure(connection)
             rows = connection.execute(query).all()
             # Further notices of the given tokens may be on their way.
             tokens = list(dict.fromkeys([*(row.token for row in rows), *selection.tokens]))
             losses = _delete_losses(connection, tokens)
             _refuse(connection, tokens, now + refuse_seconds)
+            forget_visitors(connection, tokens, selection.visitors or ())
             archived = [row.id for row in rows if row.warc_offset is not None]
             _delete_rows(connection, [row.id for row in rows if row.warc_offset is None])
             _mark_rows(connection, archived, erasure)
@@ -186,6 +190,8 @@ class Erasures:
         self, arrivals: Sequence[Arrival], losses: Sequence[Loss]
     ) -> tuple[list[Arrival], list[Loss], int]:
         """Leave out notices of erased recordings that are delivered again.
+
+        The caller holds the lock of :mod:`.erasure_lock` until it has stored the others.
 
         :returns: the arrivals and losses that are left, and how many notices were left out.
         """
@@ -258,6 +264,9 @@ def _erased(connection: Connection, tokens: Iterable[str]) -> set[str]:
 def _refuse(connection: Connection, tokens: Sequence[str], until: float) -> None:
     rows = [{"sha256": token_hash(token), "kept_until": until} for token in sorted(tokens)]
     insert_new(connection, ERASED_TOKENS, rows)
+    for part in _lists(rows):  # retention may have erased some of them for a shorter time
+        earlier = ERASED_TOKENS.c.sha256.in_([row["sha256"] for row in part]), ERASED_TOKENS.c.kept_until < until
+        connection.execute(update(ERASED_TOKENS).where(*earlier).values(kept_until=until))
 
 
 def _prune_tokens(connection: Connection, now: float) -> None:

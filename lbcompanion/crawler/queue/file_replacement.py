@@ -7,7 +7,7 @@ the old name on it. So after any crash each row names a file with its record, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from attrs import field, frozen
 from sqlalchemy import bindparam, delete, func, insert, select, update
@@ -15,6 +15,12 @@ from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.archive_index import ArchiveFile, ArchiveIndex, FileState
 from lbcompanion.crawler.queue.database import BacklogError, Database
+from lbcompanion.crawler.queue.payload_places import (
+    Reference,
+    ReferenceChange,
+    change_references,
+    references_of,
+)
 from lbcompanion.crawler.queue.schema import DOOMED_FILES, ERASURES, FILES, PAYLOADS, RECORDINGS
 
 
@@ -38,6 +44,7 @@ class MovedPayload:
     sha256: str
     url: str
     date: str
+    offset: int = -1
 
 
 @frozen
@@ -52,6 +59,7 @@ class Replacement:
     :ivar records: how many records are gone, by erasure.
     :ivar freed: by how many bytes the file became shorter.
     :ivar place: the object store that may have the old file; empty: none.
+    :ivar moved_to: returns the new offset of a record that stays.
     """
 
     old: str
@@ -63,6 +71,7 @@ class Replacement:
     records: Mapping[int, int] = field(factory=dict)
     freed: int = 0
     place: str = ""
+    moved_to: Callable[[int], int] = field(default=int, repr=False, eq=False)
 
 
 class FileReplacements:
@@ -96,6 +105,11 @@ class FileReplacements:
         with self._database.read() as connection:
             return [FileRow(row.id, row.warc_offset, row.erasure) for row in connection.execute(query).all()]
 
+    def references(self, files: Collection[str]) -> frozenset[Reference]:
+        """Return the references between archive files, from or to some files."""
+        with self._database.read() as connection:
+            return references_of(connection, files)
+
     def doom(self, name: str) -> None:
         """Enter the name of a file that does not count yet, before it is created."""
         with self._database.change() as connection:
@@ -113,13 +127,23 @@ class FileReplacements:
         with self._database.change() as connection:
             connection.execute(delete(DOOMED_FILES).where(DOOMED_FILES.c.name == name))
 
-    def replace(self, replacements: Sequence[Replacement], moved_payloads: Iterable[MovedPayload] = ()) -> None:
+    def replace(
+        self,
+        replacements: Sequence[Replacement],
+        moved_payloads: Iterable[MovedPayload] = (),
+        references: ReferenceChange | None = None,
+    ) -> None:
         """Replace files, in one transaction.
 
         :param moved_payloads: the records that got the payloads of removed ones.
-        :raises BacklogError: if it failed, or the files have other recordings than they had; nothing is changed then.
+        :param references: how the references from and to these files change; None: there are none.
+        :raises BacklogError: if it failed, or the files have other recordings or references than they had; nothing is
+            changed then.
         """
+        references = references or ReferenceChange()
         with self._database.change() as connection:
+            if references_of(connection, [each.old for each in replacements]) != references.before:
+                raise BacklogError("further files refer to an archive file that was rewritten")
             for each in replacements:
                 _check_rows(connection, each)
                 _replace(connection, each, self._crawler)
@@ -127,7 +151,9 @@ class FileReplacements:
                 where = PAYLOADS.c.file == moved.file, PAYLOADS.c.sha256 == moved.sha256
                 connection.execute(delete(PAYLOADS).where(*where))
                 values = {"file": moved.file, "sha256": moved.sha256, "url": moved.url, "date": moved.date}
-                connection.execute(insert(PAYLOADS).values(values))
+                offset = {"warc_offset": moved.offset if moved.offset >= 0 else None}
+                connection.execute(insert(PAYLOADS).values({**values, **offset}))
+            change_references(connection, references)
 
 
 def _doom(connection: Connection, name: str, crawler: str, place: str = "") -> None:
@@ -154,7 +180,7 @@ def _replace(connection: Connection, each: Replacement, crawler: str) -> None:
         where = PAYLOADS.c.file == each.old, PAYLOADS.c.sha256 == sha256, PAYLOADS.c.url == url
         connection.execute(delete(PAYLOADS).where(*where))
     if each.new:
-        connection.execute(update(PAYLOADS).where(PAYLOADS.c.file == each.old).values(file=each.new))
+        _move_payloads(connection, each)
         if each.new != each.old:
             values_of_file = {"name": each.new, "committed": each.committed, "state": FileState.CLOSED, "place": None}
             connection.execute(update(FILES).where(FILES.c.name == each.old).values(values_of_file))
@@ -171,6 +197,16 @@ def _replace(connection: Connection, each: Replacement, crawler: str) -> None:
         last = max(each.records)
         freed = {ERASURES.c.bytes: ERASURES.c.bytes + each.freed}
         connection.execute(update(ERASURES).where(ERASURES.c.id == last).values(freed))
+
+
+def _move_payloads(connection: Connection, each: Replacement) -> None:
+    known = PAYLOADS.c.file == each.old, PAYLOADS.c.warc_offset.is_not(None)
+    rows = connection.execute(select(PAYLOADS.c.sha256, PAYLOADS.c.warc_offset).where(*known)).all()
+    if rows:
+        row = PAYLOADS.c.file == each.old, PAYLOADS.c.sha256 == bindparam("the_digest")
+        moved = update(PAYLOADS).where(*row).values(warc_offset=bindparam("new_offset"))
+        connection.execute(moved, [{"the_digest": row[0], "new_offset": each.moved_to(row[1])} for row in rows])
+    connection.execute(update(PAYLOADS).where(PAYLOADS.c.file == each.old).values(file=each.new))
 
 
 def _rows(ids: Sequence[int]) -> list[dict[str, int]]:

@@ -183,6 +183,21 @@ PAYLOADS = Table(
     Column("sha256", String(64), primary_key=True),
     Column("url", _text, nullable=False),
     Column("date", String(40), nullable=False),
+    Column("warc_offset", BigInteger),  # null: of a version that had no references between files
+    **_MYSQL,
+)
+
+#: Files with revisits of payloads in other files.
+REFERENCES = Table(
+    "payload_references",
+    METADATA,
+    Column("file", String(255), primary_key=True),  # the one with the revisits
+    Column("sha256", String(64), primary_key=True),
+    Column("payload_file", String(255), nullable=False),
+    Column("payload_offset", BigInteger, nullable=False),
+    Column("url", _text, nullable=False),  # of the record with the payload; so the date
+    Column("date", String(40), nullable=False),
+    Index("payload_references_to", "payload_file"),
     **_MYSQL,
 )
 
@@ -196,6 +211,15 @@ CRAWLERS = Table(
     Column("process", Integer, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("seen_at", Double, nullable=False),
+    **_MYSQL,
+)
+
+#: The mark that each crawler's archive folder has too: it shows a queue that is older than the archive.
+ARCHIVES = Table(
+    "archives",
+    METADATA,
+    Column("crawler", String(64), primary_key=True),
+    Column("mark", String(32), nullable=False),
     **_MYSQL,
 )
 
@@ -245,6 +269,26 @@ DOOMED_FILES = Table(
     Column("name", String(255), primary_key=True),
     Column("crawler", String(64), nullable=False),  # the one that removes it
     Column("place", Text, nullable=False),  # the object store that may have it too, or empty
+    **_MYSQL,
+)
+
+#: Who did what at the admin listener.
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("user", String(128), nullable=False),  # empty: not known
+    Column("how", String(16), nullable=False),  # password, token, proxy, command, open, or empty
+    Column("address", String(64), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("result", String(16), nullable=False),  # allowed, refused or failed
+    Column("token", String(80)),  # of the recording
+    Column("visitor", String(64)),  # the recording's; removed when the recording is erased
+    Column("detail", String(255), nullable=False),
+    Index("audit_at", "at"),
+    Index("audit_token", "token", **_where("token IS NOT NULL")),
+    Index("audit_visitor", "visitor", **_where("visitor IS NOT NULL")),
     **_MYSQL,
 )
 

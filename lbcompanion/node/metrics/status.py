@@ -12,6 +12,29 @@ from lbcompanion.node.metrics.counters import Counters
 
 Gauges = Mapping[str, tuple[str, float]]
 
+#: The gauges that each process of a node reports in addition to :class:`Counters`: name to help text.
+GAUGES: Mapping[str, str] = {
+    "ready": "1 where balancers should send visitors here",
+    "upstream_open": "connections to the application",
+    "upstream_idle": "idle connections to the application",
+    "upstream_workers": "connections that the application serves at a time, as estimated; 0: unknown",
+    "upstream_waiting": "requests that wait for a connection to the application",
+    "pages_pending": "pages on their way into the store",
+    "notices_waiting": "notices that wait for the crawler",
+    "notices_waiting_bytes": "bytes of these notices",
+    "notices_dropped": "notices that were dropped for those of others, since the start",
+}
+
+
+def with_help_texts(values: Mapping[str, float]) -> Gauges:
+    """Gauges with their help texts.
+
+    :raises ValueError: unless there is a value for each name of :data:`GAUGES`, and no other.
+    """
+    if values.keys() != GAUGES.keys():
+        raise ValueError(f"the gauges are {sorted(values)}, and not those of GAUGES")
+    return {name: (text, float(values[name])) for name, text in GAUGES.items()}
+
 
 @attrs.frozen
 class NodeStatus:

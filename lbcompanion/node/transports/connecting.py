@@ -84,8 +84,10 @@ class Connecting:
             try:
                 sock = self._socket = socket.socket(family, socket.SOCK_STREAM)
                 sock.setblocking(False)
-                if self._bind_address and family is not socket.AF_UNIX:
-                    sock.bind((self._bind_address, 0))
+                if family is not socket.AF_UNIX:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    if self._bind_address:
+                        sock.bind((self._bind_address, 0))
                 error = self._connect(sock, address)
             except OSError as raised:
                 failure = raised

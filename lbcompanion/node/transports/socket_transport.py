@@ -33,10 +33,17 @@ _RETRY_SECONDS = 1.0
 _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
+def without_delay(sock: socket.socket) -> None:
+    """Send small segments at once (TCP_NODELAY). Accepted sockets inherit it from the listening one."""
+    if sock.family is not socket.AF_UNIX:
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 class SocketTransport:
     """A transport that owns a connected socket.
 
-    :param connected: a non-blocking stream socket.
+    :param connected: a non-blocking stream socket, with TCP_NODELAY unless it is a Unix socket.
     :param peername: the peer's address; None asks the socket.
     :param reads_rest: whether, after a failed write, the bytes are delivered that the peer sent before it closed. A
         server may answer and close while it is still being sent to; Linux keeps what arrived before the reset.
@@ -67,6 +74,7 @@ class SocketTransport:
         connected: socket.socket,
         handler: ConnectionHandler,
         peername: Any = None,
+        *,
         reads_rest: bool = False,
     ) -> None:
         self._loop = loop
@@ -87,9 +95,6 @@ class SocketTransport:
 
     def start(self) -> None:
         """Call ``connection_made`` and start reading."""
-        if self._socket.family is not socket.AF_UNIX:
-            with suppress(OSError):
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self._handler.connection_made(self)
         except Exception as error:
@@ -144,7 +149,7 @@ class SocketTransport:
         if self._closing:
             return
         self._closing = True
-        self._loop.remove_reader(self._fd)
+        self._stop_reading()
         if not self._queued_bytes:
             self._loop.call_soon(self._report_lost, None)
 
@@ -210,15 +215,18 @@ class SocketTransport:
             self._on_handler_error(error, "data_received")
 
     def _on_eof(self) -> None:
+        self._stop_reading()
         self._peer_sent_eof = True
-        self._loop.remove_reader(self._fd)
         try:
             keep_open = self._handler.eof_received()
         except Exception as error:
             self._on_handler_error(error, "eof_received")
             return
-        if not keep_open:
-            self.close()
+        if not (keep_open or self._closing):
+            self._closing = True
+            if not self._queued_bytes:
+                # No handler is running, so this needs no further iteration of the loop.
+                self._report_lost(None)
 
     def _writable(self) -> None:
         queue = self._queue
@@ -268,6 +276,10 @@ class SocketTransport:
             except Exception as error:
                 self._on_handler_error(error, "pause_writing")
 
+    def _stop_reading(self) -> None:
+        if not (self._paused or self._peer_sent_eof):
+            self._loop.remove_reader(self._fd)
+
     def _shutdown_write_side(self) -> None:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
@@ -300,7 +312,7 @@ class SocketTransport:
             return  # _report_lost is scheduled
         if not self._closing:
             self._closing = True
-            self._loop.remove_reader(self._fd)
+            self._stop_reading()
         self._loop.call_soon(self._report_lost, error)
 
     def _report_lost(self, error: BaseException | None) -> None:
@@ -339,6 +351,7 @@ class SocketServer:
         self._accept_batch = accept_batch
         self._retry_timer: asyncio.TimerHandle | None = None
         listening.setblocking(False)  # an inherited socket may be blocking
+        without_delay(listening)
         loop.add_reader(listening.fileno(), self._readable)
 
     def close(self) -> None:

@@ -45,6 +45,7 @@ def test_keys_of_addresses() -> None:
     assert [url_key(url) for url in URLS] == KEYS
 
 
+@pytest.mark.slow
 @given(st.from_regex(r"https?://[!-~]{0,40}", fullmatch=True))
 def test_every_address_has_a_key_without_spaces(url: str) -> None:
     assert " " not in url_key(url)

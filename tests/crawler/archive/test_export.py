@@ -81,7 +81,7 @@ def test_all_pages_are_copied(place: Place) -> None:
         *(("response", "/a"), ("response", "/x.css")),
         *(("response", "/b"), ("revisit", "/x.css"), ("response", "/x.js")),
         *(("response", "/b/c"), ("request", "/b/c"), ("revisit", "/x.css"), ("revisit", "/x.js")),
-        *(("response", "/d%5Fe"), ("response", "/x.css"), ("response", "/x.js")),
+        *(("response", "/d%5Fe"), ("revisit", "/x.css"), ("revisit", "/x.js")),
         *(("response", "/d_e"), ("revisit", "/x.css"), ("revisit", "/x.js")),
     ]
     # Every revisit refers to a record that is there.
@@ -128,6 +128,20 @@ def test_a_selection_is_complete_and_nothing_else(place: Place, selection: dict[
         assert styles[0].kind == "response"
         assert {each.date for each in styles} == {each.date for each in nodes}
         assert styles[0].http_fields["content-type"] == "text/css"
+
+
+@pytest.mark.slow
+def test_a_page_whose_bytes_are_in_another_file_is_exported_with_them(tmp_path: Path) -> None:
+    place = Place(tmp_path, rotate_bytes=1)
+    for number in range(3):
+        place.now += 1
+        place.store(f"t{number}", b"the same", (STYLE,))
+    assert [kind for kind, _ in place.records()].count("revisit") == 4
+    _, records = exported(place, tokens=("t2",))
+    assert [each.kind for each in records] == ["warcinfo", "response", "response"]
+    _, records = exported(place, tokens=("t1", "t2"))
+    assert [each.kind for each in records] == ["warcinfo", "response", "response", "revisit", "revisit"]
+    assert records[3].fields["warc-refers-to-date"] == records[1].date
 
 
 @pytest.mark.slow

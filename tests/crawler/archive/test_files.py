@@ -246,6 +246,7 @@ def test_the_archive_has_its_own_word(tmp_path: Path) -> None:
     assert place.page("t1") == b"one"
 
 
+@pytest.mark.slow
 def test_nothing_is_fetched_for_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
     place = Place(tmp_path, min_free_bytes=1 << 60)
     assert not place.archive.may_store()
@@ -276,6 +277,7 @@ def test_files_of_another_crawler_are_left_alone(tmp_path: Path) -> None:
     assert file.stat().st_size == size - len(b"not committed")
 
 
+@pytest.mark.slow
 def test_files_without_a_name_belong_to_the_only_crawler(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.store("t1", b"one")

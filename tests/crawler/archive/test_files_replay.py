@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from lbcompanion.crawler.archive.file_index import write_index
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import NOW, Place, copy
 from tests.support.arrivals import arrival
-from tests.support.replay_tools import cdxj_lines, pywb
+from tests.support.replay_tools import cdxj_lines, pywb, pywb_on_archive
 
 pytestmark = pytest.mark.programs
 FORM, ONLY = "http://www.example.com/form", "http://www.example.com/only"
@@ -36,8 +37,9 @@ def visited(place: Place) -> None:
         place.archive.store(f"t{number}", page, (STYLE,), "own", ())
 
 
-def test_results_of_forms_are_shown_as_they_were(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+@pytest.mark.parametrize("rotate_bytes", [1 << 30, 1])
+def test_results_of_forms_are_shown_as_they_were(tmp_path: Path, rotate_bytes: int) -> None:
+    place = Place(tmp_path, rotate_bytes=rotate_bytes)
     visited(place)
     keys = [key for key, _, values in cdxj_lines(*place.files()) if values.get("method")]
     assert keys == [
@@ -47,7 +49,13 @@ def test_results_of_forms_are_shown_as_they_were(tmp_path: Path) -> None:
         "com,example)/only?__wb_method=post",
         "com,example)/only?__wb_method=put",
     ]
-    with pywb(tmp_path, *place.files()) as player:
+    player_of_files = pywb(tmp_path, *place.files())
+    if rotate_bytes == 1:
+        place.archive.close_file()
+        for file in place.files():
+            write_index(file)
+        player_of_files = pywb_on_archive(tmp_path, place.files()[0].parent)
+    with player_of_files as player:
         assert player.page("20261123211000", FORM) == b"<p>the form"
         assert player.page("20261123211020", FORM) == b"<p>the form again"
         # By the key of the record, each at its own time.
@@ -62,5 +70,5 @@ def test_results_of_forms_are_shown_as_they_were(tmp_path: Path) -> None:
         assert player.page("20261123211050", ONLY) == b"<p>only by POST"
         # The same page again is a revisit.
         assert player.page("20261123211110", FORM) == b"<p>the form"
-        # The style sheet is in the file once; later occurrences are revisits of it.
+        # The style sheet is in the archive once; later occurrences are revisits of it.
         assert player.page("20261123211050", STYLE.url) == b"body{}"

@@ -101,6 +101,7 @@ def test_any_fields_come_out_in_their_order_and_the_body_can_be_read(fields: lis
     assert record.http_headers.get_header("Content-Encoding") is None
 
 
+@pytest.mark.slow
 def test_a_page_whose_head_is_not_ascii_is_archived(tmp_path: Path) -> None:
     place = Place(tmp_path)
     head = head_of(b"X-A: \xfc", b'Content-Disposition: inline; filename="\xc3\xbc"')

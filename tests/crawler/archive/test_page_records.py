@@ -10,6 +10,7 @@ import pytest
 from lbcompanion.crawler.archive import page_records
 from lbcompanion.crawler.archive.warc_reader import stored_records
 from lbcompanion.crawler.archive.warc_records import Requisite
+from lbcompanion.crawler.queue.payload_places import Payload, PayloadPlace
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import Place
 
@@ -47,8 +48,71 @@ def test_a_page_that_is_the_same_is_a_revisit(tmp_path: Path) -> None:
         assert each.fields["warc-refers-to-date"] == records[1].date
     # Also without the queue's help, and not with a record of other bytes.
     read = place.archive.reader.read_page
-    for same in ((), (records[0].offset,), (records[3].offset, records[1].offset)):
-        assert read(place.files()[0].name, records[3].offset, "", same) == body
+    name = place.files()[0].name
+    for offsets in ((), (records[0].offset,), (records[3].offset, records[1].offset)):
+        assert read(name, records[3].offset, "", [PayloadPlace(name, each) for each in offsets]) == body
+
+
+STYLE = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
+
+
+def kinds(place: Place) -> list[list[str]]:
+    """The kinds of the records in each file, after its first record."""
+    found = []
+    for file in place.files():
+        with file.open("rb") as stream:
+            found.append([each.kind for each in stored_records(stream) if each.url])
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("restart", [False, True])
+def test_bytes_of_an_earlier_file_become_revisits(tmp_path: Path, restart: bool) -> None:
+    place = Place(tmp_path, rotate_bytes=1)
+    for token in ("t1", "t2", "t3"):
+        place.now += 1
+        place.store(token, b"the same", (STYLE, STYLE))
+        place = Place(tmp_path, rotate_bytes=1) if restart else place
+    assert kinds(place) == [["response", "response", "revisit"], ["revisit"] * 3, ["revisit"] * 3]
+    assert [place.page(token) for token in ("t1", "t2", "t3")] == [b"the same"] * 3
+    # A page of the same file refers to the same record.
+    place = Place(tmp_path, rotate_bytes=1 << 30)
+    place.store("t4", b"the same", (STYLE,))
+    place = Place(tmp_path, rotate_bytes=1 << 30)
+    place.store("t5", b"the same", (STYLE,))
+    assert kinds(place)[2:] == [["revisit"] * 7]
+    assert [place.page(token) for token in ("t4", "t5")] == [b"the same"] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("restart", [False, True])
+def test_only_so_many_bytes_of_files_are_referred_to(tmp_path: Path, restart: bool) -> None:
+    def opened() -> Place:
+        return Place(tmp_path, rotate_bytes=1, revisit_bytes=2 * page_records.LEAST_FILE_BYTES)
+
+    place = opened()
+    for number in range(5):
+        place.store(f"t{number}", b"the same")
+        place = opened() if restart else place
+    assert kinds(place) == [["response"], ["revisit"], ["revisit"], ["response"], ["revisit"]]
+    assert [place.page(f"t{number}") for number in range(5)] == [b"the same"] * 5
+    off = tmp_path / "off"
+    off.mkdir()
+    place = Place(off, rotate_bytes=1, revisit_bytes=0)
+    for number in range(2):
+        place.store(f"t{number}", b"the same", (STYLE,))
+    assert kinds(place) == [["response"] * 2] * 2
+
+
+@pytest.mark.slow
+def test_a_file_that_is_missing_is_not_referred_to(tmp_path: Path) -> None:
+    place = Place(tmp_path, rotate_bytes=1)
+    place.store("t1", b"the same", (STYLE,))
+    place.files()[0].unlink()
+    place.store("t2", b"the same", (STYLE,))
+    place.store("t3", b"the same", (STYLE,))
+    assert kinds(place) == [["response"] * 2, ["revisit"] * 2]
+    assert place.page("t3") == b"the same"
 
 
 @pytest.mark.slow
@@ -74,10 +138,12 @@ def test_few_pages_are_known_by_their_bytes(tmp_path: Path, monkeypatch: pytest.
     assert {token: place.page(token) for token in bodies} == bodies
 
 
+@pytest.mark.slow
 def test_what_an_earlier_version_noted_is_not_referred_to(tmp_path: Path) -> None:
     place = Place(tmp_path)
     good = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}")
-    place.archive._known._payloads[good.sha256.hex()] = ("http://www.example.com/\r\nX: y", "2026-11-23T21:10:00Z")
+    digest = good.sha256.hex()
+    place.archive._known._payloads[digest] = Payload(digest, "http://www.example.com/\r\nX: y", "2026-11-23T21:10:00Z")
     place.store("t1", b"one", (good,))
     assert [kind for kind, _ in place.records()] == ["warcinfo", "response", "response"]
 

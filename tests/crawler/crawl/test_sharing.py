@@ -106,6 +106,7 @@ def test_leases_are_renewed_and_lost_jobs_cancelled(place: Place) -> None:
     assert place.clock.getDelayedCalls() == []
 
 
+@pytest.mark.slow
 def test_notifications(place: Place) -> None:
     first = place.sharing("a")
     first._notified_in_thread("notices")  # before the start

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lbcompanion.crawler.erasure.warc_members import members, read_record
 from lbcompanion.crawler.queue.backlog import AlreadyEnded
+from lbcompanion.crawler.queue.payload_places import references_of
 from tests.support.archives import NOW, copy
 from tests.support.arrivals import arrival
 from tests.support.erasing_place import Crashed, ErasingPlace, file_of_page
@@ -127,6 +128,97 @@ def test_a_page_that_others_repeat_goes_and_its_bytes_stay(place: ErasingPlace) 
     place.check({"t2": b"the same for all"})
 
 
+def in_own_files(folder: Path, number: int, on_step: Any = lambda _step: None, **more: Any) -> ErasingPlace:
+    """Pages with the same bytes and the same style sheet, each in a file of its own."""
+    place = ErasingPlace(folder, on_step, rotate_bytes=1, **more)
+    for each in range(number):
+        place.now = NOW + each
+        place.keep(f"t{each}", b"the same for all", CSS, at=NOW + each)
+    return place
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 0, 3, 2), (2, 0, 3, 1)])
+def test_bytes_move_to_other_files_that_need_them(tmp_path: Path, order: tuple[int, ...]) -> None:
+    place = in_own_files(tmp_path, 4)
+    assert [kind for kind, _ in place.records()].count("revisit") == 6
+    left = {f"t{number}": b"the same for all" for number in range(4)}
+    for number in order:
+        del left[f"t{number}"]
+        assert place.erase(tokens=(f"t{number}",)).waiting == 0
+        place.check(left)
+        place.check_files()
+        assert place.plain().count(b"the same for all") == place.plain().count(CSS.body) == min(len(left), 1)
+        assert f"/t{number}\r".encode() not in place.plain()
+        assert f"21:10:0{number}".encode() not in place.plain()
+    assert place.files() == []
+    place.close()
+
+
+@pytest.mark.slow
+def test_files_that_need_no_erased_bytes_are_not_rewritten(tmp_path: Path) -> None:
+    place = ErasingPlace(tmp_path, rotate_bytes=1)
+    place.keep("t1", b"one", CSS)
+    place.keep("t2", b"two", CSS, at=NOW + 1)
+    place.keep("t3", b"three", at=NOW + 2)
+    place.keep("t4", b"one", at=NOW + 3)
+    names = [file.name for file in place.files()]
+    place.erase(tokens=("t2", "t4"))
+    assert [file.name for file in place.files()] == [names[0], names[2]]
+    place.erase(tokens=("t3",))
+    assert [file.name for file in place.files()] == [names[0]]
+    place.check({"t1": b"one"})
+    with place.database.read() as connection:
+        assert references_of(connection, names) == frozenset()
+    place.close()
+
+
+@pytest.mark.slow
+def test_offsets_of_other_files_payloads_follow_a_rewritten_file(tmp_path: Path) -> None:
+    place = ErasingPlace(tmp_path)
+    place.keep("t1", b"one")
+    place.keep("t2", b"two", CSS, at=NOW + 1)
+    place.archive.close_file()
+    place.now += 1
+    place.keep("t3", b"two", CSS, at=NOW + 2)
+    (first, second) = place.files()
+    place.erase(tokens=("t1",))
+    assert second in place.files()
+    assert first not in place.files()
+    place.check({"t2": b"two", "t3": b"two"})
+    place.erase(tokens=("t2",))
+    place.check({"t3": b"two"})
+    assert CSS.body in place.plain()
+    place.close()
+
+
+@pytest.mark.slow
+def test_a_file_that_begins_to_refer_meanwhile_is_not_forgotten(tmp_path: Path) -> None:
+    """A page is archived between the plan of an erasure and its end."""
+    place: ErasingPlace
+
+    def archive_more(done: str) -> None:
+        if done == "written" and not place.backlog.recording("t9"):
+            place.keep("t9", b"the same for all", CSS, at=NOW + 9)
+
+    place = in_own_files(tmp_path, 2, archive_more)
+    place.now += 1
+    assert place.erase(tokens=("t0",)).waiting == 0
+    place.check({"t1": b"the same for all", "t9": b"the same for all"})
+    place.check_files()
+    place.close()
+
+
+@pytest.mark.slow
+def test_a_file_that_needs_erased_bytes_is_missing(tmp_path: Path) -> None:
+    place = in_own_files(tmp_path, 3)
+    place.files()[1].unlink()
+    assert place.erase(tokens=("t0",)).waiting == 0
+    assert place.page("t2") == b"the same for all"
+    assert len(place.health.lines()) == 1
+    place.close()
+
+
 @pytest.mark.slow
 def test_without_a_successor_a_payload_goes(place: ErasingPlace) -> None:
     place.keep("t1", b"one")
@@ -236,6 +328,32 @@ def test_a_shortened_file_costs_only_what_it_lacks(place: ErasingPlace) -> None:
     assert place.page("t1") == b"page 1"
     place.erase(tokens=("t2",))
     place.check({"t1": b"page 1"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", STEPS)
+def test_a_crash_leaves_several_files_whole(tmp_path: Path, step: str) -> None:
+    done: list[str] = []
+
+    def crash_at_second(name: str) -> None:
+        done.append(name)
+        if name == step and done.count(name) == (2 if name in ("copied", "removed") else 1):
+            raise Crashed
+
+    place = in_own_files(tmp_path, 3, crash_at_second)
+    with pytest.raises(Crashed):
+        place.erase(tokens=("t0",))
+    place.close()
+    place = ErasingPlace(tmp_path, rotate_bytes=1)
+    left = {"t1": b"the same for all", "t2": b"the same for all"}
+    place.check(left)
+    place.now += 5
+    place.keep("t4", b"the same for all", at=NOW + 5)
+    place.sweep()
+    place.check({**left, "t4": b"the same for all"})
+    place.check_files()
+    assert b"/t0\r" not in place.plain()
+    place.close()
 
 
 @pytest.mark.slow

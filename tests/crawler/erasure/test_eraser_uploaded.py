@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
 
+from lbcompanion.crawler.archive.file_index import index_name
 from lbcompanion.crawler.archive.object_store import ObjectStore, StoreFailed
 from lbcompanion.crawler.archive.uploads import Uploads
 from lbcompanion.crawler.metrics import CrawlerMetrics
@@ -20,13 +22,17 @@ from tests.support.simulated_farm import immediately
 pytest.importorskip("obstore")
 
 CSS = file_of_page("x.css", b"body {}")
+STEPS = ("marked", "doomed", "copied", "written", "replaced", "removed")
 
 
 class FolderStore(ObjectStore):
     """A folder as the store. The library does not write a type there."""
 
-    def upload(self, name: str, path: Path, is_stopped: Callable[[], bool] = lambda: False) -> int:
+    def upload(
+        self, name: str, path: Path, is_stopped: Callable[[], bool] = lambda: False, *, may_replace: bool = False
+    ) -> int:
         assert not is_stopped()
+        assert may_replace == name.endswith(".cdxj")
         return (Path(self.url.removeprefix("file://")) / name).write_bytes(path.read_bytes())
 
 
@@ -64,13 +70,46 @@ class Uploaded:
         row = self.place.backlog.recording(token)
         assert row is not None
         archive = self.place.archive
-        return archive.reader.read_page(row["warc_file"], row["warc_offset"], archive.reader.place_of(row["warc_file"]))
+        file, offset = row["warc_file"], row["warc_offset"]
+        return archive.reader.read_page(file, offset, *archive.reader.locate(file, offset))
 
     def stored(self) -> list[str]:
-        return sorted(file.name for file in self.bucket.iterdir())
+        """The names of the stored archive files; each has its index beside it, and there are no others."""
+        names = {file.name for file in self.bucket.iterdir()}
+        files = {name for name in names if name.endswith(".warc.gz")}
+        assert names - files == {index_name(name) for name in files}
+        return sorted(files)
 
     def plain(self) -> bytes:
-        return b"".join(gzip.decompress(file.read_bytes()) for file in self.bucket.iterdir()) + self.place.plain()
+        return b"".join(gzip.decompress(file.read_bytes()) for file in self.bucket.glob("*.gz")) + self.place.plain()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["", *STEPS])
+def test_uploaded_files_that_refer_to_each_other_are_rewritten_together(tmp_path: Path, step: str) -> None:
+    def crash(done: str) -> None:
+        if done == step:
+            raise Crashed
+
+    uploaded = Uploaded(tmp_path, crash)
+    for number in range(4):
+        uploaded.place.keep(f"t{number}", b"the same page", CSS, at=NOW + number)
+        uploaded.upload()
+    assert uploaded.plain().count(b"the same page") == uploaded.plain().count(CSS.body) == 1
+    with pytest.raises(Crashed) if step else nullcontext():
+        uploaded.place.erase(tokens=("t0",))
+    uploaded.place.close()
+    uploaded = Uploaded(tmp_path)
+    assert [uploaded.page(f"t{number}") for number in (1, 2, 3)] == [b"the same page"] * 3
+    uploaded.place.sweep()
+    assert [uploaded.page(f"t{number}") for number in (1, 2, 3)] == [b"the same page"] * 3
+    uploaded.upload()
+    assert [uploaded.page(f"t{number}") for number in (1, 2, 3)] == [b"the same page"] * 3
+    assert len(uploaded.stored()) == 3
+    assert uploaded.plain().count(b"the same page") == uploaded.plain().count(CSS.body) == 1
+    assert b"/t0\r" not in uploaded.plain()
+    assert b"21:10:00" not in uploaded.plain()
+    uploaded.place.close()
 
 
 def fill(uploaded: Uploaded) -> None:
@@ -138,7 +177,7 @@ def test_a_store_that_is_away_is_reported_and_tried_again(tmp_path: Path, monkey
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["marked", "doomed", "copied", "written", "replaced", "removed"])
+@pytest.mark.parametrize("step", STEPS)
 def test_a_crash_after_a_step_loses_nothing(tmp_path: Path, step: str) -> None:
     def crash(done: str) -> None:
         if done == step:
@@ -166,11 +205,12 @@ def test_at_a_real_server(tmp_path: Path) -> None:
     with s3_server() as server:
         uploaded = Uploaded(tmp_path, url=f"s3://{BUCKET}/erase")
         fill(uploaded)
-        (old,) = objects(server)
+        (_, old) = sorted(objects(server))
         assert uploaded.place.erase(tokens=("t1",)).files == 1
         assert objects(server) == {}
         uploaded.upload()
-        ((new, content),) = objects(server).items()
+        ((_, index), (new, content)) = sorted(objects(server).items())
+        assert b"example.com/t2" in index
         assert new == old.replace(".warc.gz", "-e1.warc.gz")
         assert b"secret" not in gzip.decompress(content)
         assert uploaded.page("t2") == b"body of bob"

@@ -60,6 +60,7 @@ def test_no_other_file_is_touched(tmp_path: Path, name: str) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"archive", "other.warc.gz", "other"}
 
 
+@pytest.mark.slow
 def test_a_stop_ends_the_fetching_of_a_file(tmp_path: Path) -> None:
     """The crawler waits for this thread when it stops; a file may have a gigabyte."""
     pytest.importorskip("obstore")

@@ -105,6 +105,23 @@ def test_the_oldest_files_go_if_the_archive_is_too_long(place: ErasingPlace) -> 
 
 
 @pytest.mark.slow
+def test_bytes_that_later_files_need_stay(place: ErasingPlace) -> None:
+    for number in range(6):
+        place.keep(f"t{number}", b"the same" * 100, at=NOW + number)
+    clock = Clock()
+    keeper = retention(place, clock, keep_bytes=sum(list(place.index.files().values())[3:]) + 200)
+    keeper.start()
+    clock.advance(CHECK_SECONDS)
+    left = tokens(place)
+    assert left
+    assert left[-1] == "t5"
+    assert "t0" not in left
+    place.check(dict.fromkeys(left, b"the same" * 100))
+    place.check_files()
+    keeper.stop()
+
+
+@pytest.mark.slow
 def test_the_oldest_pages_of_a_single_file_go(tmp_path: Path) -> None:
     place = ErasingPlace(tmp_path)
     place.parts.forget_files = lambda: pytest.fail("files in memory are as good as before")
@@ -124,6 +141,7 @@ def test_the_oldest_pages_of_a_single_file_go(tmp_path: Path) -> None:
     place.close()
 
 
+@pytest.mark.slow
 def test_zero_keeps_all(place: ErasingPlace) -> None:
     place.keep("t1", b"one", at=0.0)
     clock = Clock()

@@ -106,6 +106,7 @@ def test_idle_connections_are_closed() -> None:
     assert not server.host.getDelayedCalls()
 
 
+@pytest.mark.slow
 def test_few_connections_are_kept() -> None:
     server = Server()
     for number in range(MAX_IDLE + 20):

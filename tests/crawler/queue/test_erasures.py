@@ -81,6 +81,7 @@ def test_what_meets_every_criterion_is_erased(criteria: dict[str, Any], expected
     assert Rig().erase(**criteria) == expected
 
 
+@pytest.mark.slow
 def test_one_selection_may_have_500_urls() -> None:
     """That many are allowed. SQLite refuses expressions with more than 1000 levels."""
     others = tuple(f"{SITE}/{number}{'*' * (number % 2)}" for number in range(499))
@@ -103,6 +104,7 @@ def test_the_log_has_numbers_and_no_values() -> None:
     assert rig.erasures.entries(9, before_id=entry["id"]) == []
 
 
+@pytest.mark.slow
 def test_an_erased_notice_is_refused_for_some_time() -> None:
     rig = Rig()
     rig.erase(tokens=("t1", "t9"))
@@ -116,6 +118,16 @@ def test_an_erased_notice_is_refused_for_some_time() -> None:
     assert rig.erasures.without_erased(arrivals, losses)[2] == 1
 
 
+def test_a_longer_refusal_takes_the_place_of_a_shorter_one() -> None:
+    rig = Rig()
+    selection = Selection(tokens=("t1",))
+    for seconds in (10.0, 100.0, 50.0):
+        rig.erasures.erase(rig.erasures.begin(selection, "api", 200.0), selection, 200.0, seconds)
+    with rig.database.read() as connection:
+        assert connection.execute(select(ERASED_TOKENS.c.kept_until)).scalars().all() == [300.0]
+
+
+@pytest.mark.slow
 def test_only_routes_that_may_come_from_an_erased_notice_go() -> None:
     rig = Rig()
     for site, node, source in (
@@ -131,6 +143,7 @@ def test_only_routes_that_may_come_from_an_erased_notice_go() -> None:
     assert [(route.site, route.node) for route in rig.routes.load()] == [("main", "n2"), ("other", "n1")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [each for each in Source if each is not Source.TRAFFIC])
 def test_routes_that_come_from_no_visitor_stay(source: Source) -> None:
     rig = Rig()
@@ -139,6 +152,7 @@ def test_routes_that_come_from_no_visitor_stay(source: Source) -> None:
     assert len(rig.routes.load()) == 1
 
 
+@pytest.mark.slow
 def test_retention_deletes_no_routes() -> None:
     rig = Rig()
     rig.save_route("main", "n1", Source.TRAFFIC)
@@ -146,6 +160,7 @@ def test_retention_deletes_no_routes() -> None:
     assert len(rig.routes.load()) == 1
 
 
+@pytest.mark.slow
 def test_many_recordings_are_erased_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lbcompanion.crawler.queue.erasures.BATCH_SIZE", 3)
     rig = Rig()

@@ -44,7 +44,8 @@ def test_rows_follow_their_records(tmp_path: Path) -> None:
     assert (row["warc_file"], row["warc_offset"]) == ("b.warc.gz", 5)
     assert place.replacements.doomed() == {name: "s3://bucket"}
     assert place.replacements.waiting_files() == []
-    assert place.index.payloads("b.warc.gz")[CSS.sha256.hex()] == ("http://www.example.com/y", "date")
+    moved = place.index.payloads("b.warc.gz")[CSS.sha256.hex()]
+    assert (moved.url, moved.date) == ("http://www.example.com/y", "date")
     entry = place.erasures.entry(1)
     assert (entry["records"], entry["files"], entry["bytes"]) == (2, 1, 9)
     place.replacements.removed(name)

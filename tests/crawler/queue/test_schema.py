@@ -26,6 +26,7 @@ def opened(url: str) -> Database:
     return database
 
 
+@pytest.mark.slow
 def test_a_table_of_an_earlier_version_is_gone_on_with() -> None:
     engine = open_engine("sqlite://")
     with engine.begin() as connection:

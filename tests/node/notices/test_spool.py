@@ -200,6 +200,7 @@ class FullSpoolTests(SynchronousTestCase):
         assert all(self.add(small(1000 + number)) for number in range(50))
         assert not self.add(small(2000, LARGE))
 
+    @pytest.mark.slow
     def test_no_room_is_made_for_a_notice_that_waits(self) -> None:
         for number in range(30):
             self.add(small(number, LARGE))

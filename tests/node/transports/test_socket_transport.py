@@ -285,6 +285,35 @@ def test_reset_is_an_error_to_the_peer() -> None:
     run(go())
 
 
+def test_both_ends_send_small_segments_at_once() -> None:
+    """The accepted socket inherits it from the listening one, the dialled socket gets it before it connects."""
+
+    async def go() -> None:
+        loop = asyncio.get_running_loop()
+        machines: list[Noted] = []
+
+        def make() -> Noted:
+            machines.append(Noted())
+            return machines[-1]
+
+        with listening() as door:
+            server = SocketServer(loop, door, make, 10)
+            asking = await connect_socket(loop, Target(loop, ("tcp", "127.0.0.1", door.getsockname()[1])))
+            async with asyncio.timeout(WAIT):
+                while not machines:
+                    await asyncio.sleep(0.001)
+            for sock in (asking, machines[0].transport.get_extra_info("socket")):
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            asking.close()
+            async with asyncio.timeout(WAIT):
+                while machines[0].told[-1] is not None:
+                    await asyncio.sleep(0.001)
+            assert machines[0].told == ["made", "eof", None]
+            server.close()
+
+    run(go())
+
+
 def test_a_peer_that_breaks_off() -> None:
     async def go() -> None:
         loop = asyncio.get_running_loop()

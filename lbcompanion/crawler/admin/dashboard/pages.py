@@ -57,7 +57,7 @@ class DashboardPages:
 
     async def _overview(self, call: Call) -> Response:
         values = await self._overview_values(call)
-        return html_response(render("overview.html", here="Overview", sites=self._sites(), **values))
+        return html_response(render("overview.html", here="Overview", user=call.user, sites=self._sites(), **values))
 
     async def _live(self, call: Call) -> Response:
         return html_response(render("overview_live.html", **await self._overview_values(call)))
@@ -89,22 +89,26 @@ class DashboardPages:
     async def _listing(self, call: Call) -> Response:
         query = read_query(call)
         listing = await self._recordings.listing(query)
-        following = ""
-        if listing["next"]:
-            following = "/recordings?" + urlencode({**query.texts, "after": listing["next"]})
+
+        def link(name: str, cursor: str | None) -> str:
+            return "/recordings?" + urlencode({**query.texts, name: cursor}) if cursor else ""
+
         page = render(
             "recordings.html",
             here="Recordings",
+            user=call.user,
             recordings=listing["recordings"],
-            filters={**dict.fromkeys(FILTER_NAMES, ""), **query.texts},
+            filters={name: query.texts.get(name, "") for name in FILTER_NAMES},
             ladder=DEFAULT_LADDER,
-            next=following,
+            next=link("after", listing["next"]),
+            previous=link("before", listing["previous"]),
+            searched_to=listing["searched_to"],
         )
         return html_response(page)
 
     async def _recording(self, call: Call) -> Response:
         each = await self._recordings.recording(call.params["token"])
-        return html_response(render("recording.html", here="", each=each, facts=list(_facts(each))))
+        return html_response(render("recording.html", here="", user=call.user, each=each, facts=list(_facts(each))))
 
     async def _file(self, call: Call) -> Response:
         name = call.request.path.decode("ascii").removeprefix("/")

@@ -1,0 +1,4 @@
+<%
+    if (request.getMethod().equals("POST")) request.getSession().invalidate();
+    response.sendRedirect("index.jsp");
+%>

@@ -1,0 +1,113 @@
+"""A selector for asyncio's loop with a shorter way to register and unregister descriptors.
+
+Each connection is registered once and unregistered once. Python's own selectors take a dozen calls for that, and build
+the text of an exception that asyncio ignores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import select
+import selectors
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+_READ = selectors.EVENT_READ
+_WRITE = selectors.EVENT_WRITE
+# epoll_wait(2) reports the other descriptors next time.
+_MAX_EVENTS = 1024
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """An asyncio loop for the node; on a system without epoll(7), asyncio's default."""
+    if not hasattr(select, "epoll"):
+        return asyncio.new_event_loop()
+    return asyncio.SelectorEventLoop(DescriptorSelector())
+
+
+class DescriptorSelector(selectors.BaseSelector):
+    """epoll(7) for descriptors; other file objects are looked up by their ``fileno()``."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._keys: dict[Any, selectors.SelectorKey] = {}
+        #: The key of a descriptor; raises KeyError if it is not registered.
+        self.get_key = self._keys.__getitem__  # type: ignore[assignment, method-assign]
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        """Register a descriptor for the events."""
+        descriptor = fileobj if type(fileobj) is int else fileobj.fileno()
+        if descriptor in self._keys:
+            raise KeyError(f"descriptor {descriptor} is registered already")
+        self._epoll.register(descriptor, _to_epoll(events))
+        key = self._keys[descriptor] = selectors.SelectorKey(descriptor, descriptor, events, data)
+        return key
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        """Unregister a descriptor, which may be closed already."""
+        descriptor = fileobj if type(fileobj) is int else fileobj.fileno()
+        key = self._keys.pop(descriptor)
+        # A closed descriptor is unregistered already.
+        with suppress(OSError):
+            self._epoll.unregister(descriptor)
+        return key
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        """Replace the events and the data of a descriptor."""
+        descriptor = fileobj if type(fileobj) is int else fileobj.fileno()
+        old = self._keys[descriptor]
+        if events != old.events:
+            try:
+                self._epoll.modify(descriptor, _to_epoll(events))
+            except BaseException:
+                self.unregister(descriptor)
+                raise
+        key = self._keys[descriptor] = selectors.SelectorKey(descriptor, descriptor, events, data)
+        return key
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait for events.
+
+        :param timeout: in seconds; None waits without a limit.
+        """
+        if timeout is None:
+            timeout = -1
+        elif timeout > 0:
+            # epoll_wait(2) counts in milliseconds: rounded up, it does not return too early.
+            timeout = math.ceil(timeout * 1e3) * 1e-3
+        else:
+            timeout = 0
+        try:
+            found = self._epoll.poll(timeout, _MAX_EVENTS)
+        except InterruptedError:
+            return []
+        keys = self._keys
+        ready = []
+        for descriptor, event in found:
+            key = keys.get(descriptor)
+            if key is not None:
+                # An error or a hang-up counts as both.
+                events = _READ if event == select.EPOLLIN else _from_epoll(event)
+                ready.append((key, events & key.events))
+        return ready
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        """The keys by descriptor."""
+        return self._keys
+
+    def close(self) -> None:
+        """Close the descriptor of epoll."""
+        self._epoll.close()
+        self._keys.clear()
+
+
+def _to_epoll(events: int) -> int:
+    if events == _READ:
+        return select.EPOLLIN
+    return (select.EPOLLIN if events & _READ else 0) | (select.EPOLLOUT if events & _WRITE else 0)
+
+
+def _from_epoll(event: int) -> int:
+    return (_WRITE if event & ~select.EPOLLIN else 0) | (_READ if event & ~select.EPOLLOUT else 0)

@@ -1,0 +1,146 @@
+"""The selector of the node's loop does what Python's own does, in all that asyncio asks of it."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import selectors
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbcompanion.node.transports import selector
+from lbcompanion.node.transports.selector import DescriptorSelector, new_event_loop
+
+pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll(7)")
+
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+_SOCKETS = 3
+_ACTIONS = ("register", "modify", "unregister", "get_key", "send", "hang up")
+_STEPS = st.lists(
+    st.tuples(st.sampled_from(_ACTIONS), st.integers(0, _SOCKETS - 1), st.sampled_from((_READ, _WRITE, _READ | _WRITE)))
+)
+
+
+class _Pairs:
+    """Connected sockets; the other ends send and hang up."""
+
+    def __init__(self) -> None:
+        self.pairs = [socket.socketpair() for _ in range(_SOCKETS)]
+        self.numbers = {ours.fileno(): number for number, (ours, _) in enumerate(self.pairs)}
+
+    def close(self) -> None:
+        for pair in self.pairs:
+            for end in pair:
+                end.close()
+
+
+def _outcome(call: Callable[[], Any], numbers: dict[int, int]) -> object:
+    try:
+        key = call()
+    except (KeyError, ValueError) as error:
+        return type(error)
+    return None if key is None else (numbers[key.fd], key.events, key.data)
+
+
+def _trace(tried: selectors.BaseSelector, steps: list[tuple[str, int, int]]) -> list[object]:
+    """The results of the steps, and what is ready after each."""
+    seen: list[object] = []
+    with closing(tried), closing(_Pairs()) as sockets:
+        numbers = sockets.numbers
+        for at, (action, number, events) in enumerate(steps):
+            ours, others = sockets.pairs[number]
+            if action == "send":
+                if others.fileno() >= 0:
+                    others.send(b"x")
+            elif action == "hang up":
+                others.close()
+            else:
+                more = (events, at) if action in {"register", "modify"} else ()
+                call = getattr(tried, action)
+                seen.append(_outcome(lambda: call(ours.fileno(), *more), numbers))  # noqa: B023
+            ready = [(numbers[key.fd], key.data, mask) for key, mask in tried.select(0)]
+            seen.append(sorted(ready))
+            seen.append(sorted(numbers[key.fd] for key in tried.get_map().values()))
+    return seen
+
+
+@given(steps=_STEPS)
+def test_it_reports_what_the_selector_of_python_reports(steps: list[tuple[str, int, int]]) -> None:
+    assert _trace(DescriptorSelector(), steps) == _trace(selectors.EpollSelector(), steps)
+
+
+def test_a_socket_is_registered_by_its_descriptor() -> None:
+    with closing(DescriptorSelector()) as tried, closing(_Pairs()) as sockets:
+        ours = sockets.pairs[0][0]
+        tried.register(ours, _WRITE, "first")
+        assert [(key.data, mask) for key, mask in tried.select(0)] == [("first", _WRITE)]
+        assert tried.modify(ours, _READ, "second").events == _READ
+        assert tried.get_key(ours.fileno()).data == "second"
+        tried.unregister(ours)
+        assert not tried.get_map()
+
+
+def test_a_descriptor_that_is_closed_already_can_be_unregistered_and_used_again() -> None:
+    with closing(DescriptorSelector()) as tried, closing(_Pairs()) as sockets:
+        ours = sockets.pairs[0][0]
+        descriptor = ours.fileno()
+        tried.register(descriptor, _READ)
+        ours.close()
+        tried.unregister(descriptor)
+        with ExitStack() as stack:
+            reused = [stack.enter_context(socket.socket()) for _ in range(2)]
+            for sock in reused:
+                tried.register(sock.fileno(), _READ)
+            assert len(tried.get_map()) == 2
+
+
+def test_a_descriptor_that_cannot_be_modified_is_unregistered() -> None:
+    with closing(DescriptorSelector()) as tried, closing(_Pairs()) as sockets:
+        ours = sockets.pairs[0][0]
+        descriptor = ours.fileno()
+        tried.register(descriptor, _READ)
+        ours.close()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            tried.modify(descriptor, _READ | _WRITE)
+        assert not tried.get_map()
+
+
+def test_a_descriptor_that_cannot_be_registered_leaves_no_key() -> None:
+    with closing(DescriptorSelector()) as tried:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            tried.register(10**6, _READ)
+        assert not tried.get_map()
+
+
+def test_the_loop_of_the_node_uses_it_in_both_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[DescriptorSelector] = []
+    monkeypatch.setattr(selector, "DescriptorSelector", lambda: made.append(DescriptorSelector()) or made[0])
+    sent = b"x" * 4_000_000
+
+    async def pass_on() -> bytes:
+        ours, others = socket.socketpair()
+        # A stream closes its connection when its reader is collected.
+        reader, _writer = await asyncio.open_connection(sock=ours)
+        _reader, writer = await asyncio.open_connection(sock=others)
+        writer.write(sent)
+        received = await reader.readexactly(len(sent))
+        writer.close()
+        assert await reader.read() == b""
+        assert len(made[0].get_map()) >= 1
+        return received
+
+    with closing(new_event_loop()) as loop:
+        assert loop.run_until_complete(pass_on()) == sent
+
+
+def test_without_epoll_the_loop_is_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    default = object()
+    monkeypatch.delattr(select, "epoll")
+    monkeypatch.setattr(asyncio, "new_event_loop", lambda: default)
+    assert new_event_loop() is default
