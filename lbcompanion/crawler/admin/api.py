@@ -8,6 +8,7 @@ from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.audit_api import AuditApi
 from lbcompanion.crawler.admin.dashboard.pages import DashboardPages
 from lbcompanion.crawler.admin.erase_api import EraseApi
+from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.guard import Access, AccessGuard
 from lbcompanion.crawler.admin.listener import AdminResource
 from lbcompanion.crawler.admin.login import LogIn
@@ -44,6 +45,7 @@ def admin_resource(
     check_passwords: Defer | None = None,
     open_metrics: bool = False,
     activity: ActivityApi | None = None,
+    export: ExportApi | None = None,
 ) -> AdminResource:
     """Return the root of the admin listener.
 
@@ -58,6 +60,7 @@ def admin_resource(
     :param check_passwords: checks passwords on a thread; None: the backlog's thread.
     :param open_metrics: whether ``/metrics`` needs no log-in.
     :param activity: the counts over time; None: there are none.
+    :param export: exports pages; None: nothing can be exported.
     """
     search = Search(database)
     walks = Walks(database, search)
@@ -75,6 +78,8 @@ def admin_resource(
         endpoints += EraseApi(erasure, defer).endpoints()
     if activity is not None:
         endpoints += activity.endpoints()
+    if export is not None:
+        endpoints += export.endpoints()
     if access is None:
         return AdminResource(endpoints, hosts=hosts)
     endpoints += AuditApi(access.trail.log, defer).endpoints()

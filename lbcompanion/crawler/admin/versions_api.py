@@ -120,7 +120,7 @@ def _differences(first: tuple[bytes, str], second: tuple[bytes, str]) -> tuple[d
     is_cut = max(len(first[0]), len(second[0])) > MAX_READ_BYTES
     shown = difference(visible_lines(texts[0]), visible_lines(texts[1]))
     source = difference(_source_lines(texts[0]), _source_lines(texts[1]))
-    return _as_json(shown, is_cut), _as_json(source, is_cut)
+    return _as_json(shown, is_cut=is_cut), _as_json(source, is_cut=is_cut)
 
 
 def _source_lines(text: str) -> list[str]:
@@ -130,7 +130,7 @@ def _source_lines(text: str) -> list[str]:
     return lines
 
 
-def _as_json(found: Difference, is_cut: bool) -> dict[str, Any]:
+def _as_json(found: Difference, *, is_cut: bool) -> dict[str, Any]:
     return {
         "changes": [{"kind": run.kind.value, "lines": list(run.lines), "count": run.count} for run in found.runs],
         "cut": found.is_cut or is_cut,
