@@ -129,7 +129,7 @@ class PagePolicy:
 
     def origin(self, head: RequestHead, *, trusted: bool, scheme: str) -> str:
         """The public origin of a request; empty if it has no valid host."""
-        return self._public_origin.of(head, trusted, scheme)
+        return self._public_origin.of(head, trusted=trusted, scheme=scheme)
 
     def copy_base_url(self, origin: str) -> str:
         """The URL of a copy without its token."""

@@ -91,7 +91,7 @@ class RequestPlan:
             self._etag_translated = restored != lines
             lines = restored
         if flags & FORWARDED:
-            return lines + appended_forwarding_lines(head, self._trusted, self._peer, self._scheme)
+            return lines + appended_forwarding_lines(head, self._peer, self._scheme, trusted=self._trusted)
         return lines + policy.forwarding_lines(self._peer, self._scheme, head.values.get(b"host"))
 
     def plan_response(self, head: ResponseHead) -> ResponsePlan:

@@ -68,7 +68,7 @@ class FetchAuthorizer:
         if not result.allowed or result.key != FARM_KEY_ID or self._public_origin.is_configured:
             return result
         signed = (request.head.get(headers.AUTHORITY.key) or b"").decode("latin-1").lower()
-        known = self._public_origin.authorities(request.head, request.trusted)
+        known = self._public_origin.authorities(request.head, trusted=request.trusted)
         return result if not signed or signed in known else evolve(result, public_host=signed)
 
     def authorize_once(self, request: InternalRequest) -> AuthResult:
@@ -120,7 +120,7 @@ class FetchAuthorizer:
 
     def _signed(self, request: InternalRequest, *, accepts_any_authority: bool) -> SignedRequest:
         head = request.head
-        host, *others = self._public_origin.authorities(head, request.trusted)
+        host, *others = self._public_origin.authorities(head, trusted=request.trusted)
         return SignedRequest(
             method=head.method.decode("ascii"),
             authority=host,

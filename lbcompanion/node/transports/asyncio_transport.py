@@ -101,7 +101,7 @@ class _FirstHandlerFactory:
         if self._certificate is None:
             handler = self._make_handler()
             transport.set_protocol(handler)
-            handler.connection_made(ClientAddressTransport(transport, header.source, header.encrypted))
+            handler.connection_made(ClientAddressTransport(transport, header.source, encrypted=header.encrypted))
             if rest:
                 handler.data_received(rest)
             return
@@ -151,7 +151,7 @@ class _TlsTransport(ClientAddressTransport):
     def __init__(
         self, transport: Any, peername: tuple[str, int] | None, tls: _TlsProtocol | None, *, encrypted: bool | None
     ) -> None:
-        super().__init__(transport, peername, encrypted)
+        super().__init__(transport, peername, encrypted=encrypted)
         self._close = transport.close
         self._tls = tls
         self.write_eof = _nothing
