@@ -242,7 +242,7 @@ class RequisitesTable:
     """``[requisites]``: the requisites of pages, their limits and their cache."""
 
     enabled: bool = True
-    max_files: int = 60
+    max_files: int = 300
     max_file_bytes: int = 8388608
     max_bytes: int = 25165824
     max_seconds: float = 10

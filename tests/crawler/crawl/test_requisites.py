@@ -111,11 +111,11 @@ def test_no_page_writes_into_the_heads_of_records(base: str, more: str, page_url
 
 @pytest.mark.slow
 def test_limits_are_named() -> None:
-    found = GatheredPage("".join(f"<img src=/{number}.png>" for number in range(62)))
-    assert len(found.requisites) == 60
-    assert [(each.url[-7:], each.reason) for each in found.report.missing] == [
-        ("/60.png", "more than 60 files"),
-        ("/61.png", "more than 60 files"),
+    found = GatheredPage("".join(f"<img src=/{number}.png>" for number in range(302)))
+    assert len(found.requisites) == 300
+    assert [(each.url[-8:], each.reason) for each in found.report.missing] == [
+        ("/300.png", "more than 300 files"),
+        ("/301.png", "more than 300 files"),
     ]
 
 
