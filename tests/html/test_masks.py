@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from justhtml import JustHTML
 
+from lbcompanion.html import masks
 from lbcompanion.html.masks import KEPT_ATTRIBUTES, Masks, RedactionError, attribute_value, bare_tag
 from lbcompanion.html.redaction import redact
 from lbcompanion.settings import CaptureTable
@@ -301,3 +302,59 @@ def test_what_a_parser_finds_in_a_masked_place_is_in_no_copy(page: str) -> None:
     except RedactionError:
         return
     assert not [secret for secret in found if secret in copy]
+
+
+_TOKENS = "<p> </p> <!-- --> <script> </script> <svg> </svg> <textarea> \" ' > < password"
+_SOUP = st.lists(
+    st.sampled_from(
+        [
+            *_TOKENS.split(),
+            "<a title='",
+            '<a title="',
+            "<input type=password value=x>",
+            "<input type='password' title=it's value=\"a>b\">",
+            "<div type=password value=y>text</div>",
+            "<textarea autocomplete='cc-number'>x</textarea>",
+            "cc-number " + "x" * 60,
+        ]
+    ),
+    max_size=10,
+)
+
+
+@given(_SOUP)
+def test_the_rest_of_a_page_behind_the_last_match_is_not_needed(pieces: list[str]) -> None:
+    page = "".join((*pieces, "<p>text</p>" * 40)).encode()
+    tried = Masks(CaptureTable().mask)
+    selectors = tried.candidates(page.lower())
+    if not selectors:
+        return
+    end = tried._end_of_matches(page.lower(), selectors)
+    beginning = masks._masked_beginning(page, end, selectors, 100) if end else None
+    if beginning is not None:
+        assert beginning == masks._masked(page, selectors, 100)
+
+
+@pytest.mark.parametrize(
+    ("selector", "page", "is_used"),
+    [
+        ("[type=password i]", b"<input type=password value=x>", True),
+        ("input.secret", b"<input class=secret value=x>", True),
+        ("[data-x='a b'][name]", b"<input name=n data-x='a b' value=x>", True),
+        # The words are those of another element, or there are no words.
+        (".secret input", b"<p class=secret><input value=x>", False),
+        ("form > input", b"<form><input value=x></form>", False),
+        ("*", b"<input value=x>", False),
+        # The tag does not end where it seems to end, or the element has content.
+        ("[type=password i]", b"<input type=password title='a>b' value=x>", False),
+        ("[type=password i]", b"<!-- password>--><input type=text>", False),
+        (".secret", b"<p class=secret>x</p>", False),
+    ],
+)
+def test_when_only_the_beginning_of_a_page_is_rewritten(selector: str, page: bytes, is_used: bool) -> None:
+    tried = Masks((selector,))
+    whole = page + b"<p>text</p>" * 40
+    end = tried._end_of_matches(whole, [selector])
+    beginning = masks._masked_beginning(whole, end, [selector], 100) if end else None
+    assert (beginning is not None) == is_used
+    assert tried.apply(whole, [selector]) == masks._masked(whole, [selector], 100)

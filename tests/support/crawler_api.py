@@ -29,6 +29,7 @@ def admin_resource(rig: InMemoryCrawler, **more: Any) -> AdminResource:
     """
     return api.admin_resource(
         backlog=rig.backlog,
+        database=rig.database,
         archive=rig.archive,
         defer=immediately,
         routes=rig.routes,
@@ -59,7 +60,11 @@ class ApiCase(SynchronousTestCase):
 
     def use(self, **more: Any) -> None:
         """Build the listener, with further parts."""
-        admin = admin_resource(self.rig, hosts=("crawler.internal",), health=self.health, **more)
+        self.listen(admin_resource(self.rig, hosts=("crawler.internal",), health=self.health, **more))
+
+    def listen(self, admin: AdminResource) -> None:
+        """Send further requests to this listener."""
+        self.admin = admin
         self.site = admin_site(admin, Clock())
         self.http = StubTreq(admin)
 

@@ -101,7 +101,7 @@ class NoticeReceiver:
             self._counters.notices["not sent on"] += 1
             return no_content()
         try:
-            address = client_address(request.head, request.trusted, request.peer, self._trusts)
+            address = client_address(request.head, request.peer, self._trusts, trusted=request.trusted)
             accepted = await self._spool.add(notice, _network(address))
         except StoreError as error:
             self._counters.notices["not written"] += 1
@@ -128,13 +128,15 @@ class NoticeReceiver:
             # A sandboxed frame of this site is cross-site too, and so is one of any other site.
             return False
         if site == b"same-origin" or (
-            origin is not None and self._public_origin.is_own(origin, head, request.trusted) and site != b"cross-site"
+            origin is not None
+            and self._public_origin.is_own(origin, head, trusted=request.trusted)
+            and site != b"cross-site"
         ):
             return True
         if origin is None and site != b"cross-site":
             # Not a browser, or an old one: some of these send no Origin with a form of another site.
             referring = _ORIGIN_OF_URL.match(head.get(b"referer") or b"")
-            return referring is None or self._public_origin.is_own(referring.group(), head, request.trusted)
+            return referring is None or self._public_origin.is_own(referring.group(), head, trusted=request.trusted)
         names_its_page = origin is not None and url.lower().startswith(f"{origin.decode('latin-1').lower()}/")
         if names_its_page and site is None and not self._public_origin.is_configured:
             # Browsers omit Sec-Fetch-Site for http, and the balancer may have replaced Host.

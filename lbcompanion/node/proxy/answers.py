@@ -118,7 +118,7 @@ def internal_error() -> InternalResponse:
 # As bytes.
 
 
-def write_response(answer: InternalResponse, request: RequestHead, keep_alive: bool, date_line: bytes) -> bytes:
+def write_response(answer: InternalResponse, request: RequestHead, *, keep_alive: bool, date_line: bytes) -> bytes:
     """Serialize a response, framed for its request.
 
     :param keep_alive: whether another request may follow on the connection.

@@ -73,7 +73,7 @@ def is_listed(address: str, networks: Networks) -> bool:
     return any(parsed in network for network in networks)
 
 
-def scheme_of(head: RequestHead, trusted: bool, own: str) -> str:
+def scheme_of(head: RequestHead, *, trusted: bool, own: str) -> str:
     """``http`` or ``https``: the scheme that the browser used, as far as the companion knows it.
 
     A trusted proxy says it in X-Forwarded-Proto, or in Forwarded (RFC 7239). The first known scheme counts: it is the
@@ -144,7 +144,7 @@ class PublicOrigin:
         self._configured_host = self._configured.partition("://")[2]
         self._cached: BoundedCache[tuple[bytes | str | None, ...], str] = BoundedCache()
 
-    def of(self, head: RequestHead, trusted: bool, scheme: str) -> str:
+    def of(self, head: RequestHead, *, trusted: bool, scheme: str) -> str:
         """The origin of a request; empty if nothing names a valid host.
 
         :param scheme: the result of :func:`scheme_of`.
@@ -157,27 +157,27 @@ class PublicOrigin:
             key += tuple(map(values.get, _HOST_FIELDS))
         origin = self._cached.get(key)
         if origin is None:
-            host = next(_valid_hosts(head, trusted, scheme), "")
+            host = next(_valid_hosts(head, trusted=trusted, scheme=scheme), "")
             origin = self._cached.put(key, f"{scheme}://{host}" if host else "")
         return origin
 
-    def authorities(self, head: RequestHead, trusted: bool) -> list[str]:
+    def authorities(self, head: RequestHead, *, trusted: bool) -> list[str]:
         """The authorities to which the client may have sent the request, for the check of its signature.
 
         A balancer may replace Host. The original is then in X-Forwarded-Host or Forwarded of a trusted proxy, or it is
         the authority of ``public_origin``.
         """
         host = (head.values.get(b"host") or b"").decode("latin-1").lower()
-        found = [host, *_valid_hosts(head, trusted, "")] if trusted else [host]
+        found = [host, *_valid_hosts(head, trusted=trusted, scheme="")] if trusted else [host]
         if self._configured_host:
             found.append(self._configured_host)
         return list(dict.fromkeys(found))
 
-    def is_own(self, origin: bytes, head: RequestHead, trusted: bool) -> bool:
+    def is_own(self, origin: bytes, head: RequestHead, *, trusted: bool) -> bool:
         """Whether an ``Origin`` field (RFC 6454) names the host of this request."""
         scheme, _, host = origin.partition(b"://")
         name = scheme.decode("latin-1").lower()
-        own = {normal_host(text.encode("latin-1"), name) for text in self.authorities(head, trusted)}
+        own = {normal_host(text.encode("latin-1"), name) for text in self.authorities(head, trusted=trusted)}
         normal = normal_host(host, name)
         return bool(normal) and normal in own
 
@@ -187,7 +187,7 @@ class PublicOrigin:
         return bool(self._configured)
 
 
-def _valid_hosts(head: RequestHead, trusted: bool, scheme: str) -> Iterator[str]:
+def _valid_hosts(head: RequestHead, *, trusted: bool, scheme: str) -> Iterator[str]:
     """The valid hosts in a request, the most reliable first."""
     if trusted and head.flags & FORWARDED:
         values = head.values
@@ -278,7 +278,7 @@ def _forwarded_addresses(value: bytes) -> list[bytes]:
     return elements if is_whole else [b""]
 
 
-def client_address(head: RequestHead, trusted: bool, peer: str, trusts: Callable[[str], bool]) -> str:
+def client_address(head: RequestHead, peer: str, trusts: Callable[[str], bool], *, trusted: bool) -> str:
     """The client's address: the peer's, or that in X-Forwarded-For, else Forwarded, of a trusted proxy."""
     if not trusted or not head.flags & FORWARDED:
         return peer
@@ -300,7 +300,7 @@ def forwarding_lines(addresses: bytes, scheme: bytes, host: bytes | None) -> byt
     return lines if host is None else lines + b"X-Forwarded-Host: %b\r\n" % host
 
 
-def appended_forwarding_lines(head: RequestHead, trusted: bool, peer: str, scheme: str) -> bytes:
+def appended_forwarding_lines(head: RequestHead, peer: str, scheme: str, *, trusted: bool) -> bytes:
     """These lines for a request that has some already: the peer is appended to X-Forwarded-For; -Proto and -Host of a
     trusted proxy are kept."""
     values = head.values

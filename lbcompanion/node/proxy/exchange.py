@@ -26,7 +26,7 @@ reads slowly, reading from the application is paused (``_upstream_paused``).
 from __future__ import annotations
 
 from lbcompanion.errors import BadResponse
-from lbcompanion.http1.field_lines import AUTHENTICATION, FORWARDED_BY, HAS_DATE, HAS_FRAMING, UPGRADE
+from lbcompanion.http1.field_lines import AUTHENTICATION, HAS_DATE, UPGRADE
 from lbcompanion.http1.fields import authenticates_connection, end_to_end, keeps_alive, offers, upgrade_protocols
 from lbcompanion.http1.framing import (
     CHUNKED_KIND,
@@ -54,8 +54,9 @@ from lbcompanion.http1.heads import (
 )
 from lbcompanion.node.proxy.answers import gateway_error, phrase, write_response
 from lbcompanion.node.proxy.context import InternalResponse, Pipeline, ProxyContext
-from lbcompanion.node.proxy.hops import COUNTED_METHODS, final_response, hop_lines
+from lbcompanion.node.proxy.hops import final_response
 from lbcompanion.node.proxy.interface import VisitorSide
+from lbcompanion.node.proxy.request_head import counts_hops, request_head, requested_upgrade
 from lbcompanion.node.proxy.upstream import UpstreamConnection
 
 # Idempotent methods without a body (RFC 9110 section 9.2.2): such a request may be sent a second time.
@@ -111,43 +112,25 @@ class Exchange:
         assert visitor is not None
         head = self._head
         context = self._context
-        counts_hops = head.flags & FORWARDED_BY or head.method in COUNTED_METHODS
-        if counts_hops:
+        if counts_hops(head):
             response = final_response(head, context)
             if response is not None:
                 self._send_internal_response(response)
                 return
         plan = self._plan = context.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
-        lines = plan.request_lines()
-        lines = hop_lines(head, context, lines) if counts_hops else lines + context.forwarded_by_line
         if head.flags & AUTHENTICATION:
             self._binds = authenticates_connection(head)
-        if head.flags & (HAS_FRAMING | UPGRADE):
-            lines += self._request_framing_lines()
-        # HTTP/1.1 requires Host (RFC 9112 section 3.2), which the 1.0 requests of health checks often lack.
-        version = b" HTTP/1.0\r\n" if head.version == 10 and b"host" not in head.values else b" HTTP/1.1\r\n"
-        self._unsent_request = [b"".join((head.method, b" ", head.target, version, lines, b"\r\n"))]
+        if head.flags & UPGRADE:
+            self._requested_upgrade = requested_upgrade(head)
+        self._unsent_request = [request_head(head, self._framing, plan, context, self._requested_upgrade)]
         if not self._request_complete:
             visitor.pause()
         self._acquire(fresh=not self._retryable or self._requested_upgrade is not None)
 
-    def _request_framing_lines(self) -> bytes:
-        """The lines for body framing and protocol upgrade."""
-        lines = b""
-        requested = upgrade_protocols(self._head)
-        if requested is not None:
-            self._requested_upgrade = requested
-            lines = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % requested
-        if self._framing.kind is CHUNKED_KIND:
-            lines += b"Transfer-Encoding: chunked\r\n"
-        elif self._head.flags & HAS_FRAMING:
-            lines += b"Content-Length: %d\r\n" % self._framing.length
-        return lines
-
-    def _acquire(self, fresh: bool) -> None:
+    def _acquire(self, *, fresh: bool) -> None:
         limits = self._context.limits
         self._deadline = 0.0
-        self._queued = self._context.upstream_pool.acquire(self, fresh, self._retried, self._visitor)
+        self._queued = self._context.upstream_pool.acquire(self, fresh=fresh, retry=self._retried, owner=self._visitor)
         if not self._deadline:
             # It is not an idle connection, for which upstream_ready set the deadline already.
             seconds = limits.upstream_queue_seconds if self._queued else limits.upstream_connect_seconds
@@ -425,7 +408,7 @@ class Exchange:
         self._response_buffer = b""
         self._acquire(fresh=True)
 
-    def response_end(self, orderly: bool) -> None:
+    def response_end(self, *, orderly: bool) -> None:
         visitor = self._visitor
         may_retry = self._response is None and not self._response_buffer and self._may_retry()
         self._upstream = None
@@ -479,7 +462,7 @@ class Exchange:
                 upstream.discard()
         pipeline, self._pipeline = self._pipeline, None
         if visitor is not None:
-            visitor.end_exchange(self._keep_alive)
+            visitor.end_exchange(keep_alive=self._keep_alive)
         if pipeline is not None:
             pipeline.written()
 
@@ -516,8 +499,9 @@ class Exchange:
             return
         self._context.counters.responses[answer.status] += 1
         keep_alive = self._keep_alive and visitor.keep_alive and self._request_complete
-        visitor.transport.write(write_response(answer, self._head, keep_alive, self._context.date_line()))
-        visitor.end_exchange(keep_alive)
+        date_line = self._context.date_line()
+        visitor.transport.write(write_response(answer, self._head, keep_alive=keep_alive, date_line=date_line))
+        visitor.end_exchange(keep_alive=keep_alive)
 
     def _truncate(self, why: str) -> None:
         visitor, self._visitor = self._visitor, None

@@ -159,11 +159,11 @@ class VisitorSide(Protocol):
         """Forward bytes in both directions without parsing them (after a 101)."""
         ...
 
-    def end_exchange(self, keep_alive: bool) -> None:
+    def end_exchange(self, *, keep_alive: bool) -> None:
         """End the exchange: its response is written."""
         ...
 
-    def abort_response(self, self_delimited: bool = False) -> None:
+    def abort_response(self, *, self_delimited: bool = False) -> None:
         """Close before the end of the response, so that the visitor notices the truncation.
 
         :param self_delimited: the response has a length or chunks, so an orderly close shows the truncation.

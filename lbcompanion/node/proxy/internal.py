@@ -31,7 +31,7 @@ class InternalExchange:
         "response_started",
     )
 
-    def __init__(self, visitor: VisitorSide, context: ProxyContext, head: RequestHead, has_body: bool) -> None:
+    def __init__(self, visitor: VisitorSide, context: ProxyContext, head: RequestHead, *, has_body: bool) -> None:
         self._has_body = has_body
         self._visitor: VisitorSide | None = visitor
         self._context = context
@@ -114,13 +114,14 @@ class InternalExchange:
             return
         self._context.counters.responses[answer.status] += 1
         keep_alive = visitor.keep_alive
-        visitor.transport.write(write_response(answer, self._head, keep_alive, self._context.date_line()))
+        date_line = self._context.date_line()
+        visitor.transport.write(write_response(answer, self._head, keep_alive=keep_alive, date_line=date_line))
         self._visitor = None
         try:
             if answer.on_sent is not None:
                 answer.on_sent()
         finally:
-            visitor.end_exchange(keep_alive)
+            visitor.end_exchange(keep_alive=keep_alive)
 
     def made_progress(self) -> bool:
         """Return False: the response is one write."""

@@ -125,7 +125,7 @@ class ClientAddressTransport:
     :param encrypted: whether the visitor used TLS to the balancer; None asks the inner transport.
     """
 
-    def __init__(self, transport: Any, peername: tuple[str, int] | None, encrypted: bool | None) -> None:
+    def __init__(self, transport: Any, peername: tuple[str, int] | None, *, encrypted: bool | None) -> None:
         self._get_extra_info = transport.get_extra_info
         self._peername = peername
         self._encrypted = encrypted
@@ -159,7 +159,9 @@ class WithClientAddress:
         self.resume_writing = handler.resume_writing
 
     def connection_made(self, transport: Transport) -> None:
-        self._handler.connection_made(ClientAddressTransport(transport, self._header.source, self._header.encrypted))
+        self._handler.connection_made(
+            ClientAddressTransport(transport, self._header.source, encrypted=self._header.encrypted)
+        )
 
 
 if TYPE_CHECKING:

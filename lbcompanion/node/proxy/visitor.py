@@ -224,7 +224,7 @@ class VisitorConnection:
 
     def scheme(self, head: RequestHead) -> str:
         """``http`` or ``https``: the scheme that the browser used, as far as it is known here."""
-        return scheme_of(head, self.trusted, self._scheme)
+        return scheme_of(head, trusted=self.trusted, own=self._scheme)
 
     @property
     def keep_alive(self) -> bool:
@@ -232,7 +232,7 @@ class VisitorConnection:
         more = not self._eof_at or bool(self._buffer)
         return self._keep_alive and self._body is None and more and not self._context.draining
 
-    def end_exchange(self, keep_alive: bool) -> None:
+    def end_exchange(self, *, keep_alive: bool) -> None:
         """End the exchange: its response is written."""
         self._exchange = None
         self._tunnel = False
@@ -250,7 +250,7 @@ class VisitorConnection:
             if not self._starting_requests and (self._buffer or self._eof_at):
                 self._start_requests()
 
-    def abort_response(self, self_delimited: bool = False) -> None:
+    def abort_response(self, *, self_delimited: bool = False) -> None:
         """Close before the end of the response, so that the visitor notices the truncation.
 
         :param self_delimited: the response has a length or chunks: an orderly close shows the truncation, and the queue
@@ -396,7 +396,7 @@ class VisitorConnection:
         has_body = framing is not NO_BODY
         # All internal paths contain the prefix.
         if context.prefix in head.target and self._is_internal(head.path):
-            exchange = InternalExchange(self, context, head, has_body)
+            exchange = InternalExchange(self, context, head, has_body=has_body)
         else:
             exchange = Exchange(self, context, head, framing)
         self._exchange = exchange

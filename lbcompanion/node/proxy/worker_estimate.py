@@ -73,7 +73,7 @@ class WorkerEstimate(Generic[_Connection]):
         self._closed += 1
         self.closed_for_waiting += 1
 
-    def answered(self, connection: _Connection, connections: int, may_learn: bool = True) -> bool:
+    def answered(self, connection: _Connection, connections: int, *, may_learn: bool = True) -> bool:
         """The first answer arrived on a connection.
 
         :param connections: the number of connections.

@@ -247,10 +247,10 @@ def test_a_trusted_proxy_says_which_host_is_this_site() -> None:
     head = RequestHead.from_fields(
         b"POST", b"/", 11, [(b"host", b"nodes"), (b"x-forwarded-host", b"shop.example, nodes")]
     )
-    assert origin.is_own(b"https://shop.example", head, True)
-    assert not origin.is_own(b"https://shop.example", head, False)
-    assert PublicOrigin("https://shop.example").is_own(b"https://shop.example", head, False)
-    assert PublicOrigin("https://shop.example:443").is_own(b"https://shop.example", head, False)
+    assert origin.is_own(b"https://shop.example", head, trusted=True)
+    assert not origin.is_own(b"https://shop.example", head, trusted=False)
+    assert PublicOrigin("https://shop.example").is_own(b"https://shop.example", head, trusted=False)
+    assert PublicOrigin("https://shop.example:443").is_own(b"https://shop.example", head, trusted=False)
 
 
 class Unread(MemoryStore):

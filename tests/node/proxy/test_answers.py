@@ -74,7 +74,7 @@ def test_only_a_busy_application_is_asked_again(status: int, again: bool) -> Non
 def test_an_answer_is_framed_for_its_request(
     method: bytes, version: int, keep_alive: bool, connection: bytes | None, body: bytes
 ) -> None:
-    written = write_response(guarded_text(400, "text"), asked(method, version), keep_alive, DATE)
+    written = write_response(guarded_text(400, "text"), asked(method, version), keep_alive=keep_alive, date_line=DATE)
     raw, _, rest = written.partition(b"\r\n\r\n")
     head = read_response_head(raw + b"\r\n\r\n")
     assert (head.status, head.get(b"content-length"), head.get(b"connection"), rest) == (400, b"5", connection, body)
@@ -82,13 +82,13 @@ def test_an_answer_is_framed_for_its_request(
 
 
 def test_the_length_of_a_body_that_is_not_here_is_as_stated() -> None:
-    written = write_response(InternalResponse(200, [], length=7), asked(b"HEAD"), True, DATE)
+    written = write_response(InternalResponse(200, [], length=7), asked(b"HEAD"), keep_alive=True, date_line=DATE)
     assert written == b"HTTP/1.1 200 OK\r\n" + DATE + b"Content-Length: 7\r\n\r\n"
 
 
 @pytest.mark.parametrize(("status", "length"), [(204, False), (304, True)])
 def test_answers_without_a_body(status: int, length: bool) -> None:
-    written = write_response(InternalResponse(status, [], b"never sent"), asked(), True, DATE)
+    written = write_response(InternalResponse(status, [], b"never sent"), asked(), keep_alive=True, date_line=DATE)
     assert written.endswith(b"\r\n\r\n")
     assert (b"Content-Length: 10" in written) is length
 

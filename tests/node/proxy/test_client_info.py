@@ -102,7 +102,7 @@ def test_no_hosts(host: bytes) -> None:
 def origin_of(*fields: tuple[bytes, bytes], host: bytes = b"inner.example", trusted: bool = True) -> str:
     head = RequestHead.from_fields(b"GET", b"/", 11, [(b"host", host), *fields])
     origin = PublicOrigin("")
-    return origin.of(head, trusted, scheme_of(head, trusted, "http"))
+    return origin.of(head, trusted=trusted, scheme=scheme_of(head, trusted=trusted, own="http"))
 
 
 XFH, XFP, XFPORT, FORWARDED = b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port", b"forwarded"

@@ -29,7 +29,7 @@ class Proxied(InMemoryNode):
 
         def done(transport: Any, header: ProxyHeader, rest: bytes) -> None:
             relay.handler = VisitorConnection(self.context)
-            relay.handler.connection_made(ClientAddressTransport(transport, header.source, header.encrypted))
+            relay.handler.connection_made(ClientAddressTransport(transport, header.source, encrypted=header.encrypted))
             if rest:
                 relay.handler.data_received(rest)
 

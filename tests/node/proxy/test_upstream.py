@@ -11,13 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.internet.task import Clock
 
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.proxy.upstream import (
-    MIN_IDLE_SECONDS,
-    STALLED_SECONDS,
-    UNANSWERED_SECONDS,
-    UpstreamConnection,
-    UpstreamPool,
-)
+from lbcompanion.node.proxy.making_way import MIN_IDLE_SECONDS, STALLED_SECONDS, UNANSWERED_SECONDS
+from lbcompanion.node.proxy.upstream import UpstreamConnection, UpstreamPool
 from lbcompanion.settings import LimitsTable
 from lbcompanion.testing.memory_transport import RemoteEnd
 from tests.support.in_memory_node import ApplicationConnection, InMemoryNode, ReceivedRequest, read_responses, request
@@ -515,11 +510,11 @@ class _User:
     def response_data(self, data: bytes) -> None:
         pass
 
-    def response_end(self, orderly: bool) -> None:
+    def response_end(self, *, orderly: bool) -> None:
         self._handler.served.remove(self)
         if self.upstream is not None and self.upstream.reused and not self.fresh:
             self.fresh = True
-            if self._handler.pool.acquire(self, True, retry=True):
+            if self._handler.pool.acquire(self, fresh=True, retry=True):
                 self._handler.queue.insert(0, self)
 
     upstream_full = upstream_drained = lambda self: None
@@ -533,7 +528,7 @@ class _Passing:
     def upstream_ready(self, upstream: UpstreamConnection) -> None:
         self.upstream = upstream
 
-    def response_end(self, orderly: bool) -> None:
+    def response_end(self, *, orderly: bool) -> None:
         pass
 
     def response_data(self, data: bytes) -> None:
@@ -557,15 +552,15 @@ def test_a_worker_that_another_node_took_is_freed_again() -> None:
         counters=Counters(),
     )
     users = [_Passing() for _ in range(500)]
-    pool.acquire(users[0], False)
+    pool.acquire(users[0], fresh=False)
     dialled[0].connection_made(_Link())  # type: ignore[arg-type]
     dialled[0].data_received(b"x")
-    pool._estimate.workers = pool._most = 1
+    pool._making_way._estimate.workers = pool._making_way.most = 1
     for user in users[1:]:
-        pool.acquire(user, False)
+        pool.acquire(user, fresh=False)
     probe = dialled[1]
     probe.connection_made(_Link())  # type: ignore[arg-type]
-    pool._estimate.closed_for_waiting = 1
+    pool._making_way._estimate.closed_for_waiting = 1
     for _ in range(20):
         clock.advance(0.01)
         pool.release(dialled[0])
@@ -599,7 +594,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(fresh=st.booleans())
     def come(self, fresh: bool) -> None:
         user = _User(self, fresh)
-        if self.pool.acquire(user, fresh):
+        if self.pool.acquire(user, fresh=fresh):
             self.queue.append(user)
 
     @precondition(lambda self: self.queue)

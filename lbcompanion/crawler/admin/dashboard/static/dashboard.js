@@ -58,4 +58,8 @@
   localTimes(document);
   var live = document.querySelector("[data-live]");
   if (live) setInterval(renew, RENEW_MS, live);
+  // After a log-out, the button "back" must not show a page that the browser has kept.
+  window.addEventListener("pageshow", function (event) {
+    if (event.persisted && document.querySelector('form[action="/logout"]')) location.reload();
+  });
 }());
