@@ -26,11 +26,13 @@ from lbcompanion.crawler.admin.access import AuditPruning, build_access
 from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.api import admin_resource
 from lbcompanion.crawler.admin.audit_trail import AuditTrail
+from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.guard import Access
 from lbcompanion.crawler.admin.listener import admin_site
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.lock import InUse, Lock
 from lbcompanion.crawler.archive.object_store import ObjectStore
+from lbcompanion.crawler.archive.reading import ArchiveReader
 from lbcompanion.crawler.archive.uploads import Uploads
 from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
 from lbcompanion.crawler.crawl.round_runner import RoundRunner, SiteContext
@@ -52,7 +54,6 @@ from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
 from lbcompanion.crawler.queue.erasures import Erasures
 from lbcompanion.crawler.queue.route_table import RouteTable
-from lbcompanion.crawler.queue.search import Search
 from lbcompanion.crawler.routes.visitor_cookies import load_trusted_routes, note_values
 from lbcompanion.crawler.sites import AgentFactory, build_sites, network_agents
 from lbcompanion.crawler.threads import Threads
@@ -271,9 +272,8 @@ class CrawlerService(MultiService):
         )
         admin = admin_resource(
             backlog=self._backlog,
-            search=Search(self._database),
-            archive=self._archive,
             database=self._database,
+            archive=self._archive,
             defer=self._defer,
             routes=routes,
             metrics=self._metrics,
@@ -287,6 +287,12 @@ class CrawlerService(MultiService):
             check_passwords=self._check_passwords,
             open_metrics=crawler.open_metrics,
             activity=ActivityApi(self._activity_table, self._defer, self._now),
+            export=ExportApi(
+                open_database=lambda: Database(open_engine(crawler.queue)),
+                open_reader=lambda index: ArchiveReader(crawler.archive_dir, index),
+                in_thread=self._read,
+                now=self._now,
+            ),
         )
         intake_limits = IntakeLimits(
             self._reactor, crawler.intake_connections, crawler.intake_seconds, self._metrics.count_intake_limit

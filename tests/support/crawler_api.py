@@ -15,7 +15,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from lbcompanion.crawler.admin import api
 from lbcompanion.crawler.admin.listener import AdminResource, admin_site
 from lbcompanion.crawler.health import Health
-from lbcompanion.crawler.queue.search import Search
 from lbcompanion.settings import StickyTable
 from tests.support.in_memory_crawler import InMemoryCrawler
 from tests.support.simulated_farm import ORIGIN, SimulatedFarm, immediately
@@ -30,9 +29,8 @@ def admin_resource(rig: InMemoryCrawler, **more: Any) -> AdminResource:
     """
     return api.admin_resource(
         backlog=rig.backlog,
-        search=Search(rig.database),
-        archive=rig.archive,
         database=rig.database,
+        archive=rig.archive,
         defer=immediately,
         routes=rig.routes,
         metrics=rig.metrics,

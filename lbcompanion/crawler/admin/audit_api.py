@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, Role, json_response
-from lbcompanion.crawler.admin.recordings_api import read_query
+from lbcompanion.crawler.admin.recordings_api import read_limit, read_number
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.queue.audit import FILTERS, AuditLog
 from lbcompanion.model import to_rfc3339
@@ -26,14 +26,14 @@ class AuditApi:
         return [Endpoint("/api/audit", self._listing, role=Role.OPERATOR, action="view audit log")]
 
     async def _listing(self, call: Call) -> Response:
-        query = read_query(call)
+        limit = read_limit(call)
         filters = {name: call.argument(name) for name in FILTERS}
         for name, value in filters.items():
             if not value.isprintable():
                 raise HttpError(400, f"{name}: control characters are not allowed")
-        rows = await self._defer(self._log.entries, query.limit + 1, query.after, filters)
-        following = str(rows[query.limit - 1]["id"]) if len(rows) > query.limit else None
-        return json_response({"audit": [audit_line(row) for row in rows[: query.limit]], "next": following})
+        rows = await self._defer(self._log.entries, limit + 1, read_number(call, "after"), filters)
+        following = str(rows[limit - 1]["id"]) if len(rows) > limit else None
+        return json_response({"audit": [audit_line(row) for row in rows[:limit]], "next": following})
 
 
 def audit_line(row: dict[str, Any]) -> dict[str, Any]:
