@@ -16,7 +16,6 @@ from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
-from lbcompanion.crawler.queue.search import Search
 from lbcompanion.protocol.page_heads import PageHead
 from lbcompanion.protocol.tokens import Tokens, digest_of
 from lbcompanion.sticky.routes import Routes
@@ -39,7 +38,6 @@ class RecordedPages:
         self._number = 0
         self._admin = api.admin_resource(
             backlog=self.place.backlog,
-            search=Search(self.place.database),
             archive=self.place.archive,
             database=self.place.database,
             defer=immediately,
