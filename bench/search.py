@@ -23,7 +23,7 @@ from lbcompanion.crawler.queue.search import Position, Search
 from lbcompanion.crawler.queue.url_keys import url_key
 
 BEGIN = 1_790_000_000.0  # 2026-09-21
-_BATCH = 20_000
+_BATCH = 2000
 _ATTEMPTS = '[["recorded", "n1", "archived", 12.5, ""]]'
 _REQUISITES = '{"wanted": 12, "archived": 11, "missing": [{"url": "https://cdn.example.net/a.js", "reason": "x"}]}'
 #: The searches. ``rare`` values are in one of some thousand recordings or fewer; ``none`` in no recording.

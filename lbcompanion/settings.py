@@ -212,6 +212,7 @@ class CrawlerTable:
     concurrency: int = 32
     per_node: int = 0
     lease_seconds: float = 60
+    gone_seconds: float = 3600
     gather_seconds: float = 0.02
     gather_pages: int = 16
     gather_bytes: int = 8388608
@@ -255,10 +256,10 @@ class RequisitesTable:
     """``[requisites]``: the requisites of pages, their limits and their cache."""
 
     enabled: bool = True
-    max_files: int = 60
+    max_files: int = 300
     max_file_bytes: int = 8388608
     max_bytes: int = 25165824
-    max_seconds: float = 10
+    max_seconds: float = 30
     retries: int = 2
     per_node: int = 6
     fresh_seconds: float = 300

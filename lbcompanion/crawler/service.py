@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,11 +26,13 @@ from lbcompanion.crawler.admin.access import AuditPruning, build_access
 from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.api import admin_resource
 from lbcompanion.crawler.admin.audit_trail import AuditTrail
+from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.guard import Access
 from lbcompanion.crawler.admin.listener import admin_site
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.lock import InUse, Lock
 from lbcompanion.crawler.archive.object_store import ObjectStore
+from lbcompanion.crawler.archive.reading import ArchiveReader
 from lbcompanion.crawler.archive.uploads import Uploads
 from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
 from lbcompanion.crawler.crawl.round_runner import RoundRunner, SiteContext
@@ -48,10 +51,9 @@ from lbcompanion.crawler.queue.admission import Admission
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.audit import AuditLog
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
-from lbcompanion.crawler.queue.database import Database, open_engine
+from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
 from lbcompanion.crawler.queue.erasures import Erasures
 from lbcompanion.crawler.queue.route_table import RouteTable
-from lbcompanion.crawler.queue.search import Search
 from lbcompanion.crawler.routes.visitor_cookies import load_trusted_routes, note_values
 from lbcompanion.crawler.sites import AgentFactory, build_sites, network_agents
 from lbcompanion.crawler.threads import Threads
@@ -113,6 +115,8 @@ class CrawlerService(MultiService):
         self._parse = self.threads_class(reactor, "parsing")
         #: One thread uploads files, and one reads archived pages for the dashboard: an object store may be slow.
         self._read = self.threads_class(reactor, "object store", max_threads=2)
+        #: Rewrites pages for the dashboard, so that the crawler's own reading does not wait for it.
+        self._rewrite = self.threads_class(reactor, "replay")
         #: Checks passwords, one at a time, so that their memory is bounded.
         self._check_passwords = self.threads_class(reactor, "passwords")
         self._health = Health()
@@ -168,6 +172,7 @@ class CrawlerService(MultiService):
         self._erasure: ErasureService | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
         self._locks: dict[Path, Lock] = {}
+        self._is_recovered = False
         self._trigger: Any = None
         self._starting: Deferred[None] | None = None
 
@@ -200,6 +205,7 @@ class CrawlerService(MultiService):
             self._sharing.join()
         remember(self._name, folder)
         self._archive.recover()
+        self._is_recovered = True
         if self._sharing is None:  # other crawlers look after the back-offs of a shared queue
             self._backlog.make_all_due(self._now())
         return load_trusted_routes(self._route_table, self.settings.sites)
@@ -266,7 +272,7 @@ class CrawlerService(MultiService):
         )
         admin = admin_resource(
             backlog=self._backlog,
-            search=Search(self._database),
+            database=self._database,
             archive=self._archive,
             defer=self._defer,
             routes=routes,
@@ -276,10 +282,17 @@ class CrawlerService(MultiService):
             health=self._health,
             erasure=self._erasure,
             read=self._read,
+            parse=self._rewrite,
             access=self._build_access(),
             check_passwords=self._check_passwords,
             open_metrics=crawler.open_metrics,
             activity=ActivityApi(self._activity_table, self._defer, self._now),
+            export=ExportApi(
+                open_database=lambda: Database(open_engine(crawler.queue)),
+                open_reader=lambda index: ArchiveReader(crawler.archive_dir, index),
+                in_thread=self._read,
+                now=self._now,
+            ),
         )
         intake_limits = IntakeLimits(
             self._reactor, crawler.intake_connections, crawler.intake_seconds, self._metrics.count_intake_limit
@@ -433,7 +446,7 @@ class CrawlerService(MultiService):
             threads.stop()
 
     def _threads(self) -> tuple[Threads, ...]:
-        return self._defer, self._parse, self._read, self._check_passwords
+        return self._defer, self._parse, self._read, self._rewrite, self._check_passwords
 
     async def _stop_scheduler(self, scheduler: Scheduler) -> None:
         give_up_call = self._reactor.callLater(STOP_SECONDS, scheduler.abandon)
@@ -444,6 +457,9 @@ class CrawlerService(MultiService):
             give_up_call.cancel()
 
     def _close(self) -> None:
+        if self._is_recovered:
+            with suppress(BacklogError):
+                self._archive.renew_mark()
         if self._sharing is not None:
             self._sharing.leave()
         self._database.close()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from lbcompanion.crawler.admin import json_views
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, json_response
@@ -15,6 +16,7 @@ from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.filter_texts import FILTER_NAMES, BadFilter, read_filters
 from lbcompanion.crawler.queue.search import Filters, FoundPage, Position, Search
+from lbcompanion.crawler.queue.walks import Walks
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol import shapes
 from lbcompanion.sticky.routes import Routes
@@ -36,10 +38,10 @@ class Query:
     """
 
     limit: int
-    after: Position | None
-    before: Position | None
-    filters: Filters
-    texts: dict[str, str]
+    after: Position | None = None
+    before: Position | None = None
+    filters: Filters = field(factory=Filters)
+    texts: Mapping[str, str] = field(factory=dict)
 
 
 def read_query(call: Call) -> Query:
@@ -56,11 +58,6 @@ def read_query(call: Call) -> Query:
     if after is not None and before is not None:
         raise HttpError(400, "after, before: only one of them is allowed")
     return Query(read_limit(call), after, before, filters, texts)
-
-
-def newest(limit: int) -> Query:
-    """Return the query of the newest recordings."""
-    return Query(limit, None, None, Filters(), {})
 
 
 def read_limit(call: Call) -> int:
@@ -92,6 +89,15 @@ def _read_cursor(call: Call, name: str) -> Position | None:
         raise HttpError(400, f"{name}: allowed is what next or previous of a listing has") from None
 
 
+def cursors(found: FoundPage) -> dict[str, Any]:
+    """Return where the next and the previous page begin, and how far the search came, as JSON."""
+    return {
+        "next": found.next.cursor if found.next else None,
+        "previous": found.previous.cursor if found.previous else None,
+        "searched_to": None if found.searched_to is None else to_rfc3339(found.searched_to),
+    }
+
+
 class Recordings:
     """Reads recordings, for the API and the dashboard.
 
@@ -100,10 +106,19 @@ class Recordings:
     """
 
     def __init__(
-        self, *, backlog: Backlog, search: Search, archive: Archive, routes: Routes, defer: Defer, read: Defer
+        self,
+        *,
+        backlog: Backlog,
+        search: Search,
+        walks: Walks,
+        archive: Archive,
+        routes: Routes,
+        defer: Defer,
+        read: Defer,
     ) -> None:
         self._backlog = backlog
         self._search = search
+        self._walks = walks
         self._archive = archive
         self._routes = routes
         self._defer = defer
@@ -133,7 +148,9 @@ class Recordings:
 
         :raises HttpError: 404 if there is no such recording.
         """
-        return json_views.recording(await self.row(token))
+        row = await self.row(token)
+        previous, following = await self._defer(self._walks.neighbours, row)
+        return {**json_views.recording(row), "previous": previous, "next": following}
 
     async def listing(self, query: Query) -> dict[str, Any]:
         """Return a part of the list, where the next and the previous part begin, and how far the search came."""
@@ -142,9 +159,7 @@ class Recordings:
         )
         return {
             "recordings": [json_views.recording(row) for row in found.rows],
-            "next": found.next.cursor if found.next else None,
-            "previous": found.previous.cursor if found.previous else None,
-            "searched_to": None if found.searched_to is None else to_rfc3339(found.searched_to),
+            **cursors(found),
         }
 
     def routes(self) -> list[dict[str, Any]]:

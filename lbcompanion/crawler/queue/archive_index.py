@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, upda
 from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
-from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.database import BacklogError, Database
 from lbcompanion.crawler.queue.payload_places import (
     Payload,
     PayloadPlace,
@@ -25,7 +25,7 @@ from lbcompanion.crawler.queue.payload_places import (
     references_of,
 )
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport, dump_report
-from lbcompanion.crawler.queue.schema import DOOMED_FILES, FILES, PAYLOADS, RECORDINGS, REFERENCES
+from lbcompanion.crawler.queue.schema import ARCHIVES, DOOMED_FILES, FILES, PAYLOADS, RECORDINGS, REFERENCES
 from lbcompanion.crawler.queue.url_keys import url_key
 from lbcompanion.model import Attempt, Verdict, to_rfc3339
 
@@ -114,12 +114,31 @@ class ArchiveIndex:
         self.crawler = crawler
         self._database = database
 
+    def mark(self) -> str:
+        """Return the mark of this crawler's archive, or an empty text; ``crawler.archive.archive_mark`` explains it."""
+        with self._database.read() as connection:
+            return str(connection.execute(select(ARCHIVES.c.mark).where(self._own_mark())).scalar() or "")
+
+    def set_mark(self, mark: str) -> None:
+        """Store another mark."""
+        with self._database.change() as connection:
+            if connection.execute(update(ARCHIVES).where(self._own_mark()).values(mark=mark)).rowcount == 0:
+                connection.execute(insert(ARCHIVES).values(crawler=self.crawler, mark=mark))
+
+    def _own_mark(self) -> ColumnElement[bool]:
+        return ARCHIVES.c.crawler == self.crawler
+
     def new_file(self, name: str, now: float) -> None:
         """Register a file before it is created, and close the files before it."""
         with self._database.change() as connection:
             self._close_open(connection)
             values = {"name": name, "committed": 0, "crawler": self.crawler, "state": FileState.OPEN, "opened_at": now}
             connection.execute(insert(FILES).values(values))
+
+    def extend(self, name: str, committed: int) -> None:
+        """Commit records of a file that no recording has."""
+        with self._database.change() as connection:
+            connection.execute(update(FILES).where(FILES.c.name == name).values(committed=committed))
 
     def close_files(self) -> None:
         """Close this crawler's open files: no record is appended to them any more."""
@@ -330,4 +349,16 @@ class ArchiveIndex:
                     for each in record.payloads
                 ]
                 connection.execute(insert(PAYLOADS), rows)
-            insert_references(connection, [Reference(record.file, each) for each in record.references])
+            if record.references:
+                _check_files(connection, {each.file for each in record.references})
+                insert_references(connection, [Reference(record.file, each) for each in record.references])
+
+
+def _check_files(connection: Connection, names: set[str]) -> None:
+    """Make sure that files to which a page refers are not replaced before the page is committed.
+
+    :raises BacklogError: if one was replaced already; the page is then written in full.
+    """
+    query = select(FILES.c.name).where(FILES.c.name.in_(sorted(names))).with_for_update(read=True)
+    if len(connection.execute(query).all()) != len(names):
+        raise BacklogError("an archive file to which the page refers was replaced meanwhile")

@@ -35,8 +35,8 @@ NO_CLAIM: Mapping[str, Any] = {"claimed_by": None, "claimed_at": None, "lease_un
 #: at most all of them are searched.
 _FIRST_DUE, _SEARCH_SECONDS = 2000, 5.0
 
-#: A count that takes this long, in seconds, is not repeated at once, but after that many times as long.
-_LONG_COUNT_SECONDS, _COUNT_EVERY = 0.02, 100
+#: This many notices are not counted at once again, but after that many times as long as it took.
+_MANY_NOTICES, _COUNT_EVERY = 50_000, 100
 
 #: A row whose records wait to be removed from the archive is not shown any more.
 _NOT_ERASED = RECORDINGS.c.erasure.is_(None)
@@ -253,14 +253,15 @@ class Backlog:
     def counts(self) -> dict[str, int]:
         """Return the number of notices by outcome; ``open`` counts those without one.
 
-        To count a million rows takes a tenth of a second. The numbers of a count that takes long are returned again,
-        for a hundred times as long as the count took.
+        To count a million rows takes a tenth of a second. Of very many rows, the numbers of the last count are returned
+        again, for a hundred times as long as the count took.
         """
         started = self._clock()
         if self._counted is None or not self._counted_at <= started < self._counted_until:
             self._counted = self._count()
+            is_long = sum(self._counted.values()) >= _MANY_NOTICES
             self._counted_at, took = started, self._clock() - started
-            self._counted_until = started + (_COUNT_EVERY * took if took >= _LONG_COUNT_SECONDS else 0.0)
+            self._counted_until = started + (_COUNT_EVERY * took if is_long else 0.0)
         return dict(self._counted)
 
     def _count(self) -> dict[str, int]:

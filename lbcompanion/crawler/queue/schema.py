@@ -214,6 +214,24 @@ CRAWLERS = Table(
     **_MYSQL,
 )
 
+#: The farm of a shared queue: one row, with a keyed hash of the farm's secret.
+FARMS = Table(
+    "farms",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("secret", String(64), nullable=False),
+    **_MYSQL,
+)
+
+#: The mark that each crawler's archive folder has too: it shows a queue that is older than the archive.
+ARCHIVES = Table(
+    "archives",
+    METADATA,
+    Column("crawler", String(64), primary_key=True),
+    Column("mark", String(32), nullable=False),
+    **_MYSQL,
+)
+
 #: Turns that one crawler at a time has: a row is locked for the length of a transaction, or held until a time.
 TURNS = Table(
     "turns",

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any
 
 from attrs import field, frozen
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, column, func, or_, select, table
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.util import ClauseAdapter
@@ -42,6 +42,16 @@ _CHECKED = tuple(
 _LAST_CHARACTER = "\U0010ffff"
 
 Condition = ColumnElement[bool]
+# A table of its own: a piece's columns must not take the place of these.
+_later = table("recordings", *map(column, ("id", "viewed_at", "visitor", "erasure"))).alias("later")
+#: Whether there is a later view by the same visitor.
+_LATER_VIEW = (
+    select(_later.c.id)
+    .where(_later.c.visitor == RECORDINGS.c.visitor, _later.c.erasure.is_(None))
+    .where(_later.c.viewed_at >= RECORDINGS.c.viewed_at)
+    .where(or_(_later.c.viewed_at > RECORDINGS.c.viewed_at, _later.c.id > RECORDINGS.c.id))
+    .exists()
+)
 _NOT_ERASED = RECORDINGS.c.erasure.is_(None)
 
 
@@ -86,6 +96,7 @@ class Filters:
     :ivar reason: of the reason why a page is lost.
     :ivar visitors: the pseudonyms of the visitor who saw the page; None is no condition.
     :ivar title: a part of the title, in upper or lower case.
+    :ivar last_of_visitor: of each visitor the last view only.
     """
 
     url: Pattern | None = field(default=None, repr=False)
@@ -101,6 +112,7 @@ class Filters:
     title: str = field(default="", repr=False)
     site: str = ""
     tokens: tuple[str, ...] = field(default=(), repr=False)
+    last_of_visitor: bool = False
 
 
 @frozen(order=True)
@@ -364,37 +376,39 @@ def _conditions(filters: Filters, dialect: str) -> tuple[dict[str, Condition], l
         others.append(_find(columns.title_key, filters.title.casefold(), dialect) > 0)
     if filters.tokens:
         others.append(columns.token.in_(filters.tokens))
+    if filters.last_of_visitor:
+        others += [columns.visitor.is_not(None), ~_LATER_VIEW]
     return indexed, others
 
 
 def _url_conditions(url: Pattern, dialect: str) -> tuple[Condition | None, list[Condition]]:
     if url.contains:
         return None, [_matches(ADDRESS, url, dialect)]
-    column = RECORDINGS.c.url_key
+    key_column = RECORDINGS.c.url_key
     key = url_key(url.text)
     is_longer = len(key) == KEY_CHARS or "#" in url.text
     if url.begins and "#" not in url.text:
-        in_range = and_(column >= key, column < key + _LAST_CHARACTER)
+        in_range = and_(key_column >= key, key_column < key + _LAST_CHARACTER)
         return in_range, [_matches(ADDRESS, url, dialect)] if is_longer else []
     if url.begins:
-        return column == key, [_matches(ADDRESS, url, dialect)]
+        return key_column == key, [_matches(ADDRESS, url, dialect)]
     whole = url.text.partition("#")[0]
     same = or_(_equals(ADDRESS, whole), _equals(func.substr(ADDRESS, 1, len(whole) + 1), f"{whole}#"))
-    return column == key, [same] if len(key) == KEY_CHARS else []
+    return key_column == key, [same] if len(key) == KEY_CHARS else []
 
 
-def _matches(column: Any, pattern: Pattern, dialect: str) -> Condition:
+def _matches(text: Any, pattern: Pattern, dialect: str) -> Condition:
     if pattern.contains:
-        return _find(column, pattern.text, dialect) > 0
+        return _find(text, pattern.text, dialect) > 0
     if pattern.begins:
-        return _equals(func.substr(column, 1, len(pattern.text)), pattern.text)
-    return _equals(column, pattern.text)
+        return _equals(func.substr(text, 1, len(pattern.text)), pattern.text)
+    return _equals(text, pattern.text)
 
 
-def _equals(column: ColumnElement[Any], text: str) -> Condition:
-    return column.operate(operators.eq, text)
+def _equals(value: ColumnElement[Any], text: str) -> Condition:
+    return value.operate(operators.eq, text)
 
 
-def _find(column: Any, part: str, dialect: str) -> ColumnElement[int]:
+def _find(text: Any, part: str, dialect: str) -> ColumnElement[int]:
     """Return the place of a part within a text; 0 if it is not there. LIKE of SQLite ignores the case."""
-    return (func.strpos if dialect == "postgresql" else func.instr)(column, part)
+    return (func.strpos if dialect == "postgresql" else func.instr)(text, part)

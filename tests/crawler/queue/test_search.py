@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import event
 
-from lbcompanion.crawler.queue.database import Database, open_engine
-from lbcompanion.crawler.queue.schema import RECORDINGS
+from lbcompanion.crawler.queue.database import Database
 from lbcompanion.crawler.queue.search import Filters, FoundPage, Pattern, Position, Search
-from lbcompanion.crawler.queue.url_keys import url_key
+from tests.support.recording_rows import Row, Steps, add, opened, row_of
 
-Row = dict[str, Any]
 CHOICES: dict[str, tuple[Any, ...]] = {
     "site": ("main", "other"),
     "origin_node": ("n1", "n2", "n3"),
@@ -53,37 +51,11 @@ FILTERS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def opened(url: str = "sqlite://") -> Database:
-    database = Database(open_engine(url))
-    database.open()
-    return database
-
-
-def row_of(number: int, values: Row) -> Row:
-    address = values.pop("address", "https://shop/")
-    is_reported = number % 2 == 0
-    return {
-        **dict.fromkeys(("site", "route", "reason", "answered_by", "sha256", "content_type", "warc_file"), ""),
-        **{"id": number, "token": f"t{number}", "origin_node": "n1", "cookies": "{}", "told_by": "browser"},
-        **dict.fromkeys(("viewed_at", "noticed_at", "received_at", "next_at"), 1.0),
-        **{"rounds": 0, "attempts": "[]", "url_key": url_key(address), "erasure": None},
-        **{"url": address if is_reported else "https://old/", "page_url": "" if is_reported else address},
-        **values,
-        "title_key": (values.get("title") or "").casefold() or None,
-        "reason": "expired" if values.get("outcome") == "lost" else "",
-    }
-
-
 def rows_of(chance: random.Random, count: int, first: int = 1) -> list[Row]:
     return [
         row_of(number, {name: chance.choice(values) for name, values in CHOICES.items()})
         for number in range(first, first + count)
     ]
-
-
-def add(database: Database, rows: list[Row]) -> None:
-    with database.change() as connection:
-        connection.execute(insert(RECORDINGS), rows)
 
 
 def fits(pattern: Pattern, text: str) -> bool:
@@ -137,16 +109,6 @@ def backward(search: Search, filters: Filters, limit: int) -> list[str]:
             return found
         before = page.previous
     raise AssertionError("the pages do not end")
-
-
-class Steps:
-    """A clock on which each look takes a second."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 1
-        return self.now
 
 
 def check_model(database: Database, examples: int, chance: random.Random) -> None:

@@ -11,7 +11,7 @@ from lbcompanion.crawler.admin.dashboard.charts import delay_chart, pages_chart
 from lbcompanion.crawler.admin.dashboard.rendering import render, size, static, when
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, Response, Role, html_response
 from lbcompanion.crawler.admin.monitoring import Monitoring
-from lbcompanion.crawler.admin.recordings_api import Recordings, newest, read_query
+from lbcompanion.crawler.admin.recordings_api import Query, Recordings, read_query
 from lbcompanion.crawler.queue.filter_texts import FILTER_NAMES
 from lbcompanion.model import DEFAULT_LADDER
 
@@ -63,7 +63,7 @@ class DashboardPages:
         return html_response(render("overview_live.html", **await self._overview_values(call)))
 
     async def _overview_values(self, call: Call) -> dict[str, Any]:
-        listing = await self._recordings.listing(newest(_NEWEST))
+        listing = await self._recordings.listing(Query(_NEWEST))
         return {
             "problems": self._monitoring.problems(),
             "numbers": await self._monitoring.numbers(),
