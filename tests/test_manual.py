@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from attrs import NOTHING, Factory, asdict, fields_dict
+from click.testing import CliRunner
 
 from lbcompanion import settings
 from lbcompanion.config import tables
@@ -148,3 +152,133 @@ def test_every_metric_of_a_crawler_is_in_the_manual_and_no_other() -> None:
     families = list(metrics.registry._collector_to_names)
     found = [(name.removeprefix("lbcompanion_crawler_"), labels) for name, labels in exported(families)]
     assert sorted(documented_metrics("crawler")) == sorted(found)
+
+
+TEST_NAME = re.compile(r"``(tests/[\w/]+\.py)::(\w+)``")
+#: The rows of a table, each from its first cell to its last.
+ROW = re.compile(r"(?m)^   \* - .*\n(?:     .*\n)*")
+
+
+def test_each_row_for_the_old_modules_names_tests_that_exist() -> None:
+    text = (DOCS / "coming-from-modules.rst").read_text()
+    rows = [row for row in ROW.findall(text) if not row.startswith("   * - the old modules\n")]
+    assert len(rows) > 30
+    assert [row.splitlines()[0] for row in rows if not TEST_NAME.search(row)] == []
+    missing = [
+        f"{path}::{name}"
+        for path, name in TEST_NAME.findall(text)
+        if not re.search(rf"(?m)^ *(?:async )?def {name}\(", (DOCS.parent / path).read_text())
+    ]
+    assert missing == []
+
+
+#: First words of commands that cannot be checked here, with the reason.
+FOREIGN = {
+    "curl": "needs a running service",
+    "grep": "a program of the system",
+    "echo": "a program of the system",
+    "python3": "creates an environment",
+    "pip": "installs from a package index",
+    "useradd": "changes the system's users",
+    "install": "writes into the system's folders",
+    "systemctl": "needs systemd",
+    "examples/java/run": "run by tests/e2e/test_example_java.py",
+    "coverage": "need not be installed",
+    "pytest": "runs the tests themselves",
+}
+CONSOLE = re.compile(r"(?m)^( *)\.\. code-block:: console\n\n((?:\1 {3,}.*\n|\n)+)")
+ASSIGNMENT = re.compile(r"[A-Za-z_]+=")
+OPERATORS = {"|", ";", "&&", "||"}
+
+
+def console_commands() -> Iterator[tuple[str, list[str]]]:
+    """The page and the words of each command in the console blocks and in README's indented blocks."""
+    for path in sorted(DOCS.glob("*.rst")):
+        for _, block in CONSOLE.findall(path.read_text()):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.lstrip().startswith("$ "):
+                    yield from ((path.name, words) for words in simple_commands(line.lstrip()[2:]))
+    readme = (DOCS.parent / "README.md").read_text().replace("\\\n", " ")
+    for line in re.findall(r"(?m)^    (lbcompanion .*|make .*)$", readme):
+        yield from (("README.md", words) for words in simple_commands(line))
+
+
+def simple_commands(line: str) -> Iterator[list[str]]:
+    """The words of each command of a shell line, without assignments and redirections."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|;&<>")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    redirected = False
+    for word in [*lexer, ";"]:
+        if word in OPERATORS:
+            if words:
+                yield words
+            words = []
+        elif word in {">", "<", ">>"} or redirected:
+            redirected = not redirected
+        elif words or not ASSIGNMENT.match(word):
+            words.append(word)
+
+
+def problem(words: list[str]) -> str:
+    """What is wrong with a command; empty if nothing is, or if it is a foreign program."""
+    program = words[0].rpartition("/")[2] if words[0].startswith("/") else words[0]
+    if program == "lbcompanion":
+        return usage_problem(words[1:])
+    if program == "make":
+        makefile = (DOCS.parent / "Makefile").read_text().replace("$(VENV)", ".venv")
+        targets = [word for word in words[1:] if not ASSIGNMENT.match(word)]
+        return ", ".join(t for t in targets if not re.search(rf"(?m)^(?:.* )?{re.escape(t)}\b[^=\n]*:", makefile))
+    if program == "python" and words[1] == "-m":
+        known = words[2] in FOREIGN or importlib.util.find_spec(words[2])
+        return "" if known else f"no module {words[2]}"
+    if program == "twistd":
+        return "" if words[2] in {"lbcompanion", "lbcompanion-crawler"} else f"no plugin {words[2]}"
+    return "" if program in FOREIGN else f"{program} is not in FOREIGN"
+
+
+def usage_problem(arguments: list[str]) -> str:
+    """What the command line's own parser refuses: an unknown command, option or argument. Nothing is run."""
+    from lbcompanion.cli import main
+
+    command: click.Command = main
+    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
+        name, *arguments = arguments
+        if name not in command.commands:
+            return f"no command {name}"
+        command = command.commands[name]
+    try:
+        parser = command.make_parser(click.Context(command))
+        _, left, _ = parser.parse_args(list(arguments))
+    except click.UsageError as error:
+        return error.format_message()
+    return f"left over: {left}" if left else ""
+
+
+def test_each_command_of_a_console_block_exists_with_its_options() -> None:
+    found = list(console_commands())
+    assert len(found) > 60
+    assert [(page, " ".join(words), wrong) for page, words in found if (wrong := problem(words))] == []
+
+
+@pytest.mark.parametrize(
+    "stale",
+    ["lbcompanion fetsh TOKEN", "lbcompanion explain --lst", "lbcompanion user ad ann", "make no-such-target"],
+)
+def test_a_stale_command_is_noticed(stale: str) -> None:
+    assert problem(stale.split()) != ""
+
+
+def test_the_commands_that_set_up_a_site_work_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lbcompanion.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+    commands = [words for page, words in console_commands() if page == "running.rst"]
+    init = next(words for words in commands if words[:2] == ["lbcompanion", "init"])
+    assert runner.invoke(main, init[1:]).exit_code == 0
+    monkeypatch.chdir(tmp_path / "farm")
+    for name in ("check-config", "explain"):
+        words = next(words for words in commands if words[:2] == ["lbcompanion", name])
+        result = runner.invoke(main, words[1:])
+        assert result.exit_code == 0, result.output
