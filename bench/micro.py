@@ -135,7 +135,7 @@ def _exchange(policy: PagePolicy, request_bytes: bytes, response_bytes: bytes) -
 
 
 def _tag(token: str) -> bytes:
-    parts = default_tag_parts(f"http://{HOST}/_lbc/page/", "/_lbc/fetch-from.js?v=0a1b2c3d4e5f", None, False)
+    parts = default_tag_parts(f"http://{HOST}/_lbc/page/", "/_lbc/fetch-from.js?v=0a1b2c3d4e5f", None, xhtml=False)
     return token.encode().join(parts)
 
 
@@ -158,7 +158,7 @@ def _parts() -> dict[str, Callable[[], object]]:
         return injector.feed(PAGE) + injector.finish()
 
     def plan() -> object:
-        return RequestPlan(policy, request_head, "127.0.0.1", True, "http").request_lines()
+        return RequestPlan(policy, request_head, "127.0.0.1", trusted=True, scheme="http").request_lines()
 
     def put() -> object:
         return store.put(Page(tokens.mint(), f"http://{HOST}/", "GET", 200, "text/html", time.time(), PAGE, b"\0" * 32))
@@ -175,11 +175,13 @@ def _parts() -> dict[str, Callable[[], object]]:
         "token checked": lambda: tokens.owner_of(token),
         "policy: plan and fields for the application": plan,
         "tag made": lambda: policy.script_tag(
-            token, f"http://{HOST}", "./-/_lbc/fetch-from?v=0a1b2c3d4e5f", None, False
+            token, f"http://{HOST}", "./-/_lbc/fetch-from?v=0a1b2c3d4e5f", None, xhtml=False
         ),
         "injector, tag at the head's end, 10 KB page": inject,
-        "copy, default masks, nothing to mask": lambda: redact(PAGE, True, masks, "utf-8"),
-        "copy, default masks, a password field": lambda: redact(login, True, masks, "utf-8"),
+        "copy, default masks, nothing to mask": lambda: redact(PAGE, exclude_blocks=True, masks=masks, charset="utf-8"),
+        "copy, default masks, a password field": lambda: redact(
+            login, exclude_blocks=True, masks=masks, charset="utf-8"
+        ),
         "digest": lambda: digest_of(PAGE),
         "memory store: token, page, put": put,
         "gzip undone and done again": recode,

@@ -21,6 +21,8 @@ The three programs find in their environment:
     A folder for files that all nodes share.
 ``SITE_PORT``
     The balancer's port.
+``PYTHON``
+    The Python that runs this program.
 ``FOLDER``, ``NODE``, ``PORT``
     For ``application`` only: a folder for the node's files, the node's name, and the port to listen on.
 ``N1``, ``N2``, ``N1_ADMIN``, ``N2_ADMIN``
@@ -219,7 +221,7 @@ class Farm:
         self._applications.append(self._start_script(f"application-{name}", "application", values))
 
     def _start_script(self, name: str, script: str, values: Mapping[str, object]) -> Program:
-        values = {"FARM": self._folder, "SITE_PORT": self.site, **values}
+        values = {"FARM": self._folder, "SITE_PORT": self.site, "PYTHON": sys.executable, **values}
         environment = {key: str(value) for key, value in values.items()}
         return self._started(name, ["sh", str(self._example / script)], environment)
 

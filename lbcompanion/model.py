@@ -47,6 +47,14 @@ def from_rfc3339(text: str) -> float:
     return moment.timestamp()
 
 
+def read_time(text: str) -> float:
+    """Read an RFC 3339 time, or a date such as 2026-11-23, which means 00:00 UTC.
+
+    :raises ValueError: if the text is neither.
+    """
+    return from_rfc3339(f"{text}T00:00:00Z" if len(text) == len("2026-11-23") else text.upper())
+
+
 class MissReason(Enum):
     """Why a companion does not answer a fetch with the copy."""
 

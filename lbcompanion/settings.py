@@ -188,6 +188,17 @@ class CrawlerTable:
     listen: str = "tcp:9200:interface=127.0.0.1"
     admin: str = "tcp:9201:interface=127.0.0.1"
     admin_hosts: tuple[str, ...] = ()
+    admin_without_users: bool = False
+    admin_proxies: Networks = ()
+    users_file: Path | None = None
+    forward_auth_header: str = ""
+    forward_auth_role_header: str = ""
+    session_idle_seconds: float = 7200
+    session_seconds: float = 43200
+    login_failures: int = 5
+    login_wait_seconds: float = 30
+    open_metrics: bool = False
+    audit_days: float = 365
     state_dir: Path = Path("state")
     queue: str = field(default="sqlite:///crawler.db", repr=False)
     archive: str = ""
@@ -201,7 +212,10 @@ class CrawlerTable:
     concurrency: int = 32
     per_node: int = 0
     lease_seconds: float = 60
+    gone_seconds: float = 3600
     gather_seconds: float = 0.02
+    gather_pages: int = 16
+    gather_bytes: int = 8388608
     requisites: bool = True
     timeout_seconds: float = 20
     give_up_after_seconds: float = 900
@@ -242,10 +256,10 @@ class RequisitesTable:
     """``[requisites]``: the requisites of pages, their limits and their cache."""
 
     enabled: bool = True
-    max_files: int = 60
+    max_files: int = 300
     max_file_bytes: int = 8388608
     max_bytes: int = 25165824
-    max_seconds: float = 10
+    max_seconds: float = 30
     retries: int = 2
     per_node: int = 6
     fresh_seconds: float = 300
@@ -260,6 +274,8 @@ class CrawlerFetchTable:
 
     user_agent: str = ""
     response_head_bytes: int = 262144
+    idle_seconds: float = 4
+    idle_connections: int = 32
 
 
 @frozen

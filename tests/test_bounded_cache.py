@@ -97,7 +97,7 @@ def _forwarding_lines(rig: InMemoryNode, number: int) -> None:
 
 
 def _tagged(rig: InMemoryNode, number: int) -> None:
-    rig.policy.script_tag("token", "https://" + _large(number).decode(), "./-/_lbc/fetch-from", None, False)
+    rig.policy.script_tag("token", "https://" + _large(number).decode(), "./-/_lbc/fetch-from", None, xhtml=False)
 
 
 def _usual_tag(rig: InMemoryNode, number: int) -> None:

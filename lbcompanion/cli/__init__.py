@@ -1,8 +1,8 @@
 """The commands. Each imports its service only when it runs, so that no reactor is installed before.
 
 ``services`` has node, crawler and drain; ``starter`` init; ``setup`` check-config and balancer-config; ``inspect``
-explain, fetch and doctor; ``archive`` export; ``keeping`` erase; ``demo`` the demo. A new command is a function there
-and an entry here.
+explain, fetch and doctor; ``archive`` export; ``keeping`` erase; ``users`` user and audit; ``demo`` the demo. A new
+command is a function there and an entry here.
 
 Exit codes: 0 success; 1 the command failed; 2 wrong usage or configuration.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from lbcompanion import __version__, plugins
-from lbcompanion.cli import archive, demo, inspect, keeping, services, setup, starter
+from lbcompanion.cli import archive, demo, inspect, keeping, services, setup, starter, users
 from lbcompanion.cli.arguments import BAD_CONFIGURATION, FAILED
 from lbcompanion.errors import CompanionError, ConfigError, all_errors
 
@@ -48,6 +48,7 @@ for command in (
     *(services.node, services.drain, services.crawler),
     *(inspect.explain, inspect.fetch, inspect.doctor),
     *(archive.export, keeping.erase),
+    *(users.user, users.audit),
     demo.demo,
 ):
     main.add_command(command)

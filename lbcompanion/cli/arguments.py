@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import TextIO
 
 import click
@@ -25,6 +27,27 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 log_json_option = click.option(
     "--log-json", is_flag=True, envvar="LBC_LOG_JSON", help="Log a JSON object for each event. Or set LBC_LOG=json."
 )
+
+
+access_token_option = click.option(
+    "--token-file",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="A file with an access token for the API of the running crawler. Or set LBC_TOKEN.",
+)
+
+
+def access_token(file: Path | None) -> str:
+    """Return the access token of a file, or else of the environment; empty: there is none.
+
+    :raises click.BadParameter: if it is no token.
+    """
+    try:
+        token = file.read_text("ascii").strip() if file is not None else os.environ.get("LBC_TOKEN", "").strip()
+    except (OSError, UnicodeDecodeError):
+        token = "\n"
+    if not all("!" <= each <= "~" for each in token):
+        raise click.BadParameter("not an access token", param_hint="--token-file or LBC_TOKEN")
+    return token
 
 
 def console(file: TextIO) -> Console:

@@ -27,4 +27,4 @@ def demo(nodes: int, balancer: str, visits: int, once: bool, as_json: bool) -> N
     """Run a whole farm on this machine: nodes, companions, a sticky balancer, crawler, dashboard and visitors."""
     from lbcompanion.demo.run import demo_command
 
-    sys.exit(demo_command(nodes, balancer, visits, once, as_json))
+    sys.exit(demo_command(nodes, balancer, visits, once=once, as_json=as_json))

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from lbcompanion import config
-from lbcompanion.cli.arguments import FAILED, config_option, json_option
+from lbcompanion.cli.arguments import FAILED, access_token, access_token_option, config_option, json_option
 
 _STDIN = "-"
 
@@ -46,6 +46,7 @@ _STDIN = "-"
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     help="A file with a former secret of the farm: find visitors by pseudonyms that were made with it. Repeatable.",
 )
+@access_token_option
 @click.option("--dry-run", is_flag=True, help="Only count what would be erased.")
 @json_option
 def erase(
@@ -56,6 +57,7 @@ def erase(
     visitor_file: Path | None,
     before: str | None,
     old_secret_files: tuple[Path, ...],
+    token_file: Path | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -70,7 +72,9 @@ def erase(
     old_secrets = tuple(path.read_bytes().strip() for path in old_secret_files)
     from lbcompanion.crawler import erase_command
 
-    result = erase_command.erase(settings, given, old_secrets=old_secrets, dry_run=dry_run)
+    result = erase_command.erase(
+        settings, given, old_secrets=old_secrets, dry_run=dry_run, access_token=access_token(token_file)
+    )
     click.echo(json.dumps(result) if as_json else _sentence(result))
     if result.get("waiting") or result.get("files_waiting"):
         click.echo(

@@ -44,7 +44,9 @@ def check_config(file: str, as_json: bool) -> None:
 def _kind(settings: NodeSettings | CrawlerSettings) -> tuple[str, str]:
     if isinstance(settings, NodeSettings):
         return "node", f"a companion for node {settings.node.name}"
-    return "crawler", f"a crawler for {', '.join(site.origin for site in settings.sites.values())}"
+    table = settings.crawler
+    access = "" if table.users_file or table.forward_auth_header else "; nobody has to log in at its admin listener"
+    return "crawler", f"a crawler for {', '.join(site.origin for site in settings.sites.values())}{access}"
 
 
 @click.command("balancer-config")

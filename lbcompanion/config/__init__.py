@@ -16,7 +16,7 @@ from attrs import fields_dict
 
 from lbcompanion import checks
 from lbcompanion.checks import Check
-from lbcompanion.config import resource_checks, tables
+from lbcompanion.config import access_checks, resource_checks, tables
 from lbcompanion.config.tables import Table
 from lbcompanion.endpoints.strings import parse
 from lbcompanion.errors import ConfigError, ConfigErrors, InvalidValue
@@ -84,7 +84,7 @@ def read_any(path: str | Path) -> NodeSettings | CrawlerSettings:
 def warnings(settings: NodeSettings | CrawlerSettings) -> list[tuple[str, str]]:
     """Problems that an operator should solve, though the file can be used: the key, and a description."""
     if isinstance(settings, CrawlerSettings):
-        return resource_checks.secret_file_warnings(
+        return access_checks.access_warnings(settings.crawler) + resource_checks.secret_file_warnings(
             {"crawler.secret_file": settings.crawler.secret_file}
             | _accepted("crawler", settings.crawler.accept_secret_files)
             | _private_keys({"crawler.listen": (settings.crawler.listen,), "crawler.admin": (settings.crawler.admin,)})
@@ -292,6 +292,7 @@ def _crawler(reader: _ConfigReader) -> CrawlerSettings:
     defaults = fields_dict(CrawlerTable)
     listeners = [(f"crawler.{key}", values.get(key, defaults[key].default)) for key in ("listen", "admin")]
     resource_checks.check_listeners([(key, text) for key, text in listeners if text], reader.add_error)
+    access_checks.check_access(values, dict(listeners)["crawler.admin"] or "", reader.add_error)
     sites = reader.subtable(parsed, "sites")
     if not sites:
         reader.add_error("sites", "missing", "one or more tables [sites.NAME]")

@@ -50,10 +50,10 @@ class DnsCheck:
         self._reactor.nameResolver.resolveHostName(receiver, host)
         receiver.done.addTimeout(_TIMEOUT_SECONDS, self._reactor)
         return receiver.done.addCallbacks(
-            lambda found: self._report(site, host, found), lambda _failure: self._report(site, host, False)
+            lambda found: self._report(site, host, found=found), lambda _failure: self._report(site, host, found=False)
         )
 
-    def _report(self, site: SiteSettings, host: str, found: bool) -> None:
+    def _report(self, site: SiteSettings, host: str, *, found: bool) -> None:
         topic = f"site {site.name}"
         if found:
             self._health.works(topic)

@@ -12,6 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from lbcompanion.crawler.access.command_token import read_command_token
 from lbcompanion.crawler.erasure.criteria import dump_matches, dump_result, read_selection
 from lbcompanion.crawler.service import CrawlerAlreadyRuns, CrawlerService
 from lbcompanion.endpoints import strings
@@ -29,12 +30,18 @@ class EraseFailed(CompanionError):
 
 
 def erase(
-    settings: CrawlerSettings, given: Mapping[str, Any], *, old_secrets: tuple[bytes, ...] = (), dry_run: bool = False
+    settings: CrawlerSettings,
+    given: Mapping[str, Any],
+    *,
+    old_secrets: tuple[bytes, ...] = (),
+    dry_run: bool = False,
+    access_token: str = "",
 ) -> dict[str, Any]:
     """Erase recordings, and return what was erased by count.
 
     :param given: the criteria, see :func:`.criteria.read_selection`.
     :param old_secrets: former secrets of the farm, which pseudonyms may have been made with.
+    :param access_token: for a running crawler with users; empty: the one in the crawler's ``state_dir``.
     :raises CompanionError: if a criterion cannot be read, or the erasure failed.
     """
     signing, *accepted = accepted_secrets(settings.crawler.secret)
@@ -46,7 +53,9 @@ def erase(
     except CrawlerAlreadyRuns as running:
         # The cookie's value does not leave this process: the crawler gets the pseudonyms.
         request = {**given, **({"visitor": list(selection.visitors)} if selection.visitors else {})}
-        return _by_api(settings.crawler.admin, {**request, "by": "command", "dry_run": dry_run}, str(running))
+        request |= {"by": "command", "dry_run": dry_run}
+        token = access_token or read_command_token(settings.crawler.state_dir)
+        return _by_api(settings.crawler.admin, request, token, str(running))
     except OSError as failure:
         raise EraseFailed(f"the crawler's folders cannot be used: {failure.strerror}") from None
     try:
@@ -76,10 +85,11 @@ def _finished(done: Deferred[Any]) -> Any:
     return found[0]
 
 
-def _by_api(admin: str, request: Mapping[str, Any], running: str) -> dict[str, Any]:
+def _by_api(admin: str, request: Mapping[str, Any], token: str, running: str) -> dict[str, Any]:
     connection = _connection(strings.parse(admin))
     try:
         headers = {"Content-Type": "application/json", "Host": "localhost"}
+        headers |= {"Authorization": f"Bearer {token}"} if token else {}
         connection.request("POST", "/api/erase", json.dumps(request), headers)
         response = connection.getresponse()
         answer = json.loads(response.read())
@@ -88,6 +98,11 @@ def _by_api(admin: str, request: Mapping[str, Any], running: str) -> dict[str, A
         raise EraseFailed(f"{running}, and its API cannot be reached at {admin}: {why}") from None
     finally:
         connection.close()
+    if response.status in (401, 403):
+        raise EraseFailed(
+            f"the crawler refused: {answer.get('title', response.status)}; run it as the crawler's user where "
+            "it runs, or give an operator's access token by LBC_TOKEN or --token-file"
+        )
     if response.status != 200 or not isinstance(answer, dict):
         raise EraseFailed(f"the crawler refused: {answer.get('title', response.status)}")
     return answer

@@ -71,6 +71,20 @@ class CrawlerMetrics:
             namespace=_NAMESPACE,
             registry=self.registry,
         )
+        self._log_ins = Counter(
+            "log_ins",
+            "Log-ins at the admin listener, by result",
+            ["result"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self._access_refused = Counter(
+            "access_refused",
+            "Requests to the admin listener of unknown callers, or refused by the role",
+            ["reason"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
         self._outcomes = Counter(
             "outcomes", "Notices that ended", ["outcome"], namespace=_NAMESPACE, registry=self.registry
         )
@@ -211,6 +225,14 @@ class CrawlerMetrics:
         """Count notices that came in as ``new``, ``duplicate``, ``refused`` or ``lost``."""
         self._notices.labels(result).inc(count)
         self._add(f"notices_{result}", count)
+
+    def count_log_in(self, result: str) -> None:
+        """Count a log-in: accepted, failed, or slowed."""
+        self._log_ins.labels(result).inc()
+
+    def count_access_refused(self, reason: str) -> None:
+        """Count a refused request: for its role, its token, or the header of no trusted proxy."""
+        self._access_refused.labels(reason).inc()
 
     def count_intake_limit(self, what: str) -> None:
         """Count a connection that was ``refused``, or a request that ran into its ``timeout``."""

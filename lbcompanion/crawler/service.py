@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,20 +19,27 @@ from twisted.logger import Logger
 from twisted.protocols.policies import WrappingFactory
 from twisted.web.server import Site
 
+from lbcompanion.crawler.access.command_token import write_command_token
 from lbcompanion.crawler.activity import Activity
 from lbcompanion.crawler.activity_writer import ActivityWriter
+from lbcompanion.crawler.admin.access import AuditPruning, build_access
 from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.api import admin_resource
+from lbcompanion.crawler.admin.audit_trail import AuditTrail
+from lbcompanion.crawler.admin.export_api import ExportApi
+from lbcompanion.crawler.admin.guard import Access
 from lbcompanion.crawler.admin.listener import admin_site
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.lock import InUse, Lock
 from lbcompanion.crawler.archive.object_store import ObjectStore
+from lbcompanion.crawler.archive.reading import ArchiveReader
 from lbcompanion.crawler.archive.uploads import Uploads
 from lbcompanion.crawler.crawl.intake import Intake, IntakeLimits, intake_site
 from lbcompanion.crawler.crawl.round_runner import RoundRunner, SiteContext
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
 from lbcompanion.crawler.crawl.scheduler import Scheduler
 from lbcompanion.crawler.crawl.sharing import Sharing
+from lbcompanion.crawler.crawl.unconfirmed import LAST_SECONDS, MOST_PAGES, Unconfirmed
 from lbcompanion.crawler.crawler_name import crawler_name, remember
 from lbcompanion.crawler.dns_check import DnsCheck
 from lbcompanion.crawler.erasure.eraser import Eraser
@@ -41,8 +49,9 @@ from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.activity_table import ActivityTable
 from lbcompanion.crawler.queue.admission import Admission
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
+from lbcompanion.crawler.queue.audit import AuditLog
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
-from lbcompanion.crawler.queue.database import Database, open_engine
+from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
 from lbcompanion.crawler.queue.erasures import Erasures
 from lbcompanion.crawler.queue.route_table import RouteTable
 from lbcompanion.crawler.routes.visitor_cookies import load_trusted_routes, note_values
@@ -106,6 +115,10 @@ class CrawlerService(MultiService):
         self._parse = self.threads_class(reactor, "parsing")
         #: One thread uploads files, and one reads archived pages for the dashboard: an object store may be slow.
         self._read = self.threads_class(reactor, "object store", max_threads=2)
+        #: Rewrites pages for the dashboard, so that the crawler's own reading does not wait for it.
+        self._rewrite = self.threads_class(reactor, "replay")
+        #: Checks passwords, one at a time, so that their memory is bounded.
+        self._check_passwords = self.threads_class(reactor, "passwords")
         self._health = Health()
         self._name = crawler_name(settings.crawler)
         self._database = Database(open_engine(settings.crawler.queue), self._health)
@@ -116,6 +129,11 @@ class CrawlerService(MultiService):
             self._activity, self._activity_table, defer=self._defer, reactor=reactor, now=self._now
         )
         self._route_table = RouteTable(self._database)
+        self._audit_log = AuditLog(self._database)
+        self._audit_pruning = AuditPruning(
+            self._audit_log, days=settings.crawler.audit_days, defer=self._defer, now=self._now, reactor=reactor
+        )
+        self._command_token = ""
         self._archive_index = ArchiveIndex(self._database, self._name)
         self._archive = Archive(
             settings.crawler.archive_dir,
@@ -150,16 +168,18 @@ class CrawlerService(MultiService):
             file_lock=self._file_lock,
         )
         self._scheduler: Scheduler | None = None
+        self._unconfirmed: Unconfirmed | None = None
         self._erasure: ErasureService | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
         self._locks: dict[Path, Lock] = {}
+        self._is_recovered = False
         self._trigger: Any = None
         self._starting: Deferred[None] | None = None
 
     def startService(self) -> Deferred[CrawlerService]:
         """Begin to start; returns :attr:`started`."""
         super().startService()  # type: ignore[no-untyped-call]
-        for threads in (self._defer, self._parse, self._read):
+        for threads in self._threads():
             threads.start()
         # If the reactor stops without stopService, the threads must not keep the process alive.
         self._trigger = self._reactor.addSystemEventTrigger("after", "shutdown", self._stop_threads)
@@ -185,6 +205,7 @@ class CrawlerService(MultiService):
             self._sharing.join()
         remember(self._name, folder)
         self._archive.recover()
+        self._is_recovered = True
         if self._sharing is None:  # other crawlers look after the back-offs of a shared queue
             self._backlog.make_all_due(self._now())
         return load_trusted_routes(self._route_table, self.settings.sites)
@@ -208,6 +229,7 @@ class CrawlerService(MultiService):
 
     async def _start(self) -> None:
         routes = self._routes = Routes(await self._defer(self._open_state))
+        self._command_token = await self._defer(write_command_token, self.settings.crawler.state_dir)
         crawler = self.settings.crawler
         contexts = self._contexts = build_sites(
             self.settings, self._reactor, routes, self._save_route, self._now, self._agent_factory
@@ -234,6 +256,8 @@ class CrawlerService(MultiService):
             ),
             parse=self._parse,
             gather_seconds=crawler.gather_seconds,
+            gather_pages=crawler.gather_pages,
+            gather_bytes=crawler.gather_bytes,
             activity=self._activity,
             route_refresher=RouteRefresher(contexts=contexts, routes=routes, reactor=self._reactor, now=self._now),
         )
@@ -248,6 +272,7 @@ class CrawlerService(MultiService):
         )
         admin = admin_resource(
             backlog=self._backlog,
+            database=self._database,
             archive=self._archive,
             defer=self._defer,
             routes=routes,
@@ -257,7 +282,17 @@ class CrawlerService(MultiService):
             health=self._health,
             erasure=self._erasure,
             read=self._read,
+            parse=self._rewrite,
+            access=self._build_access(),
+            check_passwords=self._check_passwords,
+            open_metrics=crawler.open_metrics,
             activity=ActivityApi(self._activity_table, self._defer, self._now),
+            export=ExportApi(
+                open_database=lambda: Database(open_engine(crawler.queue)),
+                open_reader=lambda index: ArchiveReader(crawler.archive_dir, index),
+                in_thread=self._read,
+                now=self._now,
+            ),
         )
         intake_limits = IntakeLimits(
             self._reactor, crawler.intake_connections, crawler.intake_seconds, self._metrics.count_intake_limit
@@ -270,8 +305,13 @@ class CrawlerService(MultiService):
         if self._sharing is not None:
             self._sharing.start(self._scheduler, routes, contexts)
         self._scheduler.wake()
+        self._unconfirmed = Unconfirmed(
+            contexts, routes, self._reactor, self._now, crawler.gather_seconds, self._metrics.count_confirmation
+        )
+        self._unconfirmed.start(await self._defer(self._archive_index.last_archived, LAST_SECONDS, MOST_PAGES))
         self._uploads.start()
         self._erasure.start()
+        self._audit_pruning.start()
         self._activity_writer.start()
         self.started.callback(self)
 
@@ -322,6 +362,17 @@ class CrawlerService(MultiService):
             forget_files=forget_files,
         )
 
+    def _build_access(self) -> Access:
+        trail = AuditTrail(self._audit_log, defer=self._defer, health=self._health, now=self._now)
+        return build_access(
+            self.settings.crawler,
+            trail,
+            health=self._health,
+            metrics=self._metrics,
+            clock=self._reactor.seconds,
+            command_token=self._command_token,
+        )
+
     async def _listen(self, endpoint_text: str, site: Site) -> int:
         factory = WrappingFactory(site)
         factory.noisy = False
@@ -343,7 +394,7 @@ class CrawlerService(MultiService):
 
     def _accept(self, arrivals: list[Arrival], losses: list[Loss]) -> Deferred[int]:
         note_values(self._routes, arrivals)
-        return self._defer(self._add_to_backlog, arrivals, losses).addCallback(self._on_added, bool(losses))
+        return self._defer(self._add_to_backlog, arrivals, losses).addCallback(self._on_added, lost=bool(losses))
 
     def _add_to_backlog(self, arrivals: list[Arrival], losses: list[Loss]) -> int:
         erasures = self._erasure.erasures if self._erasure is not None else self.erasures
@@ -351,7 +402,7 @@ class CrawlerService(MultiService):
         self._metrics.count_refused_erased(admitted.refused)
         return admitted.new
 
-    def _on_added(self, new: int, lost: bool) -> int:
+    def _on_added(self, new: int, *, lost: bool) -> int:
         if (new or lost) and self._scheduler is not None:
             self._scheduler.wake()
         return new
@@ -365,8 +416,11 @@ class CrawlerService(MultiService):
         if self._starting is not None:
             await DeferredList([self._starting])
         self._dns_check.stop()
+        self._audit_pruning.stop()
         ports = [maybeDeferred(listening.stopListening) for listening, _ in self._ports]
         await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)
+        if self._unconfirmed is not None:
+            self._unconfirmed.stop()
         if self._erasure is not None:
             self._erasure.stop()
         if self._scheduler is not None:
@@ -388,8 +442,11 @@ class CrawlerService(MultiService):
     def _stop_threads(self) -> None:
         if self._erasure is not None:
             self._erasure.stop()
-        for threads in (self._defer, self._parse, self._read):
+        for threads in self._threads():
             threads.stop()
+
+    def _threads(self) -> tuple[Threads, ...]:
+        return self._defer, self._parse, self._read, self._rewrite, self._check_passwords
 
     async def _stop_scheduler(self, scheduler: Scheduler) -> None:
         give_up_call = self._reactor.callLater(STOP_SECONDS, scheduler.abandon)
@@ -400,6 +457,9 @@ class CrawlerService(MultiService):
             give_up_call.cancel()
 
     def _close(self) -> None:
+        if self._is_recovered:
+            with suppress(BacklogError):
+                self._archive.renew_mark()
         if self._sharing is not None:
             self._sharing.leave()
         self._database.close()

@@ -35,8 +35,9 @@ def network_agents(reactor: Any, fetch: CrawlerFetchTable) -> AgentFactory:
     user_agent, max_head_bytes = fetch.user_agent or USER_AGENT, fetch.response_head_bytes
 
     def make(site: SiteSettings) -> tuple[Any, Any]:
-        balancer = agent_for(reactor, site.connect, site.ca_file, user_agent, max_head_bytes)
-        return balancer, agent_for(reactor, "", site.ca_file, user_agent, max_head_bytes)
+        options = user_agent, max_head_bytes, fetch.idle_seconds, fetch.idle_connections
+        balancer = agent_for(reactor, site.connect, site.ca_file, *options)
+        return balancer, agent_for(reactor, "", site.ca_file, *options)
 
     return make
 

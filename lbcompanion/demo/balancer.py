@@ -50,6 +50,7 @@ class DemoBalancer(Resource):
         backends: Sequence[Backend],
         agent: IAgent,
         cookie: str = "SRV",
+        *,
         httponly: bool = False,
         indirect: bool = False,
     ) -> None:
@@ -193,7 +194,7 @@ class _Exchange:
         if not self._visitor_gone:
             self._request.write(data)
 
-    def on_body_end(self, complete: bool) -> None:
+    def on_body_end(self, *, complete: bool) -> None:
         if self._visitor_gone:
             return
         self._request.unregisterProducer()
@@ -226,7 +227,7 @@ class _BodyRelay(Protocol):
         self._exchange.on_body_data(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._exchange.on_body_end(reason.check(ResponseDone, PotentialDataLoss) is not None)
+        self._exchange.on_body_end(complete=reason.check(ResponseDone, PotentialDataLoss) is not None)
 
 
 def _content(request: Request) -> BinaryIO:

@@ -53,7 +53,7 @@ class FarmPlan:
         return f"http://{LOOPBACK}:{self.site}"
 
 
-def node_config(plan: FarmPlan, node: NodePlan, durable: bool = False) -> str:
+def node_config(plan: FarmPlan, node: NodePlan, *, durable: bool = False) -> str:
     """Return a node's configuration file.
 
     :param durable: keep copies in a file, so that they survive a restart.

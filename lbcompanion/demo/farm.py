@@ -65,7 +65,7 @@ class DemoFarm:
     """
 
     def __init__(
-        self, node_count: int, balancer: str, folder: Path, give_up_seconds: int, durable: bool, reactor: Reactor
+        self, node_count: int, balancer: str, folder: Path, give_up_seconds: int, *, durable: bool, reactor: Reactor
     ) -> None:
         self.balancer = balancer
         self.served_pages = ServedPages()
@@ -103,7 +103,7 @@ class DemoFarm:
         self._other_processes.append(crawler)
         for node in nodes:
             self._node_processes.append(
-                self._start_command("node", node_config(self.plan, node, self._durable), node.name)
+                self._start_command("node", node_config(self.plan, node, durable=self._durable), node.name)
             )
         await self._wait_ready(f"{self.api_url}/healthz", crawler)
         for node, process in zip(nodes, self._node_processes, strict=True):

@@ -28,6 +28,7 @@ def run_demo(
     nodes: int,
     balancer: str,
     visits: int,
+    *,
     once: bool,
     as_json: bool,
     reactor: Reactor,
@@ -66,7 +67,7 @@ def run_demo(
                 await session.live(lambda news: notes.print(f"[bold yellow]-- {news}[/]", highlight=False))
                 return 0
             checks = await session.once(visits)
-            _report(checks, chosen, reactor.seconds() - started_at, out, as_json)
+            _report(checks, chosen, reactor.seconds() - started_at, out, as_json=as_json)
             return 0 if len(checks) == visits and all(check.ok for check in checks) else 1
         except CompanionError as failure:
             if not session.closing():
@@ -78,7 +79,7 @@ def run_demo(
     return Deferred.fromCoroutine(run())
 
 
-def demo_command(nodes: int, balancer: str, visits: int, once: bool, as_json: bool) -> int:
+def demo_command(nodes: int, balancer: str, visits: int, *, once: bool, as_json: bool) -> int:
     """Run the demo as a command does, with a reactor of its own; Ctrl-C and SIGTERM end it cleanly.
 
     :returns: the exit code; interrupting a demo without end is a success.
@@ -102,7 +103,7 @@ def demo_command(nodes: int, balancer: str, visits: int, once: bool, as_json: bo
             loop.stop()
 
     def start() -> None:
-        run_demo(nodes, balancer, visits, once, as_json, loop).addBoth(on_finished)
+        run_demo(nodes, balancer, visits, once=once, as_json=as_json, reactor=loop).addBoth(on_finished)
 
     def on_hangup(*_: object) -> None:
         # A closed terminal must not leave the farm's processes behind.
@@ -122,7 +123,7 @@ def _console(file: TextIO) -> Console:
     return Console(file=file, soft_wrap=True, width=None if file.isatty() else 150)
 
 
-def _report(checks: list[VisitCheck], balancer: str, seconds: float, out: Console, as_json: bool) -> None:
+def _report(checks: list[VisitCheck], balancer: str, seconds: float, out: Console, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(report.json_document(checks, balancer, seconds) + "\n")
         sys.stdout.flush()

@@ -52,7 +52,7 @@ class DemoSession:
         self._reactor = reactor
         self._on_outcome = on_outcome
         self._folder = Path(tempfile.mkdtemp(prefix="lbcompanion-demo-"))
-        self.farm = DemoFarm(nodes, balancer, self._folder, _GIVE_UP_SECONDS, durable, reactor)
+        self.farm = DemoFarm(nodes, balancer, self._folder, _GIVE_UP_SECONDS, durable=durable, reactor=reactor)
         self._nodes = nodes
         self._visitor_count = max(3, min(2 * nodes, len(_NAMES)))
         self._visits: dict[str, Visit] = {}

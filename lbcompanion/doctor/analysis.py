@@ -38,7 +38,7 @@ def analyse(observations: Observations) -> Diagnosis:
     )
     misdirected = replays_count and any(replay.matches < replay.tries for replay in whole_replays)
     sticky = replays_count and bool(conclusive_replays) and not misdirected
-    cookies = _cookies(observations, feature, stickiness, sticky)
+    cookies = _cookies(observations, feature, stickiness, sticky=sticky)
     responses = [response for replay in observations.replays for response in replay.responses] or list(
         observations.without_cookie
     )
@@ -109,7 +109,7 @@ def _is_from_balancer(observations: Observations, names: tuple[str, ...]) -> boo
 
 
 def _cookies(
-    observations: Observations, feature: Feature, stickiness: Stickiness, sticky: bool
+    observations: Observations, feature: Feature, stickiness: Stickiness, *, sticky: bool
 ) -> tuple[ObservedCookie, ...]:
     first: dict[str, ParsedSetCookie] = {}
     kinds: dict[str, dict[RequestKind, None]] = {}
@@ -122,7 +122,7 @@ def _cookies(
         ObservedCookie(
             set_cookie,
             tuple(kinds[name]),
-            _sticks(name, observations, feature, stickiness, sticky),
+            _sticks(name, observations, feature, stickiness, sticky=sticky),
             _routing_part_works(name, observations, feature),
             looks_like_credential(name, set_cookie.value) or _is_session_id(set_cookie, observations),
             _possible_dialects(set_cookie),
@@ -151,7 +151,7 @@ def _is_session_id(set_cookie: ParsedSetCookie, observations: Observations) -> b
 
 
 def _sticks(
-    name: str, observations: Observations, feature: Feature, stickiness: Stickiness, sticky: bool
+    name: str, observations: Observations, feature: Feature, stickiness: Stickiness, *, sticky: bool
 ) -> bool | None:
     if name in stickiness.names:
         return True if sticky else None

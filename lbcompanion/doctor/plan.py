@@ -148,7 +148,7 @@ def _refine(observations: Observations, stickiness: Stickiness) -> ProbeSeries |
         return _replay_whole(observations, stickiness.astray, _names_in(stickiness.astray, first_success.names))
     jar = first_success.source.jar
     done = {(replay.mode, replay.names) for replay in observations.replays if replay.source is first_success.source}
-    for mode, names in _subsets(first_success.names, stickiness.all_needed):
+    for mode, names in _subsets(first_success.names, all_needed=stickiness.all_needed):
         if (mode, names) not in done:
             question = (
                 f"does {names[0]} do it alone?" if mode is ReplayMode.ALONE else f"do {_join_names(names)} do it?"
@@ -181,7 +181,7 @@ def _singles(names: tuple[str, ...]) -> list[tuple[ReplayMode, tuple[str, ...]]]
     return [(ReplayMode.ALONE, (name,)) for name in names]
 
 
-def _subsets(names: tuple[str, ...], all_needed: bool) -> list[tuple[ReplayMode, tuple[str, ...]]]:
+def _subsets(names: tuple[str, ...], *, all_needed: bool) -> list[tuple[ReplayMode, tuple[str, ...]]]:
     """Return each of several cookies alone, then, if all are needed, all but one of them."""
     if len(names) == 1:
         return []

@@ -1,8 +1,8 @@
 """Checks the ``Host`` of requests to an admin listener: an IP address, ``localhost`` or a known name.
 
-An admin listener has no password; it is protected because only its own machine can reach it. A browser
-on that machine treats a name that was rebound to 127.0.0.1 as the attacker's own origin (DNS rebinding), and lets the
-attacker's script read the response. The name is in ``Host``, which a script cannot change.
+A node's admin listener has no password, and a crawler's may have none; it is protected because only its own machine can
+reach it. A browser on that machine treats a name that was rebound to 127.0.0.1 as the attacker's own origin (DNS
+rebinding), and lets the attacker's script read the response. The name is in ``Host``, which a script cannot change.
 """
 
 from __future__ import annotations

@@ -43,9 +43,9 @@ _ENCODERS: dict[bytes, Callable[[], StreamEncoder]] = {
     b"zstd": ZstdEncoder,
 }
 _WHOLE_ENCODERS: dict[bytes, Callable[[bytes], bytes]] = {
-    b"gzip": lambda data: encode_deflate(True, data),
-    b"x-gzip": lambda data: encode_deflate(True, data),
-    b"deflate": lambda data: encode_deflate(False, data),
+    b"gzip": lambda data: encode_deflate(data, gzip=True),
+    b"x-gzip": lambda data: encode_deflate(data, gzip=True),
+    b"deflate": lambda data: encode_deflate(data, gzip=False),
     b"br": encode_brotli,
     b"zstd": encode_zstd,
 }

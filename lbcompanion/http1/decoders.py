@@ -62,7 +62,7 @@ class DeflateDecoder:
 
     __slots__ = ("_backend", "_buffer", "_decompressor", "_empty_members", "_ended", "_gzip", "_ignores_rest")
 
-    def __init__(self, gzip: bool, backend: Any = DEFLATE_LIBRARY) -> None:
+    def __init__(self, *, gzip: bool, backend: Any = DEFLATE_LIBRARY) -> None:
         self._gzip = gzip
         self._backend = backend
         self._decompressor: Any = None

@@ -42,7 +42,7 @@ class DeflateEncoder:
 
     __slots__ = ("_compressor",)
 
-    def __init__(self, gzip: bool, backend: Any = DEFLATE_LIBRARY) -> None:
+    def __init__(self, *, gzip: bool, backend: Any = DEFLATE_LIBRARY) -> None:
         self._compressor = backend.compressobj(_DEFLATE_LEVELS[backend.__name__], zlib.DEFLATED, 31 if gzip else 15)
 
     def feed(self, data: bytes) -> bytes:
@@ -96,7 +96,7 @@ class ZstdEncoder:
         return self._compressor.compress(data, self._compressor.FLUSH_FRAME)
 
 
-def encode_deflate(gzip: bool, data: bytes, backend: Any = DEFLATE_LIBRARY) -> bytes:
+def encode_deflate(data: bytes, *, gzip: bool, backend: Any = DEFLATE_LIBRARY) -> bytes:
     """Encode a complete body as one gzip member or zlib stream, in one call."""
     coded: bytes = backend.compress(data, _DEFLATE_LEVELS[backend.__name__], 31 if gzip else 15)
     return coded

@@ -194,7 +194,7 @@ def compiled() -> ModuleType | None:
     return _lines
 
 
-def read_lines(raw: bytes, start: int, response: bool) -> Lines | None:
+def read_lines(raw: bytes, start: int, *, response: bool) -> Lines | None:
     """Parse the field lines of a head, if each has the form ``Name: value``.
 
     :param raw: the complete head with its empty line, without control characters other than line ends.
@@ -236,7 +236,7 @@ def read_lines(raw: bytes, start: int, response: bool) -> Lines | None:
     return forwardable, values, flags & 0xFFFFFFF, len(lines) + len(not_forwarded)
 
 
-def normalised(raw: bytes, start: int, response: bool = False) -> bytes | None:
+def normalised(raw: bytes, start: int, *, response: bool = False) -> bytes | None:
     """The head with each line in the form ``Name: value``, without white space around the value.
 
     :param response: white space between name and colon is removed, as RFC 9112 section 5.1 asks of proxies; but not

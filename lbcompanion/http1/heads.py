@@ -49,7 +49,7 @@ _is_good_host = _valid_hosts.get
 _compiled = compiled()
 
 
-def use_python_reader(python_only: bool = True) -> bool:
+def use_python_reader(*, python_only: bool = True) -> bool:
     """Switch to the Python reader, or back to the compiled one.
 
     :returns: whether the compiled reader is used from now on, which needs that it was built.
@@ -195,9 +195,9 @@ class ResponseHead(_Head):
         return cls(version, status, reason, *_encode_fields(fields, response=True))
 
 
-def _encode_fields(fields: Iterable[Field], response: bool) -> tuple[bytes, bytes, dict[bytes, bytes], int]:
+def _encode_fields(fields: Iterable[Field], *, response: bool) -> tuple[bytes, bytes, dict[bytes, bytes], int]:
     raw = b"\r\n%b\r\n" % write_fields(fields)
-    lines = _parse_field_lines(raw, 2, response)
+    lines = _parse_field_lines(raw, 2, response=response)
     if lines is None:
         raise BadRequest(400, "an invalid field line")
     return raw, *lines[:3]
@@ -214,7 +214,7 @@ def has_bare_lf(data: bytes) -> bool:
     return data.count(b"\n") != data.count(b"\r\n")
 
 
-def _parse_field_lines(raw: bytes, field_start: int, response: bool) -> Lines | None:
+def _parse_field_lines(raw: bytes, field_start: int, *, response: bool) -> Lines | None:
     """Parse the field lines in any valid form; None if they are ambiguous.
 
     Removing all allowed bytes must leave only CRLF pairs: this rejects bare CR, bare LF and control characters.
@@ -222,10 +222,10 @@ def _parse_field_lines(raw: bytes, field_start: int, response: bool) -> Lines | 
     ends = raw.translate(None, ALLOWED_BYTES)
     if ends != b"\r\n" * raw.count(b"\r\n"):
         return None
-    lines = read_lines(raw, field_start, response)
+    lines = read_lines(raw, field_start, response=response)
     if lines is None:
-        normal = normalised(raw, field_start, response)
-        lines = None if normal is None else read_lines(normal, field_start, response)
+        normal = normalised(raw, field_start, response=response)
+        lines = None if normal is None else read_lines(normal, field_start, response=response)
     return lines
 
 

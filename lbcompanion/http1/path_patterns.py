@@ -140,7 +140,7 @@ def is_matchable(pattern: str) -> bool:
     return {".", ".."}.isdisjoint(pattern.split("/"))
 
 
-def _pattern_tokens(pattern: str, ignore_case: bool) -> Iterator[tuple[str, bool]]:
+def _pattern_tokens(pattern: str, *, ignore_case: bool) -> Iterator[tuple[str, bool]]:
     """The tokens of a pattern, and whether each is a wildcard. An encoded character is never a wildcard."""
     for part in _WILDCARDS.split(pattern):
         if _WILDCARDS.fullmatch(part):
@@ -165,7 +165,7 @@ class _Automaton:
 
     __slots__ = ("_accepting", "_advance", "_advance_any", "_start", "_stay", "_stay_within_segment")
 
-    def __init__(self, patterns: Iterable[str], ignore_case: bool) -> None:
+    def __init__(self, patterns: Iterable[str], *, ignore_case: bool) -> None:
         # Characters, and the states that each one advances.
         self._advance: dict[str, int] = {}
         # The states before a "?".
@@ -178,7 +178,7 @@ class _Automaton:
         state = 1
         for pattern in patterns:
             self._start |= state
-            for token, is_wildcard in _pattern_tokens(pattern, ignore_case):
+            for token, is_wildcard in _pattern_tokens(pattern, ignore_case=ignore_case):
                 if is_wildcard and token.startswith("**"):
                     self._stay |= state
                 elif is_wildcard and token == "*":

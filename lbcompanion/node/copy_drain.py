@@ -73,7 +73,7 @@ class CopyDrain:
             lost = {}
             await self._log_kept()
         if lost and self._in_memory:
-            await self._report(lost, taken_over)
+            await self._report(lost, taken_over=taken_over)
 
     async def _to_successor(self, siblings: Siblings, successor: str, deadline: float) -> dict[str, LossReason]:
         export = SuccessorExport(self._store, siblings, successor)
@@ -114,7 +114,7 @@ class CopyDrain:
             self.copy_outcome["kept"] = kept_copies
             self._log("copies kept", f"{kept_copies}: they outlast this process, in its store")
 
-    async def _report(self, lost: Mapping[str, LossReason], taken_over: bool) -> None:
+    async def _report(self, lost: Mapping[str, LossReason], *, taken_over: bool) -> None:
         """Report the lost copies to the crawler, which then stops waiting for them.
 
         The report goes into the spool first: a crawler that is down gets it after the node's next start."""

@@ -85,19 +85,19 @@ class Readiness:
         if answered and self._upstream_works:
             # It answers visitors' requests, so it can be reached.
             return None
-        probe = _UpstreamProbe(self._encrypted)
+        probe = _UpstreamProbe(encrypted=self._encrypted)
         connecting: Deferred[Any] = self._endpoint.connect(_ProbeFactory(probe))
         connecting.addCallback(lambda _: probe.opened)
         connecting.addTimeout(_CONNECT_SECONDS, self._reactor)
         return connecting.addCallbacks(self._on_reached, self._on_unreachable)
 
     def _on_reached(self, _: None) -> None:
-        self._set_upstream_works(True, "")
+        self._set_upstream_works(works=True, why="")
 
     def _on_unreachable(self, failure: Failure) -> None:
-        self._set_upstream_works(False, type(failure.value).__name__)
+        self._set_upstream_works(works=False, why=type(failure.value).__name__)
 
-    def _set_upstream_works(self, works: bool, why: str) -> None:
+    def _set_upstream_works(self, *, works: bool, why: str) -> None:
         if works != self._upstream_works:
             self._upstream_works = works
             self._log("application reached again" if works else "application not reached", why)
@@ -107,7 +107,7 @@ class Readiness:
 class _UpstreamProbe(Protocol):
     """A connection that is closed once it is established, over TLS once the certificate is verified."""
 
-    def __init__(self, encrypted: bool) -> None:
+    def __init__(self, *, encrypted: bool) -> None:
         self.opened: Deferred[None] = Deferred(lambda _: self._leave())
         self._encrypted = encrypted
 

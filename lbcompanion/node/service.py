@@ -292,7 +292,13 @@ class NodeService(NodeProcess):
         shared = role.number > 0
         for description, listening in zip(node.listen, sockets, strict=False):
             listener = await serve(
-                description, listening, self._make_visitor_connection, self._pending, self._reactor, self._loop, shared
+                description,
+                listening,
+                self._make_visitor_connection,
+                self._pending,
+                self._reactor,
+                self._loop,
+                shared=shared,
             )
             listeners.append(listener)
         if admin:
@@ -413,11 +419,11 @@ class NodeService(NodeProcess):
         if taken_over and self.notice_sender is not None:
             # Notices received here still go into the spool, which the successor sends.
             await self.notice_sender.stop()
-        await self._drain_state.leave(taken_over or self._role.number > 0)
+        await self._drain_state.leave(quietly=taken_over or self._role.number > 0)
         deadline = seconds() + DRAIN_SECONDS
         shared = taken_over or self._role.number > 0
         for listener in self._listeners:
-            await maybeDeferred(listener.close, shared)
+            await maybeDeferred(listener.close, shared=shared)
         await self._settle(seconds() + _SETTLE_SECONDS)
         for connection in list(self.context.connections):
             connection.close_if_idle()

@@ -229,7 +229,7 @@ def _script(settings: NodeSettings, reader: CookieReader) -> Script:
         recorder_source(
             reader.names_for_script(),
             settings.node.prefix,
-            settings.inject.clicktale_names,
+            clicktale_names=settings.inject.clicktale_names,
             ratio=capture.ratio,
             visitor_cookie=capture.visitor_cookie,
             identify=capture.identify,

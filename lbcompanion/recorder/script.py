@@ -28,8 +28,8 @@ class RecorderScript:
 def recorder_source(
     names: Iterable[str],
     prefix: str = "/_lbc",
-    clicktale_names: bool = False,
     *,
+    clicktale_names: bool = False,
     ratio: float = 1.0,
     visitor_cookie: str = "WRUID",
     identify: bool = False,

@@ -61,7 +61,9 @@ def run_node(settings: NodeSettings, *, json_lines: bool | None = None, take_ove
     from twisted.internet import reactor
 
     return run_service(
-        make_node(settings, reactor, loop, json_lines, relay=False, take_over=take_over), reactor, json_lines
+        make_node(settings, reactor, loop, json_lines=json_lines, relay=False, take_over=take_over),
+        reactor,
+        json_lines=json_lines,
     )
 
 
@@ -69,8 +71,8 @@ def make_node(
     settings: NodeSettings,
     reactor: Any,
     loop: asyncio.AbstractEventLoop | None,
-    json_lines: bool | None,
     *,
+    json_lines: bool | None,
     relay: bool,
     take_over: bool,
 ) -> NodeService | Supervisor:
@@ -137,7 +139,7 @@ def run_crawler(settings: CrawlerSettings, *, json_lines: bool | None = None) ->
     from lbcompanion.crawler.service import CrawlerService
 
     log_config_warnings(settings)
-    return run_service(CrawlerService(settings, reactor), reactor, json_lines)
+    return run_service(CrawlerService(settings, reactor), reactor, json_lines=json_lines)
 
 
 def log_config_warnings(settings: NodeSettings | CrawlerSettings) -> None:
@@ -146,7 +148,7 @@ def log_config_warnings(settings: NodeSettings | CrawlerSettings) -> None:
         log.warn("{key}: {warning}", key=key, warning=warning)
 
 
-def run_service(service: IService, reactor: Any, json_lines: bool | None) -> int:
+def run_service(service: IService, reactor: Any, *, json_lines: bool | None) -> int:
     """Run a service until the reactor stops, then stop the service.
 
     :param service: if its ``startService`` returns a Deferred that fails, the process ends with exit code 1.

@@ -59,7 +59,9 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     try:
-        service = make_node(options.settings, reactor, None, None, relay=True, take_over=bool(options["take-over"]))
+        service = make_node(
+            options.settings, reactor, None, json_lines=None, relay=True, take_over=bool(options["take-over"])
+        )
         return stop_reactor_on_failure(service, reactor)
     except ConfigError as error:  # an error that shows only when the store is opened
         exit_with_config_error(error)

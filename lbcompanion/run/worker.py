@@ -50,7 +50,7 @@ def main() -> int:
     service.started.addCallback(lambda _: os.write(REPORTS_FD, STARTED))
     service.started.addErrback(lambda _: None)
     threading.Thread(target=_wait_for_leave_order, args=(reactor, service), daemon=True).start()
-    code = foreground.run_service(service, reactor, spec.json_lines)
+    code = foreground.run_service(service, reactor, json_lines=spec.json_lines)
     with suppress(OSError):  # the supervisor may have ended
         os.write(REPORTS_FD, COPY_OUTCOME + json.dumps(service.copy_outcome).encode() + b"\n")
     return code

@@ -95,7 +95,7 @@ def _finding(dialect: Dialect, name: str, value: str) -> Finding | None:
     read = dialect.read({name: value}, _exact_pattern(name) if dialect.configurable_name else ())
     if not read:
         return _needs_another_cookie(dialect, name) if recognised else None
-    grounds = _confidence(dialect, name, value, recognised)
+    grounds = _confidence(dialect, name, value, recognised=recognised)
     if grounds is not Confidence.RECOGNISED and looks_like_id(read[0].value):
         return _may_be_credential(dialect, name, grounds)
     safety = "replayed only while its node is reached" if dialect.moves_visitor else "safe to replay"
@@ -110,7 +110,7 @@ def _finding(dialect: Dialect, name: str, value: str) -> Finding | None:
     )
 
 
-def _confidence(dialect: Dialect, name: str, value: str, recognised: bool) -> Confidence:
+def _confidence(dialect: Dialect, name: str, value: str, *, recognised: bool) -> Confidence:
     if recognised:
         return Confidence.RECOGNISED
     if dialect is GENERIC or any(dialect.read({"any": text}, ("any",)) for text in _ANY_TEXTS):

@@ -265,7 +265,7 @@ class Routes:
         when = self._misleading.get((site, node, cookies))
         return when is not None and 0 <= now - when < MISLEADING_SECONDS
 
-    def record_replay(self, site: str, cookies: Iterable[RoutingCookie], succeeded: bool, now: float) -> None:
+    def record_replay(self, site: str, cookies: Iterable[RoutingCookie], *, succeeded: bool, now: float) -> None:
         """Count a replay of a visitor's cookies.
 
         :param succeeded: whether they led to the right node; else another node gave a proven answer.

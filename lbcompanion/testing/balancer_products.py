@@ -10,7 +10,7 @@ from lbcompanion.sticky.dialects.interface import NodeFacts
 from lbcompanion.testing.balancer_models import CookieInsertion, CookieRewrite, StickTable, TwoTiers
 
 
-def haproxy_insert(name: str = "SRV", indirect: bool = False) -> CookieInsertion:
+def haproxy_insert(name: str = "SRV", *, indirect: bool = False) -> CookieInsertion:
     """``cookie NAME insert [indirect]``."""
     return CookieInsertion(name, indirect=indirect, rewrite=CookieRewrite.DROPPED)
 

@@ -272,7 +272,7 @@ class InMemoryFarm:
 
     # Events at nodes.
 
-    def cut_off(self, name: str, noticed: bool = True) -> None:
+    def cut_off(self, name: str, *, noticed: bool = True) -> None:
         """Cut a node off the network.
 
         :param noticed: whether the balancer notices at once, or only by its next health check.
@@ -286,7 +286,7 @@ class InMemoryFarm:
         self.nodes[name].host.reconnect()
         self.check_health()
 
-    def bypass(self, name: str, on: bool) -> bool:
+    def bypass(self, name: str, *, on: bool) -> bool:
         """Route past a node's companion to its application, or back; return ``on``."""
         self.balancer.nodes[name] = (
             (f"10.0.1.{self._number(name)}", 8000) if on else (self.nodes[name].host.address, 8080)
@@ -294,11 +294,11 @@ class InMemoryFarm:
         (self.bypassed_nodes.add if on else self.bypassed_nodes.discard)(name)
         return on
 
-    def drain(self, name: str, on: bool) -> None:
+    def drain(self, name: str, *, on: bool) -> None:
         """Drain a node in the balancer, or end that."""
         (self.balancer.draining.add if on else self.balancer.draining.discard)(name)
 
-    def maintain(self, name: str, on: bool) -> None:
+    def maintain(self, name: str, *, on: bool) -> None:
         """Set a node into maintenance in the balancer, or end that: the node runs, and gets no request."""
         (self.balancer.maintained.add if on else self.balancer.maintained.discard)(name)
 
@@ -311,7 +311,7 @@ class InMemoryFarm:
         model.rotate({name: f"{name}-{self.rotations}" for name in self.names})
         return True
 
-    def set_caching(self, on: bool) -> None:
+    def set_caching(self, *, on: bool) -> None:
         """Put a cache that ignores Cache-Control in front of the balancer, or remove it."""
         self.balancer.caching = on
         self.balancer.cache.clear()

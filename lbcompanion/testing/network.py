@@ -411,7 +411,7 @@ class ConnectionEnd:
         """Close."""
         self.loseConnection()
 
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
+    def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: FBT001 - Twisted's signature
         """Register a producer; a pull producer is run to its end."""
         self.producer = producer
         while not streaming and self.producer is producer and self.connected:
@@ -433,14 +433,14 @@ class ConnectionEnd:
         """Ignored."""
         return True
 
-    def setTcpNoDelay(self, enabled: bool) -> None:
+    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: FBT001 - Twisted's signature
         """Ignored."""
 
     def getTcpKeepAlive(self) -> bool:
         """Ignored."""
         return False
 
-    def setTcpKeepAlive(self, enabled: bool) -> None:
+    def setTcpKeepAlive(self, enabled: bool) -> None:  # noqa: FBT001 - Twisted's signature
         """Ignored."""
 
     # Called by the network.

@@ -35,8 +35,8 @@ def test_pages_are_written_to_a_file(file: Path, tmp_path: Path) -> None:
     assert (done.exit_code, done.stdout.split(": ", 1)[1][:18]) == (0, "2 pages, 3 records")
     assert zipfile.is_zipfile(tmp_path / "all.wacz")
     warc, index = tmp_path / "one.warc.gz", tmp_path / "one.cdxj"
-    selection = ("--url", "http://www.example.com/a", "--from", "2026-11-23", "--to", "2026-11-24T00:00:00Z")
-    chosen = (*selection, "--node", "n1", "--route", "own", "--token", "t2", "--token", "t3")
+    selection = ("--url", "http://www.example.com/a*", "--from", "1970-01-01", "--to", "2026-11-24T00:00:00Z")
+    chosen = (*selection, "--node", "n1", "--status", "200", "--route", "own", "--token", "t2", "--token", "t3")
     done = run("export", "--config", file, "--warc", warc, "--cdxj", index, *chosen, "--json")
     printed = json.loads(done.stdout)
     assert printed == {"file": str(warc), "pages": 1, "records": 2, "bytes": warc.stat().st_size}

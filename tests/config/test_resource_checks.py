@@ -43,7 +43,7 @@ GOOD_NODE = {
 }
 GOOD_CRAWLER = {
     "listen": "tcp:9200",
-    "admin": "tcp:9201",
+    "admin": "tcp:9201:interface=127.0.0.1",
     "state": "state",
     "archive": "archive",
     "queue": "sqlite:///crawler.db",
@@ -140,7 +140,7 @@ def test_a_node_with_places_that_can_be_used(folder: Path, changed: dict[str, st
 @pytest.mark.parametrize(
     ("changed", "key"),
     [
-        ({"admin": "tcp:9200"}, "crawler.admin"),
+        ({"admin": "tcp:9200:interface=127.0.0.2"}, "crawler.admin"),
         ({"admin": "tcp:9200:interface=127.0.0.1"}, "crawler.admin"),
         ({"state": "a.file"}, "crawler.state_dir"),
         ({"archive": "a.file"}, "crawler.archive_dir"),

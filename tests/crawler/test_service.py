@@ -209,5 +209,5 @@ class ServiceTests(TestCase):
         await self._until(is_uploaded)
         shutil.rmtree(archive)
         self.assertEqual([await self._page(service, token) for token in tokens], bodies)
-        self.assertEqual(len(objects(server)), 3)
+        self.assertEqual(sorted(key.endswith(".cdxj") for key in objects(server)), [False] * 3 + [True] * 3)
         await service.stopService()

@@ -12,7 +12,7 @@ from lbcompanion.html.snippets import default_tag_parts
 
 URL = "http://www.example.com/shop/item"
 TOKEN = "1AAECAwQFBgcICQoLDA0ODwJhrmOgryn1"
-_PARTS = default_tag_parts("http://www.example.com/_lbc/page/", "./-/_lbc/fetch-from?v=1", None, False)
+_PARTS = default_tag_parts("http://www.example.com/_lbc/page/", "./-/_lbc/fetch-from?v=1", None, xhtml=False)
 TAG = TOKEN.encode().join(_PARTS)
 HTML = ("content-type", "text/html")
 SCRIPT = Reply(200, (("content-type", "text/javascript; charset=utf-8"),), b"1")
@@ -22,7 +22,7 @@ REFUSED = Reply(400, (("content-type", "text/plain"),), b"not a token of this ve
 @pytest.mark.parametrize("nonce", [None, "abc"])
 @pytest.mark.parametrize("xhtml", [True, False])
 def test_the_tag_is_read(nonce: str | None, xhtml: bool) -> None:
-    parts = default_tag_parts("http://a/_lbc/page/", "./-/_lbc/fetch-from?v=1&x=\"'<", nonce, xhtml)
+    parts = default_tag_parts("http://a/_lbc/page/", "./-/_lbc/fetch-from?v=1&x=\"'<", nonce, xhtml=xhtml)
     page = b"<p>" + TOKEN.encode().join(parts) + b"</p>"
     script, copy = "./-/_lbc/fetch-from?v=1&x=\"'<", f"http://a/_lbc/page/{TOKEN}"
     assert read_tag(page) == Tag(TOKEN, script, copy, nonce is not None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,20 +13,11 @@ from tests.support import balancers
 from tests.support.children import Child, Children, wait_for
 from tests.support.django_site import PASSWORD, PEOPLE
 from tests.support.farm import NODES, Applications, ProcessFarm, StickySettings, listens
-from tests.support.programs import need_program
-from tests.support.served_pages import PAGE_ID
-from tests.support.visitor import View, without_tag
+from tests.support.people import BrowserPerson, chromium
+from tests.support.replay_pictures import Visit, check_replays
 
-_CHROMIUM = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+__all__ = ["chromium"]
+
 #: One node compresses its pages, the others do not.
 _COMPRESSES = "n2"
 
@@ -67,58 +58,18 @@ def _serve(children: Children, name: str, port: int, environment: dict[str, str]
     return children.module(f"django-{name}", "django", *command, **environment, **more)
 
 
-@pytest.fixture
-def chromium() -> Iterator[Any]:
-    """A running Chromium."""
-    program = need_program("chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=_CHROMIUM, headless=True)
-        yield browser
-        browser.close()
-
-
-class Person:
-    """Somebody with a browser profile of their own, who administers the site and remembers every page."""
+class Person(BrowserPerson):
+    """Somebody who administers the site."""
 
     def __init__(self, browser: Any, farm: ProcessFarm, name: str) -> None:
+        super().__init__(browser, farm, {"sessionid", "csrftoken"})
         self.name = name
-        self.views: list[View] = []
-        self.secrets: set[str] = set()
         # Both farms work on one database.
         self._friend = f"friend-of-{name}-{farm.site}"
-        self._origin = f"http://127.0.0.1:{farm.site}"
-        self._context = browser.new_context()
-        self._page = self._context.new_page()
-        self.cookie_names: set[str] = set()
-
-    def see(self, action: Callable[[], object]) -> View:
-        """Do what leads to another page, and look at it."""
-        with self._page.expect_navigation(wait_until="load") as navigation:
-            action()
-        answer = navigation.value
-        body, token = without_tag(answer.body())
-        view = View(answer.url, answer.request.method, answer.status, answer.header_value(PAGE_ID), token, body)
-        self.views.append(view)
-        for cookie in self._context.cookies():
-            self.cookie_names.add(cookie["name"])
-            if cookie["name"] in {"sessionid", "csrftoken"}:
-                self.secrets.add(cookie["value"])
-        return view
-
-    def goes(self, path: str) -> View:
-        return self.see(lambda: self._page.goto(self._origin + path))
-
-    def clicks(self, selector: str) -> View:
-        return self.see(lambda: self._page.click(selector))
 
     def fills(self, **fields: str) -> None:
         for name, text in fields.items():
-            self._page.fill(f"input[name={name}]", text)
-
-    def shows(self, text: str) -> None:
-        assert text in self._page.content(), f"{text!r} is not in {self._page.url}"
+            self.page.fill(f"input[name={name}]", text)
 
     # What they do, in steps, so that several can take turns.
 
@@ -171,8 +122,8 @@ class Person:
         self.fills(name=f"circle of {self.name} <&>")
         self.clicks("input[name=_save]")
         yield
-        self._page.check("input.action-select >> nth=0")
-        self._page.select_option("select[name=action]", "delete_selected")
+        self.page.check("input.action-select >> nth=0")
+        self.page.select_option("select[name=action]", "delete_selected")
         assert self.clicks("button[name=index]").method == "POST"
         self.shows("Are you sure")
         yield
@@ -224,6 +175,19 @@ def test_every_page_of_djangos_admin_is_archived_as_django_made_it(new_farm, adm
     origin = f"http://127.0.0.1:{farm.site}"
     assert f"{origin}/static/admin/css/base.css" in {url for url, _, _ in farm.records("text/css")}
     check_secrets(farm, people, [view.token for view in views], hidden)
+
+
+def test_djangos_admin_looks_as_it_did(new_farm, admins, chromium, tmp_path):
+    farm = new_farm(balancers.haproxy_with("insert"), StickySettings(("SRV",)), admins)
+    visit = Visit(chromium, f"http://127.0.0.1:{farm.site}")
+    visit.sees("login", "/admin/", with_scripts=False)
+    visit.page.fill("input[name=username]", PEOPLE[0])
+    visit.page.fill("input[name=password]", PASSWORD)
+    visit.page.click("input[type=submit]")
+    visit.sees("index", "/admin/", with_scripts=False)
+    visit.sees("users", "/admin/auth/user/", with_scripts=False)
+    visit.sees("add", "/admin/auth/user/add/", with_scripts=False)
+    check_replays(chromium, visit, f"http://127.0.0.1:{farm.api}", tmp_path)
 
 
 def check_secrets(farm: ProcessFarm, people: list[Person], tokens: list[str], hidden: bool) -> None:

@@ -276,7 +276,7 @@ class FarmMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), noticed=st.booleans())
     def node_goes_down(self, name: str, noticed: bool) -> None:
         if self._is_up(name):
-            self.farm.cut_off(name, noticed)
+            self.farm.cut_off(name, noticed=noticed)
             self.down_since[name] = self.farm.network.now()
             self._befell(name, "cut")
 
@@ -298,7 +298,7 @@ class FarmMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES))
     def companion_is_bypassed(self, name: str) -> None:
         """For a while the balancer sends visitors, and the crawler, to the bare application."""
-        if self.farm.bypass(name, name not in self.farm.bypassed_nodes):
+        if self.farm.bypass(name, on=name not in self.farm.bypassed_nodes):
             self._befell(name, "cut")
 
     @rule(name=st.sampled_from(NAMES))
@@ -319,7 +319,7 @@ class FarmMachine(RuleBasedStateMachine):
     def node_drains(self, name: str) -> None:
         """Or gets newcomers again. Whoever has its value, a crawler as well, reaches it all the while."""
         draining = name not in self.farm.balancer.draining
-        self.farm.drain(name, draining)
+        self.farm.drain(name, on=draining)
         if draining:
             self._befell(name, "cut")
 
@@ -342,7 +342,7 @@ class FarmMachine(RuleBasedStateMachine):
             self._befell(name, "cut")
         else:
             self.maintained_since.pop(name, None)
-        self.farm.maintain(name, on)
+        self.farm.maintain(name, on=on)
 
     @rule()
     def keys_are_rotated(self) -> None:
@@ -353,9 +353,9 @@ class FarmMachine(RuleBasedStateMachine):
     def cache_comes_or_goes(self) -> None:
         """What it repeats bears another question's proof: it may keep pages from being fetched, and no more."""
         if self.farm.balancer.caching:
-            self.farm.set_caching(False)
+            self.farm.set_caching(on=False)
         else:
-            self.farm.set_caching(True)
+            self.farm.set_caching(on=True)
             for name in NAMES:
                 self._befell(name, "cut")
 
@@ -486,8 +486,8 @@ class FarmMachine(RuleBasedStateMachine):
         farm.network.pass_time(patience, stride=2.0, until=self._all_have_ended)
         assert self._all_have_ended(), "a notice has no outcome"
         for name in sorted(farm.bypassed_nodes):
-            farm.bypass(name, False)
-        farm.set_caching(False)
+            farm.bypass(name, on=False)
+        farm.set_caching(on=False)
         for name in NAMES:
             self._maintain(name, False)
         for name in self.down_since:

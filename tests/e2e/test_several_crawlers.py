@@ -161,7 +161,7 @@ def test_a_farm_with_two_crawlers(new_farm: Any) -> None:
         if other is not None:
             status, body = fetched(api, f"/api/recordings/{other.token}/page")
             assert status == 404
-            assert "the crawler c0" in json.loads(body)["title"]
+            assert "the crawler c0" in json.loads(body)["detail"]
         first.start()
         wait_for("c0", lambda: listens(own, "/healthz"), 60, first)
         for view in (*views, *later):

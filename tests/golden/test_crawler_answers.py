@@ -54,7 +54,12 @@ def test_json(farm: Crawling) -> None:
     tokens = archived(farm)
     with Golden("crawler_api") as golden:
         for path in (
-            *("/healthz", "/api/recordings", "/api/recordings?limit=2", "/api/recordings?limit=2&after=3"),
+            *("/healthz", "/api/recordings", "/api/recordings?limit=2", "/api/recordings?limit=2&after=MC4wIDE"),
+            *(
+                "/api/recordings?limit=1&before=MC4wIDE",
+                "/api/recordings?url=*example.com/*",
+                "/api/recordings?after=3",
+            ),
             *("/api/recordings?outcome=lost", "/api/recordings?node=n2", "/api/recordings?outcome=open"),
             *(f"/api/recordings/{token}" for token in tokens),
             *(f"/api/recordings/{tokens[0]}/page", "/api/routes", "/api/stats", "/nothing"),

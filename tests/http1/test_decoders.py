@@ -47,7 +47,7 @@ def frame(data: bytes, **options: int) -> bytes:
 @given(st.lists(st.binary(max_size=60), min_size=1, max_size=4), st.integers(0, 5), st.data())
 def test_every_member_at_any_cut(backend: Any, members: list[bytes], padding: int, data: st.DataObject) -> None:
     coded = bytes(padding).join(map(gzip.compress, members)) + bytes(padding)
-    assert read(DeflateDecoder(True, backend), *data.draw(cuts(coded))) == b"".join(members)
+    assert read(DeflateDecoder(gzip=True, backend=backend), *data.draw(cuts(coded))) == b"".join(members)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -57,7 +57,7 @@ def test_what_zlib_reads_to_its_end_is_read_alike(backend: Any, wbits: int, body
     packer = zlib.compressobj(data.draw(st.integers(0, 9)), zlib.DEFLATED, wbits, strategy=data.draw(st.integers(0, 4)))
     coded = packer.compress(body) + packer.flush(data.draw(st.sampled_from([2, 3]))) + packer.compress(body)
     coded += packer.flush()
-    assert read(DeflateDecoder(wbits == 31, backend), *data.draw(cuts(coded))) == body * 2
+    assert read(DeflateDecoder(gzip=wbits == 31, backend=backend), *data.draw(cuts(coded))) == body * 2
 
 
 @given(st.lists(st.binary(max_size=60), min_size=1, max_size=4), st.data())
@@ -76,9 +76,9 @@ def test_a_frame_cut_short_behind_another_is_reported() -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_members_without_content_come_to_an_end(backend: Any) -> None:
     empty = gzip.compress(b"")
-    assert read(DeflateDecoder(True, backend), (empty * 90 + gzip.compress(b"page")) * 2) == b"pagepage"
+    assert read(DeflateDecoder(gzip=True, backend=backend), (empty * 90 + gzip.compress(b"page")) * 2) == b"pagepage"
     with pytest.raises(CodingError):
-        read(DeflateDecoder(True, backend), empty * 1000)
+        read(DeflateDecoder(gzip=True, backend=backend), empty * 1000)
 
 
 def test_frames_without_content_come_to_an_end() -> None:
@@ -123,9 +123,9 @@ def _deflate_bomb(wbits: int) -> bytes:
 
 #: Made when a test asks for them: that takes seconds.
 BOMBS: dict[str, tuple[Callable[[], StreamDecoder], Callable[[], bytes]]] = {
-    "gzip": (lambda: DeflateDecoder(True), lambda: _deflate_bomb(31)),
-    "gzip, by zlib": (lambda: DeflateDecoder(True, zlib), lambda: _deflate_bomb(31)),
-    "deflate": (lambda: DeflateDecoder(False), lambda: _deflate_bomb(15)),
+    "gzip": (lambda: DeflateDecoder(gzip=True), lambda: _deflate_bomb(31)),
+    "gzip, by zlib": (lambda: DeflateDecoder(gzip=True, backend=zlib), lambda: _deflate_bomb(31)),
+    "deflate": (lambda: DeflateDecoder(gzip=False), lambda: _deflate_bomb(15)),
     "br": (BrotliDecoder, lambda: brotli.compress(bytes(32 * MIB), lgwin=24)),
     "zstd": (ZstdDecoder, lambda: zstd.compress(bytes(32 * MIB), 19)),
     "zstd, many frames": (ZstdDecoder, lambda: zstd.compress(bytes(MIB)) * 32),
@@ -169,7 +169,8 @@ def test_a_bomb_can_be_left_after_any_step(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: DeflateDecoder(True), lambda: DeflateDecoder(True, zlib), BrotliDecoder, ZstdDecoder]
+    "make",
+    [lambda: DeflateDecoder(gzip=True), lambda: DeflateDecoder(gzip=True, backend=zlib), BrotliDecoder, ZstdDecoder],
 )
 @given(st.data())
 def test_what_was_flushed_is_given_at_once(make: Any, data: st.DataObject) -> None:

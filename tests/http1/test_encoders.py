@@ -21,22 +21,22 @@ PAGE = b"".join(b"<li><a href='/tools/%d'>Spade no. %d</a> %d.95</li>\n" % (n, n
 @given(st.lists(st.binary(max_size=200), max_size=4))
 def test_either_library_writes_what_python_reads(backend: Any, pieces: list[bytes]) -> None:
     for gz, decompress in ((True, gzip.decompress), (False, zlib.decompress)):
-        writer = DeflateEncoder(gz, backend)
+        writer = DeflateEncoder(gzip=gz, backend=backend)
         coded = b"".join(map(writer.feed, pieces)) + writer.finish()
         assert decompress(coded) == b"".join(pieces)
-        assert decompress(encode_deflate(gz, b"".join(pieces), backend)) == b"".join(pieces)
+        assert decompress(encode_deflate(b"".join(pieces), gzip=gz, backend=backend)) == b"".join(pieces)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_page_becomes_as_small_as_by_zlib_at_level_one(backend: Any) -> None:
-    assert len(encode_deflate(True, PAGE, backend)) < len(zlib.compress(PAGE, 1, wbits=31)) * 1.1
+    assert len(encode_deflate(PAGE, gzip=True, backend=backend)) < len(zlib.compress(PAGE, 1, wbits=31)) * 1.1
 
 
 def test_no_time_or_name_is_written() -> None:
-    coded = encode_deflate(True, PAGE)
+    coded = encode_deflate(PAGE, gzip=True)
     # RFC 1952 section 2.3: flags and time.
     assert coded[:8] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00"
-    assert coded == encode_deflate(True, PAGE)
+    assert coded == encode_deflate(PAGE, gzip=True)
 
 
 def test_pages_in_turn_do_not_mix() -> None:

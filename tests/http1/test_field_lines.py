@@ -20,9 +20,9 @@ from tests.support.programs import leave_out
 def _the_compiled_one() -> Iterator[None]:
     if compiled() is None:
         leave_out("a C compiler, when this was installed")
-    use_python_reader(False)
+    use_python_reader(python_only=False)
     yield
-    use_python_reader(False)
+    use_python_reader(python_only=False)
 
 
 def said(raw: bytes, response: bool) -> object:
@@ -35,9 +35,9 @@ def said(raw: bytes, response: bool) -> object:
 
 
 def same(raw: bytes, response: bool) -> object:
-    use_python_reader(True)
+    use_python_reader(python_only=True)
     python = said(raw, response)
-    use_python_reader(False)
+    use_python_reader(python_only=False)
     assert said(raw, response) == python
     return python
 

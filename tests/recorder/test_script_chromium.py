@@ -279,7 +279,7 @@ class TestObject:
         assert dict(decode_fetch_url(url)[1])["b"] == "\ufffd\U0001f600"
 
     def test_the_older_names(self, site: Site, page: Any) -> None:
-        site.scripts["/_lbc/fetch-from.js"] = recorder_source([], "/_lbc", True)
+        site.scripts["/_lbc/fetch-from.js"] = recorder_source([], "/_lbc", clicktale_names=True)
         page.goto(site.add("/"))
         page.wait_for_function("window.FetchFromWithCookies")
         told = page.evaluate(

@@ -194,11 +194,11 @@ def test_whatever_is_guessed_a_route_that_was_proven_stays(events: list[tuple[st
 def test_names_that_lead_elsewhere_are_doubted_for_a_while() -> None:
     table, names = Routes(), (RoutingCookie("JSESSIONID", ".n1"),)
     assert not table.is_doubtful("main", "n1", names, 0.0)
-    table.record_replay("main", names, False, 1.0)
+    table.record_replay("main", names, succeeded=False, now=1.0)
     assert not table.is_doubtful("main", "n1", names, 1.0)
     assert table.is_doubtful("main", "n1", names, 1.0, after=1)
     # Whatever their values, whoever's node.
-    table.record_replay("main", (RoutingCookie("JSESSIONID", ".n2"),), False, 2.0)
+    table.record_replay("main", (RoutingCookie("JSESSIONID", ".n2"),), succeeded=False, now=2.0)
     assert table.is_doubtful("main", "n3", names, 2.0)
     assert not table.is_doubtful("other", "n3", names, 2.0)
     assert not table.is_doubtful("main", "n3", COOKIES, 2.0)
@@ -208,11 +208,11 @@ def test_names_that_lead_elsewhere_are_doubted_for_a_while() -> None:
 def test_names_that_mostly_lead_home_are_trusted() -> None:
     table = Routes()
     for _ in range(30):
-        table.record_replay("main", COOKIES, True, 1.0)
+        table.record_replay("main", COOKIES, succeeded=True, now=1.0)
     for number in range(7):
-        table.record_replay("main", COOKIES, False, 2.0)
+        table.record_replay("main", COOKIES, succeeded=False, now=2.0)
         assert not table.is_doubtful("main", "n1", COOKIES, 2.0), number
-    table.record_replay("main", COOKIES, False, 2.0)
+    table.record_replay("main", COOKIES, succeeded=False, now=2.0)
     assert table.is_doubtful("main", "n1", COOKIES, 2.0)
 
 
@@ -232,7 +232,7 @@ def test_a_cookie_without_what_our_own_route_needs_is_doubted() -> None:
 def test_the_memory_of_doubts_is_bounded() -> None:
     table = Routes()
     for number in range(10_000):
-        table.record_replay("main", (RoutingCookie(f"c{number}", "x"),), False, 5.0)
+        table.record_replay("main", (RoutingCookie(f"c{number}", "x"),), succeeded=False, now=5.0)
     assert len(table._replay_counts) <= 4096
 
 

@@ -14,10 +14,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler.admin import api
 from lbcompanion.crawler.admin.listener import AdminResource, admin_site
+from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureService
 from lbcompanion.crawler.health import Health
+from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.settings import StickyTable
 from tests.support.in_memory_crawler import InMemoryCrawler
-from tests.support.simulated_farm import ORIGIN, SimulatedFarm, immediately
+from tests.support.simulated_farm import ORIGIN, SECRET, SimulatedFarm, immediately
 
 BASE = "http://127.0.0.1"
 
@@ -29,6 +31,7 @@ def admin_resource(rig: InMemoryCrawler, **more: Any) -> AdminResource:
     """
     return api.admin_resource(
         backlog=rig.backlog,
+        database=rig.database,
         archive=rig.archive,
         defer=immediately,
         routes=rig.routes,
@@ -59,7 +62,11 @@ class ApiCase(SynchronousTestCase):
 
     def use(self, **more: Any) -> None:
         """Build the listener, with further parts."""
-        admin = admin_resource(self.rig, hosts=("crawler.internal",), health=self.health, **more)
+        self.listen(admin_resource(self.rig, hosts=("crawler.internal",), health=self.health, **more))
+
+    def listen(self, admin: AdminResource) -> None:
+        """Send further requests to this listener."""
+        self.admin = admin
         self.site = admin_site(admin, Clock())
         self.http = StubTreq(admin)
 
@@ -71,3 +78,26 @@ class ApiCase(SynchronousTestCase):
         response, body = self.get(path)
         self.assertEqual(response.headers.getRawHeaders("cache-control"), ["no-store"])
         return json.loads(body)
+
+
+class ErasingCase(ApiCase):
+    """The API with a part that erases."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        rig = self.rig
+        folder = rig.settings.crawler.archive_dir
+        context = ErasureContext(rig.database, ArchiveIndex(rig.database), rig.archive, folder, SECRET)
+        erasure = ErasureService(
+            context,
+            defer=immediately,
+            reactor=Clock(),
+            now=self.farm.now,
+            health=self.health,
+            routes=rig.routes,
+            on_erased=rig.metrics.count_erased,
+        )
+        self.patch(erasure, "_work", immediately)
+        self.patch(erasure.eraser._parts, "work", immediately)
+        self.erasure = erasure
+        self.use(erasure=erasure)

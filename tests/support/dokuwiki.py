@@ -20,9 +20,12 @@ from __future__ import annotations
 
 import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import md5
+from itertools import accumulate
 from pathlib import Path
+
+from attrs import frozen
 
 from lbcompanion.demo.ports import LOOPBACK, ReservedPorts
 from tests.support.children import Children, wait_for
@@ -56,7 +59,7 @@ MaxRequestWorkers {workers}
 KeepAlive On
 KeepAliveTimeout {keep_alive_seconds}
 MaxKeepAliveRequests 0
-LogFormat "%D %k %s %m %U%q" cost
+LogFormat "%{{begin:usec}}t %D %s %m %U%q %{{User-Agent}}i" cost
 CustomLog {folder}/access.log cost
 DocumentRoot {program}
 DirectoryIndex doku.php
@@ -185,10 +188,31 @@ def write_site(site: Path) -> None:
         (data / "pages" / f"{name}.txt").write_text(text)
 
 
-def access_log(folder: Path, name: str) -> list[tuple[int, str]]:
-    """What Apache of a node answered: microseconds and path."""
+@frozen
+class Answered:
+    """One request that an Apache answered; times in microseconds."""
+
+    begin: int
+    took: int
+    status: int
+    method: str
+    target: str
+    user_agent: str
+
+
+def access_log(folder: Path, name: str) -> list[Answered]:
+    """Return what Apache of a node answered."""
     lines = (folder / f"apache-{name}" / "access.log").read_text().splitlines()
-    return [(int(line.split(" ", 1)[0]), line.rsplit(" ", 1)[1]) for line in lines]
+    return [
+        Answered(int(begin), int(took), int(status), method, target, agent)
+        for begin, took, status, method, target, agent in (line.split(" ", 5) for line in lines)
+    ]
+
+
+def most_at_once(answers: Iterable[Answered]) -> int:
+    """Return how many of these requests were under way at one time."""
+    changes = sorted(change for one in answers for change in ((one.begin, 1), (one.begin + one.took, -1)))
+    return max(accumulate(change for _, change in changes), default=0)
 
 
 def _png(size: int) -> bytes:

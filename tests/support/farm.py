@@ -112,17 +112,17 @@ class ProcessFarm:
     def start(self) -> None:
         """Start it, and wait until all is ready. Three taps listen in: on visitors, on notices, on the crawler."""
         (self.folder / "farm.secret").write_bytes(SECRET + b"\n")
-        self.public = {name: self.ports.take() for name in NODES}
-        self.admin = {name: self.ports.take() for name in NODES}
+        self.public = {name: self.ports.take() for name in self.applications.ports}
+        self.admin = {name: self.ports.take() for name in self.applications.ports}
         balancer, intake, self.api = self.ports.take(), self.ports.take(), self.ports.take()
         self.balanced = balancer
         self.taps = {"visitors": Wiretap(balancer), "notices": Wiretap(intake), "crawler": Wiretap(balancer)}
         self.site = self.taps["visitors"].port
-        for name in NODES:
+        for name in self.applications.ports:
             self.start_companion(name)
         self.intake = intake
         self.start_crawler()
-        for name in NODES:
+        for name in self.applications.ports:
             self.wait_ready(name)
         wait_for("crawler", lambda: listens(self.api, "/healthz"), 60, self.children["crawler"])
         self.start_balancer()

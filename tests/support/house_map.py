@@ -34,15 +34,15 @@ DISTRICTS = {
     ),
     "crawler": (
         ("metrics", "activity", "health", "crawler_name", "threads"),
-        ("fetching",),
+        ("fetching", "access"),
         ("queue",),
         ("routes",),
         ("archive",),
         ("erasure",),
-        ("crawl",),
+        ("crawl", "replay"),
         ("admin",),
         ("sites", "dns_check", "activity_writer"),
-        ("service", "fetch_command"),
+        ("service", "fetch_command", "user_command"),
         ("erase_command",),
     ),
 }

@@ -74,6 +74,21 @@ def pywb(folder: Path, *files: Path) -> Iterator[Pywb]:
     run_tool(
         "wb-manager", "add", *(("--unpack-wacz",) if files[0].suffix == ".wacz" else ()), "test", *files, cwd=folder
     )
+    with _running(folder) as player:
+        yield player
+
+
+@contextmanager
+def pywb_on_archive(folder: Path, archive: Path) -> Iterator[Pywb]:
+    """Run pywb on a folder of WARC files with their indexes beside them, as they are."""
+    paths = f"    index_paths: {archive}/\n    archive_paths: {archive}/\n"
+    (folder / "config.yaml").write_text(f"collections:\n  test:\n{paths}")
+    with _running(folder) as player:
+        yield player
+
+
+@contextmanager
+def _running(folder: Path) -> Iterator[Pywb]:
     ports = ReservedPorts()
     port = ports.take()
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

@@ -17,6 +17,8 @@ def default_tag(
 
     :param fetch_url: where the copy can be had; it may lack the token at its end.
     """
-    start, middle, end = default_tag_parts(fetch_url.removesuffix(token), script_url, nonce, xhtml, integrity)
+    start, middle, end = default_tag_parts(
+        fetch_url.removesuffix(token), script_url, nonce, xhtml=xhtml, integrity=integrity
+    )
     named = token.encode("ascii")
     return b"".join((start, named, middle, named if fetch_url.endswith(token) else b"", end))

@@ -67,6 +67,12 @@ class Visitor:
         body, token = without_tag(body)
         return View(self._origin + path, "GET", status, page_id, token, body)
 
+    def get(self, path: str) -> bytes:
+        """Look at a page of a site without companions."""
+        status, _, body = self._ask("GET", path)
+        assert status == 200, f"{path}: status {status}"
+        return body
+
     def notice(self, view: View) -> None:
         """Say that it was seen, with those of the cookies that a script may read."""
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")

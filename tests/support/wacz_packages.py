@@ -6,9 +6,10 @@ from pathlib import Path
 
 from attrs import evolve
 
-from lbcompanion.crawler.archive.export import Export, Selection
+from lbcompanion.crawler.archive.export import Export
 from lbcompanion.crawler.archive.wacz import WaczWriter
 from lbcompanion.crawler.archive.warc_records import Requisite
+from lbcompanion.crawler.queue.search import Filters
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import NOW, Place, copy
 from tests.support.arrivals import arrival
@@ -26,7 +27,7 @@ def package(folder: Path, pages: list[tuple[str, str, bytes]]) -> Path:
         place.archive.store(f"t{number}", page, (STYLE,), "own", ())
     path = folder / "out.wacz"
     with path.open("w+b") as out:
-        assert len(list(WaczWriter(out, NOW).write(Export(place.database, place.archive.reader, Selection())))) == len(
+        assert len(list(WaczWriter(out, NOW).write(Export(place.database, place.archive.reader, Filters())))) == len(
             pages
         )
     return path

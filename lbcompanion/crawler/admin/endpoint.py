@@ -19,7 +19,7 @@ HTML = "text/html; charset=utf-8"
 #: CSP of our own pages: resources, forms and frames only from their own origin.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src 'self'; "
-    "base-uri 'none'; form-action 'self'"
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
 
 
@@ -71,14 +71,45 @@ class Stream:
 
 
 @frozen
+class Caller:
+    """Who makes a request.
+
+    :ivar name: of the user; empty where no log-in is configured.
+    :ivar role: what the user may do.
+    :ivar how: how the user is known: ``password``, ``token``, ``proxy``, ``command``; ``open`` where no log-in is
+        configured.
+    :ivar address: from where: the client's IP address, or empty for a Unix socket.
+    """
+
+    name: str
+    role: Role
+    how: str
+    address: str = ""
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether this user may do everything."""
+        return self.role is Role.OPERATOR
+
+
+async def _describe_nothing(_detail: str) -> None:
+    """For a call that has no line in the audit log."""
+
+
+@frozen
 class Call:
     """One request to an endpoint.
 
     :ivar params: the values of the names in the endpoint's path.
+    :ivar user: who makes it; None before the guard has checked it.
+    :ivar describe: adds words to the call's line in the audit log, such as the names of criteria. They must not
+        identify a visitor. Call it before anything is done: it raises an error if they cannot be written.
     """
 
     request: Request
     params: Mapping[str, str] = field(factory=dict)
+    user: Caller | None = None
+    describe: Callable[[str], Coroutine[Deferred[Any], Any, None]] = _describe_nothing
 
     def argument(self, name: str) -> str:
         """Return the first value of a query argument, or an empty text."""
@@ -154,7 +185,8 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 def html_response(html: str, status: int = 200) -> Response:
     """Return a page of our own."""
-    headers = (("content-security-policy", PAGE_POLICY),)
+    # With "no-referrer" a form of the page would be sent with "Origin: null", and refused.
+    headers = (("content-security-policy", PAGE_POLICY), ("referrer-policy", "same-origin"))
     return Response(html.encode("utf-8", "replace"), HTML, headers, status)
 
 

@@ -1,7 +1,7 @@
 """The part of the JSON API that erases: ``POST /api/erase``, ``DELETE /api/recordings/TOKEN``, ``GET /api/erasures``.
 
-The admin listener has no password. So that a page of another site cannot make a browser erase anything, the listener
-refuses requests from other sites, and a POST has to be ``application/json``, which a form cannot send.
+So that a page of another site cannot make a browser erase anything, the listener refuses requests from other sites,
+and a POST has to be ``application/json``, which a form cannot send.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lbcompanion.crawler.admin.endpoint import (
     read_json_object,
 )
 from lbcompanion.crawler.admin.listener import MAX_BODY_BYTES
-from lbcompanion.crawler.admin.recordings_api import read_query
+from lbcompanion.crawler.admin.recordings_api import read_limit, read_number
 from lbcompanion.crawler.erasure.criteria import BadCriteria, dump_entry, dump_matches, dump_result, read_selection
 from lbcompanion.crawler.erasure.eraser import Run
 from lbcompanion.crawler.erasure.erasure_service import ErasureService
@@ -57,6 +57,7 @@ class EraseApi:
             selection = read_selection(given, self._erasure.secret)
         except BadCriteria as failure:
             raise HttpError(400, str(failure)) from None
+        await call.describe(_in_words(selection, dry_run=dry_run))
         if dry_run:
             return json_response(dump_matches(await self._defer(self._erasure.erasures.count, selection)))
         return json_response(dump_result(await self._erasure.eraser.erase(selection, by)))
@@ -73,10 +74,16 @@ class EraseApi:
 
     async def _entries(self, call: Call) -> Response:
         """List the log, newest first."""
-        query = read_query(call)
-        rows = await self._list(query.limit + 1, query.after)
-        following = str(rows[query.limit - 1]["id"]) if len(rows) > query.limit else None
-        return json_response({"erasures": [dump_entry(row) for row in rows[: query.limit]], "next": following})
+        limit = read_limit(call)
+        rows = await self._list(limit + 1, read_number(call, "after"))
+        following = str(rows[limit - 1]["id"]) if len(rows) > limit else None
+        return json_response({"erasures": [dump_entry(row) for row in rows[:limit]], "next": following})
 
     def _list(self, limit: int, after: int | None) -> Deferred[list[dict[str, Any]]]:
         return self._defer(self._erasure.erasures.entries, limit, after)
+
+
+def _in_words(selection: Selection, *, dry_run: bool) -> str:
+    """Return the words for the audit log: the names of the criteria, and the tokens, never another value."""
+    tokens = f": {', '.join(selection.tokens)}" if selection.tokens else ""
+    return f"{'dry run by ' if dry_run else 'by '}{selection.criteria}{tokens}"

@@ -92,7 +92,9 @@ class AdminResource(Resource):
             status, why, headers = failure.value.status, str(failure.value), failure.value.headers
         else:
             self._log.error("a request failed: {kind}: {why}", kind=failure.type.__name__, why=str(failure.value))
-        return Response(json_bytes({"title": why, "status": status}), _PROBLEM, headers, status)
+        # A problem of no type of its own has the phrase of its status as title (RFC 9457, section 4.2.1).
+        problem = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": why}
+        return Response(json_bytes(problem), _PROBLEM, headers, status)
 
     def _send(self, response: Response | Stream, request: Request, gone: _Gone) -> None:
         if gone.is_set:

@@ -17,19 +17,23 @@ class Monitoring:
 
     :param defer: runs calls on the thread of the database.
     :param health: the crawler's current problems.
+    :param is_open: whether ``/metrics`` needs no log-in, as ``/healthz``.
     """
 
-    def __init__(self, *, backlog: Backlog, metrics: CrawlerMetrics, health: Health, defer: Defer) -> None:
+    def __init__(
+        self, *, backlog: Backlog, metrics: CrawlerMetrics, health: Health, defer: Defer, is_open: bool = False
+    ) -> None:
         self._backlog = backlog
         self._metrics = metrics
         self._health = health
         self._defer = defer
+        self._is_open = is_open
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
         return [
             Endpoint("/healthz", self._health_text, role=Role.ANYBODY),
-            Endpoint("/metrics", self._metrics_text),
+            Endpoint("/metrics", self._metrics_text, role=Role.ANYBODY if self._is_open else Role.VIEWER),
             Endpoint("/api/stats", self._stats),
         ]
 
@@ -47,7 +51,7 @@ class Monitoring:
 
     async def _health_text(self, _call: Call) -> Response:
         try:
-            await self._defer(self._backlog.counts)
+            await self._defer(self._backlog.check)
         except BacklogError as failure:
             problems = self._health.lines() or [str(failure)]
         else:

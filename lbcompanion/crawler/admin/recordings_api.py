@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from lbcompanion.crawler.admin import json_views
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, json_response
@@ -12,12 +14,16 @@ from lbcompanion.crawler.archive.errors import ArchiveError, FileOfAnotherCrawle
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.queue.backlog import Backlog
+from lbcompanion.crawler.queue.filter_texts import FILTER_NAMES, BadFilter, read_filters
+from lbcompanion.crawler.queue.search import Filters, FoundPage, Position, Search
+from lbcompanion.crawler.queue.walks import Walks
+from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol import shapes
 from lbcompanion.sticky.routes import Routes
 
 _DEFAULT_LIMIT, _MAX_LIMIT = 100, 1000
-_FILTERS = ("outcome", "route", "node", "visitor")
-_OUTCOMES = frozenset({"", "archived", "lost", "open", "null"})
+#: No cursor is longer.
+_MAX_CURSOR_CHARS = 64
 
 #: CSP of an archived page, which is untrusted: the sandbox gives it an opaque origin and forbids scripts and forms; and
 #: nothing is loaded, since its author must not learn who looks at it, nor reach what the viewer's browser can reach.
@@ -26,33 +32,70 @@ ARCHIVED_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-s
 
 @frozen
 class Query:
-    """The parameters of a listing."""
+    """The parameters of a listing.
+
+    :ivar texts: the filters as they were given, without empty ones.
+    """
 
     limit: int
-    after: int | None
-    filters: dict[str, str]
+    after: Position | None = None
+    before: Position | None = None
+    filters: Filters = field(factory=Filters)
+    texts: Mapping[str, str] = field(factory=dict)
 
 
 def read_query(call: Call) -> Query:
-    """Read ``limit``, ``after`` and the filters.
+    """Read ``limit``, ``after``, ``before`` and the filters.
 
     :raises HttpError: 400 if one of them is invalid.
     """
-    arguments = {name: call.argument(name) for name in ("limit", "after", *_FILTERS)}
-    for name in ("limit", "after"):
-        if arguments[name] and not (
-            arguments[name].isascii() and arguments[name].isdigit() and len(arguments[name]) < 16
-        ):
-            raise HttpError(400, f"{name}: a whole number is allowed")
-    for name in _FILTERS:
-        if not arguments[name].isprintable():  # PostgreSQL refuses NUL: the queue would seem to fail
-            raise HttpError(400, f"{name}: control characters are not allowed")
-    if arguments["outcome"] not in _OUTCOMES:
-        raise HttpError(400, "outcome: archived, lost and open are allowed")
-    filters = {name: arguments[name] for name in _FILTERS}
-    filters["outcome"] = "open" if filters["outcome"] == "null" else filters["outcome"]
-    limit = min(max(int(arguments["limit"] or _DEFAULT_LIMIT), 1), _MAX_LIMIT)
-    return Query(limit, int(arguments["after"]) if arguments["after"] else None, filters)
+    texts = {name: text for name in FILTER_NAMES if (text := call.argument(name))}
+    try:
+        filters = read_filters(texts)
+    except BadFilter as failure:
+        raise HttpError(400, str(failure)) from None
+    after, before = (_read_cursor(call, name) for name in ("after", "before"))
+    if after is not None and before is not None:
+        raise HttpError(400, "after, before: only one of them is allowed")
+    return Query(read_limit(call), after, before, filters, texts)
+
+
+def read_limit(call: Call) -> int:
+    """Read ``limit``.
+
+    :raises HttpError: 400 if it is not a whole number.
+    """
+    return min(max(read_number(call, "limit") or _DEFAULT_LIMIT, 1), _MAX_LIMIT)
+
+
+def read_number(call: Call, name: str) -> int | None:
+    """Read a whole number; None if it is not given.
+
+    :raises HttpError: 400 if it is something else.
+    """
+    text = call.argument(name)
+    if text and not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise HttpError(400, f"{name}: a whole number is allowed")
+    return int(text) if text else None
+
+
+def _read_cursor(call: Call, name: str) -> Position | None:
+    text = call.argument(name)
+    if not text:
+        return None
+    try:
+        return Position.read(text[:_MAX_CURSOR_CHARS])
+    except ValueError:
+        raise HttpError(400, f"{name}: allowed is what next or previous of a listing has") from None
+
+
+def cursors(found: FoundPage) -> dict[str, Any]:
+    """Return where the next and the previous page begin, and how far the search came, as JSON."""
+    return {
+        "next": found.next.cursor if found.next else None,
+        "previous": found.previous.cursor if found.previous else None,
+        "searched_to": None if found.searched_to is None else to_rfc3339(found.searched_to),
+    }
 
 
 class Recordings:
@@ -62,8 +105,20 @@ class Recordings:
     :param read: reads pages on a thread that may wait for an object store.
     """
 
-    def __init__(self, *, backlog: Backlog, archive: Archive, routes: Routes, defer: Defer, read: Defer) -> None:
+    def __init__(
+        self,
+        *,
+        backlog: Backlog,
+        search: Search,
+        walks: Walks,
+        archive: Archive,
+        routes: Routes,
+        defer: Defer,
+        read: Defer,
+    ) -> None:
         self._backlog = backlog
+        self._search = search
+        self._walks = walks
         self._archive = archive
         self._routes = routes
         self._defer = defer
@@ -93,13 +148,19 @@ class Recordings:
 
         :raises HttpError: 404 if there is no such recording.
         """
-        return json_views.recording(await self.row(token))
+        row = await self.row(token)
+        previous, following = await self._defer(self._walks.neighbours, row)
+        return {**json_views.recording(row), "previous": previous, "next": following}
 
     async def listing(self, query: Query) -> dict[str, Any]:
-        """Return a part of the list, and where the next one begins."""
-        rows = await self._defer(self._backlog.recordings, query.limit + 1, query.after, query.filters)
-        following = str(rows[query.limit - 1]["id"]) if len(rows) > query.limit else None
-        return {"recordings": [json_views.recording(row) for row in rows[: query.limit]], "next": following}
+        """Return a part of the list, where the next and the previous part begin, and how far the search came."""
+        found: FoundPage = await self._defer(
+            partial(self._search.page, query.filters, query.limit, after=query.after, before=query.before)
+        )
+        return {
+            "recordings": [json_views.recording(row) for row in found.rows],
+            **cursors(found),
+        }
 
     def routes(self) -> list[dict[str, Any]]:
         """Return the crawler's routes as JSON."""

@@ -6,11 +6,14 @@ the arguments of the query sorted. A page whose method was not GET has the metho
 
 from __future__ import annotations
 
+import heapq
 import json
 import posixpath
 import re
+import tempfile
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import IO
 
 from attrs import frozen
 
@@ -22,6 +25,8 @@ _PARTS = re.compile(
     r"(?P<path>/[^?#]*)?(?:\?(?P<query>[^#]*))?(?:#.*)?",
     re.DOTALL,
 )
+#: How many lines are sorted in memory.
+_SORTED_LINES = 100_000
 _WWW = re.compile(r"^www\d*\.")
 _ESCAPED = re.compile(r"%([0-9A-Fa-f]{2})")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -45,6 +50,42 @@ class IndexLine:
     def text(self) -> str:
         """The line, with its end."""
         return f"{self.key} {self.time} {self.values}\n"
+
+
+class SortedLines:
+    """Sorts lines; above a number they are kept in temporary files."""
+
+    def __init__(self) -> None:
+        self._lines: list[IndexLine] = []
+        self._files: list[IO[str]] = []
+
+    def add(self, line: IndexLine) -> None:
+        """Add one line."""
+        self._lines.append(line)
+        if len(self._lines) >= _SORTED_LINES:
+            file = tempfile.TemporaryFile("w+", encoding="ascii")  # noqa: SIM115 - closed by close
+            file.writelines(each.text for each in sorted(self._lines))
+            self._files.append(file)
+            self._lines = []
+
+    def extend(self, lines: Iterable[IndexLine]) -> None:
+        """Add lines."""
+        for line in lines:
+            self.add(line)
+
+    def __iter__(self) -> Iterator[IndexLine]:
+        return heapq.merge(*map(_stored_lines, self._files), iter(sorted(self._lines)))
+
+    def close(self) -> None:
+        """Remove the temporary files."""
+        for file in self._files:
+            file.close()
+
+
+def _stored_lines(file: IO[str]) -> Iterator[IndexLine]:
+    file.seek(0)
+    for text in file:
+        yield IndexLine(*text.rstrip("\n").split(" ", 2))
 
 
 def index_lines(records: Iterable[StoredRecord], filename: str) -> Iterator[IndexLine]:

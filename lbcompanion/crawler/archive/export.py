@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from attrs import evolve, field, frozen
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from lbcompanion import __version__
 from lbcompanion.crawler.archive.errors import ArchiveError
@@ -33,6 +33,7 @@ from lbcompanion.crawler.archive.warc_records import info_record, redirected_rev
 from lbcompanion.crawler.queue.database import Database
 from lbcompanion.crawler.queue.payload_places import referenced_digest
 from lbcompanion.crawler.queue.schema import FILES, PAYLOADS, RECORDINGS
+from lbcompanion.crawler.queue.search import Filters, conditions
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Verdict
 from lbcompanion.protocol import headers
@@ -43,48 +44,6 @@ _NODE_FIELD = headers.NODE.text.lower()
 
 class ExportFailed(CompanionError):
     """The pages could not be exported; the text says why."""
-
-
-@frozen
-class Selection:
-    """Which archived pages are exported: those that fulfil all conditions. Empty values are no condition.
-
-    :ivar url: the beginning of the page's address.
-    :ivar start: when it was captured at the earliest, in seconds since the epoch.
-    :ivar end: when it was captured, exclusive.
-    :ivar node: the node whose copy it is.
-    :ivar route: how it was fetched.
-    :ivar visitors: the pseudonyms of the visitor who saw it; None is no condition.
-    """
-
-    url: str = ""
-    start: float | None = None
-    end: float | None = None
-    node: str = ""
-    route: str = ""
-    tokens: tuple[str, ...] = ()
-    visitors: tuple[str, ...] | None = field(default=None, repr=False)
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """Return the conditions for the table of recordings."""
-        columns = RECORDINGS.c
-        # An erased page's records may still wait to be removed from the archive.
-        found = [columns.outcome == Verdict.ARCHIVED.value, columns.erasure.is_(None)]
-        if self.url:
-            found.append(columns.page_url.startswith(self.url, autoescape=True))
-        if self.start is not None:
-            found.append(columns.captured_at >= self.start)
-        if self.end is not None:
-            found.append(columns.captured_at < self.end)
-        if self.node:
-            found.append(columns.answered_by == self.node)
-        if self.route:
-            found.append(columns.route == self.route)
-        if self.tokens:
-            found.append(columns.token.in_(self.tokens))
-        if self.visitors is not None:
-            found.append(columns.visitor.in_(self.visitors))
-        return found
 
 
 @frozen
@@ -111,12 +70,13 @@ class Export:
     """One export.
 
     :param reader: of the archive.
+    :param filters: which archived pages are exported.
     """
 
-    def __init__(self, database: Database, reader: ArchiveReader, selection: Selection) -> None:
+    def __init__(self, database: Database, reader: ArchiveReader, filters: Filters) -> None:
         self._database = database
         self._reader = reader
-        self._selection = selection
+        self._filters = filters
         #: The digest of a payload -> the address and the date of its record in the new file.
         self._exported: dict[str, tuple[str, str]] = {}
         self._offsets: dict[str, dict[str, int]] = {}
@@ -142,18 +102,20 @@ class Export:
                 raise ExportFailed(f"{file}: {failure if is_there else _REWRITTEN}") from None
 
     def _files(self) -> list[tuple[str, str]]:
-        query = (
-            select(FILES.c.name, FILES.c.place)
-            .where(FILES.c.name.in_(select(RECORDINGS.c.warc_file).where(*self._selection.conditions())))
-            .order_by(FILES.c.id)
-        )
         with self._database.read() as connection:
+            names = select(RECORDINGS.c.warc_file).where(*self._wanted(connection))
+            query = select(FILES.c.name, FILES.c.place).where(FILES.c.name.in_(names)).order_by(FILES.c.id)
             return [(name, place or "") for name, place in connection.execute(query).all()]
 
+    def _wanted(self, connection: Connection) -> list[ColumnElement[bool]]:
+        # An erased page's records may still wait to be removed from the archive; these conditions leave it out.
+        is_archived = RECORDINGS.c.outcome == Verdict.ARCHIVED.value
+        return [is_archived, *conditions(self._filters, connection.dialect.name)]
+
     def _offsets_of_pages(self, file: str) -> list[int]:
-        wanted = (RECORDINGS.c.warc_file == file, *self._selection.conditions())
-        query = select(RECORDINGS.c.warc_offset).where(*wanted).order_by(RECORDINGS.c.warc_offset)
         with self._database.read() as connection:
+            wanted = (RECORDINGS.c.warc_file == file, *self._wanted(connection))
+            query = select(RECORDINGS.c.warc_offset).where(*wanted).order_by(RECORDINGS.c.warc_offset)
             return list(connection.execute(query).scalars())
 
     def _copy_page(self, stream: BinaryIO, file: str, offset: int, out: BinaryIO) -> PageRecords:
@@ -162,7 +124,7 @@ class Export:
         for record, payload in records_with_payloads(stream, offset):
             if record.offset == offset:
                 body = self._payload(file, record) if record.kind == "revisit" else payload
-            elif not _belongs_to_page_before(record):
+            elif not belongs_to_page_before(record):
                 break
             copied.append(self._copy(stream, file, record, out))
         if not copied:
@@ -226,7 +188,7 @@ class Export:
         return [(name, place or "") for name, place in rows]
 
 
-def _belongs_to_page_before(record: StoredRecord) -> bool:
+def belongs_to_page_before(record: StoredRecord) -> bool:
     """Whether a record is a page's request or one of its files; only a page's own record names the node."""
     return record.kind in ("request", "response", "revisit") and _NODE_FIELD not in record.fields
 

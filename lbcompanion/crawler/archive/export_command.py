@@ -10,11 +10,12 @@ from typing import BinaryIO
 from attrs import frozen
 
 from lbcompanion.crawler.archive.cdxj import IndexLine, index_lines
-from lbcompanion.crawler.archive.export import Export, ExportFailed, PageRecords, Selection, new_file
+from lbcompanion.crawler.archive.export import Export, ExportFailed, PageRecords, new_file
 from lbcompanion.crawler.archive.reading import ArchiveReader
 from lbcompanion.crawler.archive.wacz import WaczWriter
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.database import Database, open_engine
+from lbcompanion.crawler.queue.search import Filters
 from lbcompanion.settings import CrawlerTable
 
 
@@ -29,7 +30,7 @@ class Exported:
 
 def export_pages(
     settings: CrawlerTable,
-    selection: Selection,
+    filters: Filters,
     *,
     wacz: Path | None = None,
     warc: Path | None = None,
@@ -50,7 +51,7 @@ def export_pages(
     database.open()
     try:
         reader = ArchiveReader(settings.archive_dir, ArchiveIndex(database))
-        export = Export(database, reader, selection)
+        export = Export(database, reader, filters)
         with ExitStack() as stack:
             index = stack.enter_context(new_file(cdxj)) if cdxj is not None else None
             out = stack.enter_context(new_file(target))

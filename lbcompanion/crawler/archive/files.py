@@ -17,8 +17,10 @@ from attrs import evolve
 from twisted.logger import Logger
 
 from lbcompanion.crawler.archive.appending import Appender
+from lbcompanion.crawler.archive.archive_mark import RENEW_SECONDS, ArchiveMark, end_of_records
 from lbcompanion.crawler.archive.durable_files import sync_folder, truncate
 from lbcompanion.crawler.archive.errors import ArchiveError
+from lbcompanion.crawler.archive.file_index import index_path, remove_index
 from lbcompanion.crawler.archive.page_records import LEAST_FILE_BYTES, KnownBytes, encode, recent_files
 from lbcompanion.crawler.archive.reading import ArchiveReader
 from lbcompanion.crawler.archive.warc_records import Requisite
@@ -31,6 +33,7 @@ from lbcompanion.crawler.queue.backlog import AlreadyEnded
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.payload_places import Payload
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport
+from lbcompanion.html.page_title import page_title
 from lbcompanion.model import Attempt, WallClock
 
 #: The topics of :class:`~lbcompanion.crawler.health.Health`.
@@ -81,6 +84,8 @@ class Archive:
         self._committed_end = 0
         self._opened_at = 0.0
         self._is_end_uncertain = False
+        self._mark = ArchiveMark(folder, index)
+        self._marked_at = 0.0
         self._known = KnownBytes()
         self._appender = Appender(folder)
         self.reader = ArchiveReader(folder, index)
@@ -89,20 +94,34 @@ class Archive:
     def recover(self) -> None:
         """Truncate every file of this crawler to its committed length, and continue the newest one if it is open.
 
+        If the queue is older than the archive, whole records that it does not know stay, and a new file is begun.
+
         :raises ArchiveError: if the folder cannot be written.
         :raises BadFileName: if the queue names a file that cannot be in the folder; so do all methods with a name.
         """
         try:
             self._make_folder()
+            is_queue_current = self._mark.fits()
             for file in self._index.own_files():
                 self._name = ""
                 if file.state is FileState.UPLOADED:
-                    self._path(file.name).unlink(missing_ok=True)  # the process ended before this
+                    self.drop(file.name)  # the process ended before this
                 else:
-                    self._recover_file(file)
+                    self._recover_file(file, is_queue_current=is_queue_current)
+            if not is_queue_current:
+                self._index.close_files()  # another queue may have committed more of them
             self._known = self._known_of_file()
+            self.renew_mark()
         except OSError as failure:
             raise ArchiveError(f"the archive cannot be used: {failure.strerror}") from None
+
+    def renew_mark(self) -> None:
+        """Renew the mark that folder and queue have in common, at a start, a stop, and from time to time.
+
+        :raises BacklogError: if the database fails.
+        """
+        self._mark.renew()
+        self._marked_at = self._now()
 
     def _path(self, name: str) -> Path:
         return path_in_archive(self._folder, name)
@@ -133,7 +152,7 @@ class Archive:
         """Whether the last page could not be written, to the archive or to the queue."""
         return self._health.is_failing(WRITING) or self._health.is_failing(database.WRITING)
 
-    def _recover_file(self, file: ArchiveFile) -> None:
+    def _recover_file(self, file: ArchiveFile, *, is_queue_current: bool) -> None:
         path = self._path(file.name)
         size = path.stat().st_size if path.exists() else -1
         if file.committed > max(size, 0):
@@ -142,11 +161,25 @@ class Archive:
             self._report_missing(file.name, short)
             return
         if size > file.committed:
-            more = size - file.committed
+            committed = file.committed if is_queue_current else self._keep_unknown(path, file.committed)
+            more = size - committed
             self._log.info("archive file {name}: {more} uncommitted bytes cut off", name=file.name, more=more)
-            truncate(path, file.committed)
-        if size >= 0 and file.state is not FileState.CLOSED:
+            truncate(path, committed)
+        if size >= 0 and file.state is not FileState.CLOSED and is_queue_current:
             self._name, self._committed_end, self._opened_at = file.name, file.committed, file.opened_at
+
+    def _keep_unknown(self, path: Path, committed: int) -> int:
+        """Keep whole records that an older queue does not know, and return where they end."""
+        end = end_of_records(path, committed)
+        if end > committed:
+            self._index.extend(path.name, end)
+            self._log.critical(
+                "archive file {name} has {more} bytes of records that the queue does not know; they stay. The queue is "
+                "a copy or a backup that is older than the archive, or it belongs to another archive",
+                name=path.name,
+                more=end - committed,
+            )
+        return end
 
     def _known_of_file(self) -> KnownBytes:
         """Return what the index knows of the current file, or of the files before a new one."""
@@ -159,6 +192,8 @@ class Archive:
         :raises BacklogError: if the database fails.
         """
         self._find_end()
+        if abs(self._now() - self._marked_at) >= RENEW_SECONDS:
+            self.renew_mark()
         if not self._name or not self._is_due():
             return False
         self.close_file()
@@ -260,6 +295,9 @@ class Archive:
             payloads=tuple(evolve(each, offset=self._committed_end + each.offset) for each in encoded.payloads),
             references=encoded.references,
             report=None if report is None else report.with_missing(encoded.refused),
+            title=page_title(copy.body, copy.content_type),
+            status=copy.status,
+            method=copy.method,
         )
         try:
             self._index.mark_archived(token, record, attempts, self._now())
@@ -391,8 +429,21 @@ class Archive:
         return path
 
     def drop(self, name: str) -> None:
-        """Remove a file from the disk after an object store has it.
+        """Remove a file and its index from the disk after an object store has them.
 
-        :raises OSError: if it cannot be removed.
+        :raises OSError: if they cannot be removed.
         """
-        self._path(name).unlink(missing_ok=True)
+        path = self._path(name)
+        remove_index(path)
+        path.unlink(missing_ok=True)
+
+    def without_index(self) -> list[ArchiveFile]:
+        """Return this crawler's closed files on the disk that have no index yet, oldest first.
+
+        :raises BacklogError: if the database fails.
+        """
+        closed = self._index.closed_files()
+        return [each for each in closed if self._path(each.name).exists() and not self._has_index(each.name)]
+
+    def _has_index(self, name: str) -> bool:
+        return index_path(self._path(name)).exists()

@@ -24,11 +24,11 @@ from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport
 from lbcompanion.model import Attempt
 
-#: With this number of pages, or of bytes of pages and files, no more are waited for.
+#: With this number of pages, or of bytes of pages and files, no more are waited for: the defaults.
 ENOUGH_PAGES = 16
 ENOUGH_BYTES = 8 * 1024 * 1024
-#: While this number of bytes waits, because the disk is slow, no further pages are fetched.
-MOST_BYTES = 32 * 1024 * 1024
+#: While this many times the bytes wait, because the disk is slow, no further pages are fetched.
+_MOST_TIMES = 4
 #: A page waits for further pages at most this many times the time that the crawler waits for one.
 _MOST_WAITS = 10
 #: After this number of failures of single pages the disk or the database counts as failing.
@@ -133,6 +133,7 @@ class GroupCommit:
     :param gather_seconds: how long to wait for one further page; 0: pages are only gathered while others are written.
     :param may_come: how many pages may still come; without any, nothing is waited for.
     :param on_commit: called when pages have been written together.
+    :param enough_pages: with so many pages, or ``enough_bytes``, no more are waited for.
     """
 
     def __init__(
@@ -143,6 +144,8 @@ class GroupCommit:
         gather_seconds: float = 0.0,
         may_come: Callable[[], int] = lambda: 1,
         on_commit: Callable[[], None] = lambda: None,
+        enough_pages: int = ENOUGH_PAGES,
+        enough_bytes: int = ENOUGH_BYTES,
     ) -> None:
         self._archive = archive
         self._defer = defer
@@ -150,6 +153,8 @@ class GroupCommit:
         self._gather_seconds = gather_seconds
         self._may_come = may_come
         self._on_commit = on_commit
+        self._enough_pages = enough_pages
+        self._enough_bytes = enough_bytes
         self._waiting: list[_Waiting] = []
         self._bytes = 0
         self._digests: set[bytes] = set()
@@ -170,7 +175,7 @@ class GroupCommit:
     @property
     def is_full(self) -> bool:
         """Whether too many bytes wait, so that no further page should be fetched."""
-        return self._bytes >= MOST_BYTES
+        return self._bytes >= _MOST_TIMES * self._enough_bytes
 
     def recheck(self) -> None:
         """Write the waiting pages if no further page may come: a job ended without a page."""
@@ -189,7 +194,8 @@ class GroupCommit:
             self._write()
 
     def _seconds_left(self) -> float:
-        if len(self._waiting) >= ENOUGH_PAGES or self._bytes >= ENOUGH_BYTES or not self._may_come():
+        is_enough = len(self._waiting) >= self._enough_pages or self._bytes >= self._enough_bytes
+        if is_enough or not self._may_come():
             return 0.0
         waited = self._reactor.seconds() - self._first_at
         return min(self._gather_seconds, _MOST_WAITS * self._gather_seconds - waited)

@@ -50,12 +50,15 @@ class ObjectStore:
         self.url = url
         self._opened: Store | None = None
 
-    def upload(self, name: str, path: Path, is_stopped: Callable[[], bool] = lambda: False) -> int:
+    def upload(
+        self, name: str, path: Path, is_stopped: Callable[[], bool] = lambda: False, *, may_replace: bool = False
+    ) -> int:
         """Put a whole file into the store, read it back, and return how many bytes were sent.
 
         A file that is already there is not sent again. One that the store took in part is sent again.
 
         :param is_stopped: asked between the parts of the file.
+        :param may_replace: whether another file of this name is replaced.
         :raises StoreFailed: if the store fails, or does not return the same bytes.
         :raises FileNameTaken: if the store has another file of this name.
         :raises UploadStopped: if ``is_stopped`` says so.
@@ -65,7 +68,7 @@ class ObjectStore:
         there = self._compare(name, path, digest, is_stopped)
         if there == "same":
             return 0
-        if there == "other":
+        if there == "other" and not may_replace:
             raise FileNameTaken(f"{self.url}/{name} is another file; give each crawler a name of its own")
         self._put(name, path, size, is_stopped)
         if self._compare(name, path, digest, is_stopped) != "same":
@@ -102,7 +105,7 @@ class ObjectStore:
             with _reported(f"{self.url}/{name} cannot be written"):
                 obstore.put(
                     *(self._store(), name, content),
-                    attributes={"Content-Type": "application/warc"},
+                    attributes={"Content-Type": "application/warc" if name.endswith(".gz") else "text/plain"},
                     use_multipart=is_large,
                     chunk_size=PART_BYTES,
                     max_concurrency=2,

@@ -1,12 +1,14 @@
-"""Closes archive files by size and age, and moves closed files to the object store.
+"""Closes archive files by size and age, writes their indexes, and moves closed files to the object store.
 
-A file is uploaded whole, read back, recorded as uploaded, and only then removed from the disk. A crash between two of
-these steps repeats the step: the name stays the same, and a file that the store already has is not sent again.
+A file is uploaded whole, with its index, read back, recorded as uploaded, and only then removed from the disk. A crash
+between two of these steps repeats the step: the name stays the same, and a file that the store already has is not sent
+again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredLock
@@ -14,8 +16,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from lbcompanion.crawler.archive.errors import ArchiveError
+from lbcompanion.crawler.archive.file_index import index_path, write_index
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.object_store import FileNameTaken, ObjectStore, StoreFailed, UploadStopped
+from lbcompanion.crawler.archive.warc_reader import UnreadableRecord
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.archive_index import ArchiveFile, ArchiveIndex
@@ -67,6 +71,8 @@ class Uploads:
         self._file_lock = file_lock or DeferredLock()
         self._failures = 0
         self._stopped = False
+        #: Files that are damaged, so that no index can be written.
+        self._without_index: set[str] = set()
         self._timer: IDelayedCall | None = None
         self._running: Deferred[None] | None = None
         self._log = Logger(namespace="lbcompanion.crawler.archive")
@@ -93,6 +99,10 @@ class Uploads:
 
     async def _run(self) -> None:
         await self._defer(self._archive.close_if_due)
+        for file in await self._defer(self._archive.without_index):
+            if self._stopped:
+                return
+            await self._locked(self._write_index, file)
         if self._store is None:
             return
         waiting = await self._defer(self._index.closed_files)
@@ -100,28 +110,48 @@ class Uploads:
         for number, file in enumerate(waiting, 1):
             if self._stopped:
                 return
-            await self._file_lock.acquire()
-            try:
-                await self._upload(self._store, file)
-            finally:
-                self._file_lock.release()
+            await self._locked(self._upload, file, self._store)
             self._count_waiting(waiting[number:])
         self._failures = 0
         self._health.works(UPLOADING)
 
+    async def _locked(self, action: Callable[..., Coroutine[Any, Any, None]], file: ArchiveFile, *more: Any) -> None:
+        """Do something with a file unless an erasure has replaced it; meanwhile none does."""
+        await self._file_lock.acquire()
+        try:
+            if await self._defer(self._index.file, file.name) == file:
+                await action(file, *more)
+        finally:
+            self._file_lock.release()
+
+    async def _write_index(self, file: ArchiveFile) -> None:
+        """Write a file's index. A file without one is uploaded, too."""
+        if file.name in self._without_index:
+            return
+        path = await self._defer(self._archive.whole_file, file)
+        if path is None:
+            return
+        try:
+            await self._in_thread(write_index, path, self._check_stopped)
+        except (UnreadableRecord, ValueError, OSError) as failure:
+            # It is not tried again in this run: a full disk must not keep its files from being uploaded.
+            self._without_index.add(file.name)
+            self._log.error("archive file {name}: no index: {why}", name=file.name, why=str(failure))
+
+    def _check_stopped(self) -> None:
+        if self._stopped:
+            raise UploadStopped("the crawler stops")
+
     def _count_waiting(self, waiting: list[ArchiveFile]) -> None:
         self._metrics.set_waiting_files(len(waiting), sum(file.committed for file in waiting))
 
-    async def _upload(self, store: ObjectStore, file: ArchiveFile) -> None:
-        current = await self._defer(self._index.file, file.name)
-        if current != file:
-            return  # an erasure replaced it
+    async def _upload(self, file: ArchiveFile, store: ObjectStore) -> None:
         path = await self._defer(self._archive.whole_file, file)
         if path is None:
             return
         topic = f"archive file {file.name}"
         try:
-            sent = await self._in_thread(store.upload, file.name, path, lambda: self._stopped)
+            sent = await self._in_thread(self._send, store, path)
         except FileNameTaken as failure:
             self._metrics.count_upload(done=False)
             self._health.failed(topic, str(failure))
@@ -132,6 +162,14 @@ class Uploads:
         self._health.works(topic)
         self._metrics.count_upload(done=True, size=sent)
         self._log.info("archive file {name}: now at {place}", name=file.name, place=store.url)
+
+    def _send(self, store: ObjectStore, path: Path) -> int:
+        """Upload a file, and its index if it has one. Blocking."""
+        sent = store.upload(path.name, path, lambda: self._stopped)
+        index = index_path(path)
+        if index.exists():
+            sent += store.upload(index.name, index, lambda: self._stopped, may_replace=True)
+        return sent
 
     def _on_failure(self, failure: Any) -> None:
         if failure.check(UploadStopped):

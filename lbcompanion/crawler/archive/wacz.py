@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import heapq
 import json
 import re
 import struct
@@ -20,7 +19,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 from attrs import frozen
 
 from lbcompanion import __version__
-from lbcompanion.crawler.archive.cdxj import IndexLine, index_lines
+from lbcompanion.crawler.archive.cdxj import IndexLine, SortedLines, index_lines
 from lbcompanion.crawler.archive.export import Export, PageRecords
 from lbcompanion.model import from_rfc3339
 
@@ -29,8 +28,6 @@ WARC_NAME = "pages.warc.gz"
 _INDEX_NAME = "index.cdx.gz"
 #: How many lines of the index a player fetches at once.
 _BLOCK_LINES = 2048
-#: How many lines are sorted in memory.
-_SORTED_LINES = 100_000
 _TITLE = re.compile(rb"<title[^>]*>(.{0,2000}?)</title", re.IGNORECASE | re.DOTALL)
 _TITLE_BYTES = 65536
 
@@ -59,7 +56,7 @@ class WaczWriter:
 
         :raises ExportFailed: if a page cannot be read.
         """
-        lines = _SortedLines()
+        lines = SortedLines()
         with self._zip, tempfile.TemporaryFile() as pages:
             pages.write(_json_line({"format": "json-pages-1.0", "id": "pages", "title": "Pages", "hasText": False}))
             with self._part(f"archive/{WARC_NAME}", ZIP_STORED) as warc:
@@ -73,6 +70,7 @@ class WaczWriter:
                 while chunk := pages.read(1 << 20):
                     part.write(chunk)
             self._write_package()
+        lines.close()
 
     @contextmanager
     def _part(self, path: str, compression: int) -> Iterator[_Digesting]:
@@ -87,7 +85,7 @@ class WaczWriter:
             yield part
         self._resources.append(_Resource(path, part.digest, part.size))
 
-    def _write_index(self, lines: _SortedLines) -> None:
+    def _write_index(self, lines: SortedLines) -> None:
         """Write the index in blocks of gzip, and the list of blocks."""
         blocks = [b"!meta 0 " + _json_line({"format": "cdxj-gzip-1.0", "filename": _INDEX_NAME})]
         with self._part(f"indexes/{_INDEX_NAME}", ZIP_STORED) as index:
@@ -143,32 +141,6 @@ class _Digesting:
     @property
     def digest(self) -> str:
         return f"sha256:{self._found.hexdigest()}"
-
-
-class _SortedLines:
-    """Sorts lines; above a number they are kept in temporary files."""
-
-    def __init__(self) -> None:
-        self._lines: list[IndexLine] = []
-        self._files: list[IO[str]] = []
-
-    def extend(self, lines: Iterable[IndexLine]) -> None:
-        self._lines.extend(lines)
-        if len(self._lines) >= _SORTED_LINES:
-            file = tempfile.TemporaryFile("w+", encoding="ascii")  # noqa: SIM115 - closed when it was read
-            file.writelines(line.text for line in sorted(self._lines))
-            self._files.append(file)
-            self._lines = []
-
-    def __iter__(self) -> Iterator[IndexLine]:
-        return heapq.merge(*map(_stored_lines, self._files), iter(sorted(self._lines)))
-
-
-def _stored_lines(file: IO[str]) -> Iterator[IndexLine]:
-    file.seek(0)
-    for text in file:
-        yield IndexLine(*text.rstrip("\n").split(" ", 2))
-    file.close()
 
 
 def _blocks(lines: Iterable[IndexLine]) -> Iterator[tuple[IndexLine, bytes]]:

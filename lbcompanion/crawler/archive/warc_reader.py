@@ -88,6 +88,20 @@ def records_with_payloads(
         offset += length
 
 
+def plain_records(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Return the records of a file, decompressed, each with its offset and its length in the file.
+
+    :raises UnreadableRecord: if the file is damaged.
+    """
+    offset = 0
+    while True:
+        plain, length = _member(stream, offset)
+        if not length:
+            return
+        yield plain, offset, length
+        offset += length
+
+
 def raw_record(stream: BinaryIO, record: StoredRecord) -> bytes:
     """Return a record's bytes as they are in the file.
 

@@ -212,7 +212,7 @@ class RoundRunner:
         if answer.node:
             self._routes.mark_alive(site, answer.node, now)
             if kind is RouteKind.RECORDED and not answer.shared:
-                self._record_replay(site, fetch_path, answer, answer.node == owner)
+                self._record_replay(site, fetch_path, answer, reached=answer.node == owner)
         if answer.node == owner and fetch_path.cookies:
             if not answer.shared:  # otherwise the balancer may have followed the connection, not these cookies
                 learnt += self._learn_from_owner(context, owner, fetch_path, answer, asked_at)
@@ -237,10 +237,12 @@ class RoundRunner:
             self._routes.mark_reached(context.settings.name, owner, asked_at)
         return self._mark_own_proven(context, owner, fetch_path.cookies, answer)
 
-    def _record_replay(self, site: str, fetch_path: FetchPath, answer: FetchedCopy | FetchMiss, reached: bool) -> None:
+    def _record_replay(
+        self, site: str, fetch_path: FetchPath, answer: FetchedCopy | FetchMiss, *, reached: bool
+    ) -> None:
         """Count a replay, unless the owner was reached by chance."""
         if not (reached and _by_chance(fetch_path, answer)):
-            self._routes.record_replay(site, fetch_path.cookies, reached, self._now())
+            self._routes.record_replay(site, fetch_path.cookies, succeeded=reached, now=self._now())
 
     def _mark_own_proven(
         self, context: SiteContext, owner: str, cookies: tuple[RoutingCookie, ...], answer: FetchedCopy | FetchMiss
@@ -273,7 +275,7 @@ class RoundRunner:
             self._report_step(f"{step.route.value}: asking for the page {through}")
 
 
-def _annotated(attempts: tuple[Attempt, ...], notes: list[str], before: bool = False) -> tuple[Attempt, ...]:
+def _annotated(attempts: tuple[Attempt, ...], notes: list[str], *, before: bool = False) -> tuple[Attempt, ...]:
     """Return the attempts with the notes added to the last one."""
     if not attempts or not notes:
         return attempts

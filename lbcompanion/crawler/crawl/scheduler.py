@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from lbcompanion.crawler.activity import Activity
 from lbcompanion.crawler.archive.errors import ArchiveError
 from lbcompanion.crawler.archive.files import Archive
-from lbcompanion.crawler.archive.group_commit import GroupCommit, ReadyPage
+from lbcompanion.crawler.archive.group_commit import ENOUGH_BYTES, ENOUGH_PAGES, GroupCommit, ReadyPage
 from lbcompanion.crawler.archive.warc_records import RecordRefused
 from lbcompanion.crawler.crawl.confirmations import Confirmations
 from lbcompanion.crawler.crawl.requisite_source import RequisiteSource
@@ -74,6 +74,7 @@ class Scheduler:
     :param parse: reads pages and style sheets in another thread.
     :param activity: counts outcomes over time.
     :param gather_seconds: how long pages and confirmations wait for others, to be written or sent together.
+    :param gather_pages: with so many pages, or ``gather_bytes``, they are written at once.
     """
 
     def __init__(
@@ -95,6 +96,8 @@ class Scheduler:
         route_refresher: RouteRefresher | None = None,
         parse: Parse = execute,
         gather_seconds: float = 0.0,
+        gather_pages: int = ENOUGH_PAGES,
+        gather_bytes: int = ENOUGH_BYTES,
         activity: Activity | None = None,
     ) -> None:
         self._backlog = backlog
@@ -116,7 +119,9 @@ class Scheduler:
         self._route_refresher = route_refresher
         self._confirmations = Confirmations(reactor, gather_seconds)
         self._commit = GroupCommit(
-            archive, defer, reactor, gather_seconds, lambda: len(self._fetching), metrics.count_commit
+            *(archive, defer, reactor, gather_seconds, lambda: len(self._fetching), metrics.count_commit),
+            enough_pages=gather_pages,
+            enough_bytes=gather_bytes,
         )
         #: The running jobs whose page may still come.
         self._fetching: set[str] = set()

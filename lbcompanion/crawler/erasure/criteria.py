@@ -11,7 +11,7 @@ from attrs import asdict
 from lbcompanion.crawler.erasure.eraser import Result
 from lbcompanion.crawler.queue.erasures import Matches, Selection
 from lbcompanion.errors import CompanionError
-from lbcompanion.model import from_rfc3339, to_rfc3339
+from lbcompanion.model import read_time, to_rfc3339
 from lbcompanion.protocol import shapes
 from lbcompanion.protocol.visitors import visitor_pseudonyms
 
@@ -74,7 +74,7 @@ def _pseudonyms(visitors: Iterable[str], secret: bytes) -> tuple[str, ...]:
 
 def _read_time(text: Any) -> float:
     try:
-        return from_rfc3339(f"{text}T00:00:00Z" if len(text) == len("2026-11-23") else text.upper())
+        return read_time(text)
     except (TypeError, AttributeError, ValueError, OverflowError):
         raise BadCriteria(f"before: has to be {_TIME}") from None
 

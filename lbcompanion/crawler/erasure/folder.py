@@ -10,12 +10,14 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
 from lbcompanion.crawler.archive.durable_files import sync_folder
+from lbcompanion.crawler.archive.file_index import index_name, remove_index, write_index
 from lbcompanion.crawler.archive.object_store import ObjectStore
+from lbcompanion.crawler.archive.warc_reader import UnreadableRecord
 from lbcompanion.crawler.crawler_name import path_in_archive
 
 #: Called from time to time; raises to end the operation.
@@ -51,8 +53,15 @@ class ArchivePlace(Protocol):
         """Make a file that :meth:`create` opened durable, with its name, and close it."""
         ...
 
+    def write_index(self, name: str, check: Check) -> None:
+        """Write the index of a file that :meth:`sync` made durable.
+
+        :param check: as that of :meth:`open`.
+        """
+        ...
+
     def remove(self, name: str, place: str = "") -> None:
-        """Remove a file durably, from this machine and from the object store; a missing one is no error."""
+        """Remove a file and its index durably, from this machine and the object store; a missing one is no error."""
         ...
 
 
@@ -105,11 +114,19 @@ class ArchiveFolder:
             os.fsync(stream.fileno())
         sync_folder(self._folder)
 
+    def write_index(self, name: str, check: Check) -> None:
+        """Write the index of a file."""
+        # Without an index the file is whole, too; a damaged file has none.
+        with suppress(UnreadableRecord, ValueError):
+            write_index(self._path(name), check)
+
     def remove(self, name: str, place: str = "") -> None:
-        """Remove a file durably, from this machine and from the object store; a missing one is no error."""
+        """Remove a file and its index durably, from this machine and from the object store."""
         path = self._path(name)
         if place:
-            self._store(place).remove(name)
+            for each in (index_name(name), name):
+                self._store(place).remove(each)
+        remove_index(path)
         path.unlink(missing_ok=True)
         if self._folder.exists():
             sync_folder(self._folder)

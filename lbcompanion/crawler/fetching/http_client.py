@@ -32,7 +32,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
-from lbcompanion.crawler.fetching.kept_connections import ConnectionKey, KeptConnections
+from lbcompanion.crawler.fetching.kept_connections import IDLE_SECONDS, MAX_IDLE, ConnectionKey, KeptConnections
 from lbcompanion.endpoints.certificates import pem_blocks
 from lbcompanion.errors import CompanionError
 from lbcompanion.html.urls import target_of
@@ -198,12 +198,15 @@ def agent_for(
     ca_file: Path | None = None,
     user_agent: str = USER_AGENT,
     max_head_bytes: int = MAX_HEAD_BYTES,
+    idle_seconds: float = IDLE_SECONDS,
+    max_idle: int = MAX_IDLE,
 ) -> IdentityCodingAgent:
     """Make an agent.
 
     :param connect: a client endpoint string to connect to; empty means the host of the URL.
     :param ca_file: PEM file with the only certificate authorities to trust; None means the system's.
     :param max_head_bytes: a response with a longer head fails.
+    :param idle_seconds: how long a connection is kept without a request, and ``max_idle`` how many are.
     :raises OSError: if the file cannot be read.
     """
     policy = BrowserLikePolicyForHTTPS(_trust_root(ca_file) if ca_file is not None else None)
@@ -213,7 +216,7 @@ def agent_for(
         agent = ExactTargetAgent.usingEndpointFactory(reactor, endpoints, pool)  # type: ignore[no-untyped-call]
     else:
         agent = ExactTargetAgent(reactor, policy, CONNECT_SECONDS, pool=pool)  # type: ignore[no-untyped-call]
-    return IdentityCodingAgent(agent, user_agent, KeptConnections(reactor, max_head_bytes=max_head_bytes))
+    return IdentityCodingAgent(agent, user_agent, KeptConnections(reactor, idle_seconds, max_idle, max_head_bytes))
 
 
 def _trust_root(ca_file: Path) -> Any:

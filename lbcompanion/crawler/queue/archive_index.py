@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from enum import StrEnum
+from typing import Any
 
 from attrs import frozen
 from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
-from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.database import BacklogError, Database
 from lbcompanion.crawler.queue.payload_places import (
     Payload,
     PayloadPlace,
@@ -24,9 +25,12 @@ from lbcompanion.crawler.queue.payload_places import (
     references_of,
 )
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport, dump_report
-from lbcompanion.crawler.queue.schema import DOOMED_FILES, FILES, PAYLOADS, RECORDINGS, REFERENCES
+from lbcompanion.crawler.queue.schema import ARCHIVES, DOOMED_FILES, FILES, PAYLOADS, RECORDINGS, REFERENCES
+from lbcompanion.crawler.queue.url_keys import url_key
 from lbcompanion.model import Attempt, Verdict, to_rfc3339
 
+#: The last archived pages are in so many files.
+_NEWEST_FILES = 2
 # Made once: to make a statement takes SQLAlchemy longer than to run it.
 _SET_COMMITTED = update(FILES).where(FILES.c.name == bindparam("the_file"))
 
@@ -41,6 +45,9 @@ class ArchivedRecord:
     :ivar payloads: requisites that the file contains for the first time.
     :ivar references: payloads of other files to which the file refers for the first time.
     :ivar report: what became of the page's requisites; None if they were not asked for.
+    :ivar title: the page's title; empty if it has none.
+    :ivar status: the status of the application's response; 0 if it is not known.
+    :ivar method: the method of the visitor's request; empty if it is not known.
     """
 
     file: str
@@ -56,6 +63,18 @@ class ArchivedRecord:
     payloads: tuple[Payload, ...] = ()
     references: tuple[Payload, ...] = ()
     report: RequisiteReport | None = None
+    title: str = ""
+    status: int = 0
+    method: str = ""
+
+
+@frozen
+class ArchivedPage:
+    """A page whose copy may still be at its node."""
+
+    token: str
+    site: str
+    owner: str
 
 
 class FileState(StrEnum):
@@ -95,12 +114,31 @@ class ArchiveIndex:
         self.crawler = crawler
         self._database = database
 
+    def mark(self) -> str:
+        """Return the mark of this crawler's archive, or an empty text; ``crawler.archive.archive_mark`` explains it."""
+        with self._database.read() as connection:
+            return str(connection.execute(select(ARCHIVES.c.mark).where(self._own_mark())).scalar() or "")
+
+    def set_mark(self, mark: str) -> None:
+        """Store another mark."""
+        with self._database.change() as connection:
+            if connection.execute(update(ARCHIVES).where(self._own_mark()).values(mark=mark)).rowcount == 0:
+                connection.execute(insert(ARCHIVES).values(crawler=self.crawler, mark=mark))
+
+    def _own_mark(self) -> ColumnElement[bool]:
+        return ARCHIVES.c.crawler == self.crawler
+
     def new_file(self, name: str, now: float) -> None:
         """Register a file before it is created, and close the files before it."""
         with self._database.change() as connection:
             self._close_open(connection)
             values = {"name": name, "committed": 0, "crawler": self.crawler, "state": FileState.OPEN, "opened_at": now}
             connection.execute(insert(FILES).values(values))
+
+    def extend(self, name: str, committed: int) -> None:
+        """Commit records of a file that no recording has."""
+        with self._database.change() as connection:
+            connection.execute(update(FILES).where(FILES.c.name == name).values(committed=committed))
 
     def close_files(self) -> None:
         """Close this crawler's open files: no record is appended to them any more."""
@@ -246,6 +284,24 @@ class ArchiveIndex:
             for row in rows
         }
 
+    def last_archived(self, seconds: float, limit: int) -> list[ArchivedPage]:
+        """Return the pages that this crawler archived last.
+
+        :param seconds: how long before the last one.
+        """
+        columns = RECORDINGS.c
+        own = columns.outcome == Verdict.ARCHIVED.value, columns.erasure.is_(None), *self._is_in_newest_files()
+        query = select(columns.token, columns.site, columns.origin_node, columns.finished_at).where(*own)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(columns.finished_at.desc()).limit(limit)).all()
+        last = max((row.finished_at for row in rows), default=0.0)
+        return [ArchivedPage(row.token, row.site, row.origin_node) for row in rows if row.finished_at >= last - seconds]
+
+    def _is_in_newest_files(self) -> tuple[ColumnElement[bool]]:
+        with self._database.read() as connection:
+            newest = select(FILES.c.name).where(self._own()).order_by(FILES.c.id.desc()).limit(_NEWEST_FILES)
+            return (RECORDINGS.c.warc_file.in_(list(connection.execute(newest).scalars())),)
+
     def references(self, file: str) -> dict[str, Payload]:
         """Return the payloads of other files to which a file refers, by their digests."""
         with self._database.read() as connection:
@@ -261,7 +317,7 @@ class ArchiveIndex:
 
         :raises AlreadyEnded: if it already has an outcome; the archive's bytes are not committed then.
         """
-        values = {
+        values: dict[str, Any] = {
             "outcome": Verdict.ARCHIVED.value,
             "finished_at": now,
             "attempts": dump_attempts(attempts),
@@ -276,7 +332,13 @@ class ArchiveIndex:
             "warc_file": record.file,
             "warc_offset": record.offset,
             "requisites": None if record.report is None else dump_report(record.report),
+            "title": record.title or None,
+            "title_key": record.title.casefold() or None,
+            "status": record.status or None,
+            "method": record.method or None,
         }
+        if record.page_url:
+            values["url_key"] = url_key(record.page_url)
         with self._database.change() as connection:
             update_open(connection, token, values, self._database.claimant)
             connection.execute(_SET_COMMITTED, {"the_file": record.file, "committed": record.committed})
@@ -287,4 +349,16 @@ class ArchiveIndex:
                     for each in record.payloads
                 ]
                 connection.execute(insert(PAYLOADS), rows)
-            insert_references(connection, [Reference(record.file, each) for each in record.references])
+            if record.references:
+                _check_files(connection, {each.file for each in record.references})
+                insert_references(connection, [Reference(record.file, each) for each in record.references])
+
+
+def _check_files(connection: Connection, names: set[str]) -> None:
+    """Make sure that files to which a page refers are not replaced before the page is committed.
+
+    :raises BacklogError: if one was replaced already; the page is then written in full.
+    """
+    query = select(FILES.c.name).where(FILES.c.name.in_(sorted(names))).with_for_update(read=True)
+    if len(connection.execute(query).all()) != len(names):
+        raise BacklogError("an archive file to which the page refers was replaced meanwhile")

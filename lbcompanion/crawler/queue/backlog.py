@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from time import monotonic
 from typing import Any
 
 from attrs import field, frozen
@@ -15,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.database import BacklogError, Database, insert_new
 from lbcompanion.crawler.queue.schema import LOSSES, RECORDINGS
+from lbcompanion.crawler.queue.url_keys import url_key
 from lbcompanion.model import Attempt, Loss, LossReason, Notice, RouteKind, RoutingCookie, Verdict
 
 #: Most attempts stored for one notice: its first and its last ones.
@@ -32,6 +34,9 @@ NO_CLAIM: Mapping[str, Any] = {"claimed_by": None, "claimed_at": None, "lease_un
 #: While the slots of some nodes are taken: how many due notices are searched for those of other nodes, and how often
 #: at most all of them are searched.
 _FIRST_DUE, _SEARCH_SECONDS = 2000, 5.0
+
+#: This many notices are not counted at once again, but after that many times as long as it took.
+_MANY_NOTICES, _COUNT_EVERY = 50_000, 100
 
 #: A row whose records wait to be removed from the archive is not shown any more.
 _NOT_ERASED = RECORDINGS.c.erasure.is_(None)
@@ -81,11 +86,20 @@ class Backlog:
     """The queue, over the crawler's database.
 
     :param on_new: is called for each new notice, with its origin node.
+    :param clock: measures how long a count takes.
     """
 
-    def __init__(self, database: Database, on_new: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        on_new: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._database = database
         self._on_new = on_new or (lambda _node: None)
+        self._clock = clock
+        self._counted: dict[str, int] | None = None
+        self._counted_at = self._counted_until = 0.0
         self._searched_at = float("-inf")
 
     def add(self, arrivals: Iterable[Arrival], now: float) -> int:
@@ -216,19 +230,9 @@ class Backlog:
         with self._database.change() as connection:
             update_open(connection, token, values, self._database.claimant)
 
-    def recordings(
-        self, limit: int, before_id: int | None = None, filters: Mapping[str, str] | None = None
-    ) -> list[Any]:
-        """Return rows, newest first.
-
-        :param before_id: only rows with a smaller id.
-        :param filters: ``outcome`` (``archived``, ``lost`` or ``open``), ``route``, ``node``, ``visitor``; empty: any.
-        """
+    def recordings(self, limit: int) -> list[Any]:
+        """Return the rows of the notices that came last, the last one first; :mod:`.search` finds others."""
         query = select(RECORDINGS).where(_NOT_ERASED).order_by(RECORDINGS.c.id.desc()).limit(limit)
-        if before_id is not None:
-            query = query.where(RECORDINGS.c.id < before_id)
-        for name, wanted in (filters or {}).items():
-            query = query.where(_filter(name, wanted)) if wanted else query
         with self._database.read() as connection:
             return [row._mapping for row in connection.execute(query).all()]
 
@@ -238,8 +242,29 @@ class Backlog:
             row = connection.execute(select(RECORDINGS).where(RECORDINGS.c.token == token, _NOT_ERASED)).first()
         return None if row is None else row._mapping
 
+    def check(self) -> None:
+        """Read one row.
+
+        :raises BacklogError: if the database fails.
+        """
+        with self._database.read() as connection:
+            connection.execute(select(RECORDINGS.c.id).limit(1)).first()
+
     def counts(self) -> dict[str, int]:
-        """Return the number of notices by outcome; ``open`` counts those without one."""
+        """Return the number of notices by outcome; ``open`` counts those without one.
+
+        To count a million rows takes a tenth of a second. Of very many rows, the numbers of the last count are returned
+        again, for a hundred times as long as the count took.
+        """
+        started = self._clock()
+        if self._counted is None or not self._counted_at <= started < self._counted_until:
+            self._counted = self._count()
+            is_long = sum(self._counted.values()) >= _MANY_NOTICES
+            self._counted_at, took = started, self._clock() - started
+            self._counted_until = started + (_COUNT_EVERY * took if is_long else 0.0)
+        return dict(self._counted)
+
+    def _count(self) -> dict[str, int]:
         query = select(RECORDINGS.c.outcome, func.count()).where(_NOT_ERASED).group_by(RECORDINGS.c.outcome)
         totals = {**dict.fromkeys((each.value for each in Verdict), 0), "open": 0}
         with self._database.read() as connection:
@@ -287,13 +312,6 @@ def _prune_losses(connection: Connection, now: float) -> None:
         connection.execute(delete(LOSSES).where(LOSSES.c.told_at <= bound))
 
 
-def _filter(name: str, wanted: str) -> Any:
-    if name == "outcome":
-        return RECORDINGS.c.outcome.is_(None) if wanted == "open" else RECORDINGS.c.outcome == wanted
-    columns = {"route": RECORDINGS.c.route, "node": RECORDINGS.c.origin_node, "visitor": RECORDINGS.c.visitor}
-    return columns[name] == wanted
-
-
 def _supplement(row: Any, notice: Notice) -> dict[str, Any]:
     """Return what a further notice of the same page adds to its row.
 
@@ -315,6 +333,7 @@ def _new_row(each: Arrival, now: float) -> dict[str, Any]:
         "origin_node": each.owner,
         "url": notice.url,
         "page_url": notice.page_url,
+        "url_key": url_key(notice.page_url or notice.url),
         "cookies": json.dumps(dict(notice.cookies)),
         "told_by": notice.source.value,
         "viewed_at": notice.viewed_at,

@@ -20,6 +20,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue.schema import APPLIED_MIGRATIONS, METADATA, MIGRATIONS, RECORDINGS, TURNS
+from lbcompanion.crawler.queue.url_keys import fill_url_keys
 from lbcompanion.errors import CompanionError
 from lbcompanion.schema_migrations import add_missing_columns, apply_migrations
 from lbcompanion.stores import engines
@@ -234,6 +235,7 @@ def _prepare(connection: Connection) -> None:
     for table in METADATA.sorted_tables:
         add_missing_columns(connection, table)
     apply_migrations(connection, APPLIED_MIGRATIONS, MIGRATIONS, is_new=is_new)
+    fill_url_keys(connection)
     if connection.execute(select(TURNS.c.name).where(TURNS.c.name == CLAIMING)).first() is None:
         connection.execute(insert(TURNS).values(name=CLAIMING))
 

@@ -15,6 +15,7 @@ from attrs import field, frozen
 from sqlalchemy import ColumnElement, and_, case, delete, func, insert, literal, or_, select, update
 from sqlalchemy.engine import Connection
 
+from lbcompanion.crawler.queue.audit import forget_visitors
 from lbcompanion.crawler.queue.backlog import LOSS_SECONDS, Arrival
 from lbcompanion.crawler.queue.database import Database, insert_new
 from lbcompanion.crawler.queue.erasure_lock import lock_for_erasure
@@ -147,6 +148,7 @@ class Erasures:
             tokens = list(dict.fromkeys([*(row.token for row in rows), *selection.tokens]))
             losses = _delete_losses(connection, tokens)
             _refuse(connection, tokens, now + refuse_seconds)
+            forget_visitors(connection, tokens, selection.visitors or ())
             archived = [row.id for row in rows if row.warc_offset is not None]
             _delete_rows(connection, [row.id for row in rows if row.warc_offset is None])
             _mark_rows(connection, archived, erasure)
@@ -282,7 +284,8 @@ def _delete_rows(connection: Connection, ids: Sequence[int]) -> None:
 
 def _mark_rows(connection: Connection, ids: Sequence[int], erasure: int) -> None:
     emptied: dict[str, Any] = {**dict.fromkeys(("url", "page_url", "content_type", "sha256"), ""), "attempts": "[]"}
-    emptied |= {"visitor": None, "requisites": None}
+    emptied |= dict.fromkeys(("visitor", "requisites", "title", "title_key", "status", "method"))
+    emptied["url_key"] = ""
     for part in _lists(ids):
         where = RECORDINGS.c.id.in_(part)
         connection.execute(update(RECORDINGS).where(where).values(erasure=erasure, **emptied))

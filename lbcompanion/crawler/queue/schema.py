@@ -7,7 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Double, Index, Integer, MetaData, String, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    inspect,
+    text,
+)
 from sqlalchemy.dialects import mysql
 
 from lbcompanion.schema_migrations import Migration, migrations_table
@@ -18,6 +31,8 @@ _MYSQL: Any = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_coll
 _text = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 #: SQLite assigns a primary key automatically only if its type is INTEGER, which has 64 bits there.
 _number = BigInteger().with_variant(Integer, "sqlite")
+#: The bytes are compared, not the letters of a language, so that all addresses with one beginning are one range.
+_key = String(200).with_variant(String(200, collation="C"), "postgresql")
 #: The databases that several crawlers can share.
 _SERVERS = ("postgresql", "mysql", "mariadb")
 
@@ -27,7 +42,12 @@ def _where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
-_ADDED_INDEXES = frozenset({"recordings_visitor", "recordings_erasure", "recordings_received", "recordings_file"})
+_ADDED_INDEXES = frozenset({"recordings_erasure", "recordings_received", "recordings_file"})
+#: The indexes of the search: of each column the rows with one value, in the order of the listing.
+_SEARCHED = {
+    "node": "origin_node",
+    **{name: name for name in ("url_key", "visitor", "outcome", "status", "method", "route", "site")},
+}
 
 
 def _index_recordings(connection: Connection) -> None:
@@ -37,8 +57,19 @@ def _index_recordings(connection: Connection) -> None:
             index.create(connection, checkfirst=True)
 
 
+def _index_search(connection: Connection) -> None:
+    """Add the indexes of the search. One of them replaces the index of the visitors."""
+    for index in RECORDINGS.indexes:
+        if str(index.name).startswith("recordings_by_"):
+            index.create(connection, checkfirst=True)
+    known = {each["name"] for each in inspect(connection).get_indexes(RECORDINGS.name)}
+    if "recordings_visitor" in known:
+        of_table = f" ON {RECORDINGS.name}" if connection.dialect.name in ("mysql", "mariadb") else ""
+        connection.execute(text(f"DROP INDEX recordings_visitor{of_table}"))
+
+
 #: What was changed in the tables beside new columns, in order.
-MIGRATIONS: tuple[Migration, ...] = (_index_recordings,)
+MIGRATIONS: tuple[Migration, ...] = (_index_recordings, _index_search)
 #: The numbers of the applied migrations. The table keeps its first name, because existing queues have it.
 APPLIED_MIGRATIONS = migrations_table("schema_steps", METADATA, **_MYSQL)
 
@@ -79,9 +110,14 @@ RECORDINGS = Table(
     Column("lease_until", Double),
     Column("visitor", String(64)),  # a pseudonym; null or empty: unknown
     Column("erasure", _number),  # the erasure that removes this row's records from the archive, or null
+    # For the search. A row of an earlier version has null in all of them.
+    Column("url_key", _key),  # the beginning of the page's address without its fragment: queue/url_keys.py
+    Column("title", _text),
+    Column("title_key", _text),  # the title casefolded: databases know the letters of some languages only
+    Column("status", Integer),
+    Column("method", String(40)),
     Index("recordings_due", "outcome", "next_at"),
     Index("recordings_claims", "lease_until").ddl_if(dialect=_SERVERS),  # type: ignore[arg-type]
-    Index("recordings_visitor", "visitor", **_where("visitor IS NOT NULL")),
     Index("recordings_erasure", "erasure", **_where("erasure IS NOT NULL")),
     Index("recordings_received", "received_at"),
     Index("recordings_file", "warc_file"),
@@ -94,6 +130,10 @@ _ORDER = RECORDINGS.c.next_at, RECORDINGS.c.id
 for _name, _columns in (("recordings_open", _ORDER), ("recordings_open_of_node", (RECORDINGS.c.origin_node, *_ORDER))):
     Index(f"{_name}_p", *_columns, postgresql_where=_is_open).ddl_if(dialect="postgresql")
     Index(f"{_name}_m", RECORDINGS.c.outcome, *_columns).ddl_if(dialect=("mysql", "mariadb"))  # type: ignore[arg-type]
+_SHOWN = _where("erasure IS NULL")
+Index("recordings_by_time", RECORDINGS.c.viewed_at, RECORDINGS.c.id, **_SHOWN)
+for _name, _column in _SEARCHED.items():
+    Index(f"recordings_by_{_name}", RECORDINGS.c[_column], RECORDINGS.c.viewed_at, RECORDINGS.c.id, **_SHOWN)
 
 #: Copies that their nodes reported lost, for as long as notices of them may come.
 LOSSES = Table(
@@ -174,6 +214,24 @@ CRAWLERS = Table(
     **_MYSQL,
 )
 
+#: The farm of a shared queue: one row, with a keyed hash of the farm's secret.
+FARMS = Table(
+    "farms",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("secret", String(64), nullable=False),
+    **_MYSQL,
+)
+
+#: The mark that each crawler's archive folder has too: it shows a queue that is older than the archive.
+ARCHIVES = Table(
+    "archives",
+    METADATA,
+    Column("crawler", String(64), primary_key=True),
+    Column("mark", String(32), nullable=False),
+    **_MYSQL,
+)
+
 #: Turns that one crawler at a time has: a row is locked for the length of a transaction, or held until a time.
 TURNS = Table(
     "turns",
@@ -220,6 +278,26 @@ DOOMED_FILES = Table(
     Column("name", String(255), primary_key=True),
     Column("crawler", String(64), nullable=False),  # the one that removes it
     Column("place", Text, nullable=False),  # the object store that may have it too, or empty
+    **_MYSQL,
+)
+
+#: Who did what at the admin listener.
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("user", String(128), nullable=False),  # empty: not known
+    Column("how", String(16), nullable=False),  # password, token, proxy, command, open, or empty
+    Column("address", String(64), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("result", String(16), nullable=False),  # allowed, refused or failed
+    Column("token", String(80)),  # of the recording
+    Column("visitor", String(64)),  # the recording's; removed when the recording is erased
+    Column("detail", String(255), nullable=False),
+    Index("audit_at", "at"),
+    Index("audit_token", "token", **_where("token IS NOT NULL")),
+    Index("audit_visitor", "visitor", **_where("visitor IS NOT NULL")),
     **_MYSQL,
 )
 

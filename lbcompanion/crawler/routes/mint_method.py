@@ -48,7 +48,7 @@ class MintPlan:
     _failures: int = 0
     _sessions: int = 0
 
-    def record_result(self, proven: bool | None) -> None:
+    def record_result(self, *, proven: bool | None) -> None:
         """Record the result of a probe and choose the next method.
 
         :param proven: whether the node that answered has a proven route now; None if no cookie was set.

@@ -233,7 +233,7 @@ class Minter:
             if number > 2 * known:
                 await self._pause()
             try:
-                plan.record_result(await self._probe_by(plan.method))
+                plan.record_result(proven=await self._probe_by(plan.method))
             except FetchFailed:
                 failures += 1
             if plan.exhausted:

@@ -109,7 +109,7 @@ class Insertion:
         nonce = None
         script_path = policy.script_path_for(self._path) if policy.uses_default_tag else policy.script_url
         if self._csp_headers or meta_csp:
-            inserted = policy.inserted_for(self._token, origin, self._eligibility.xhtml)
+            inserted = policy.inserted_for(self._token, origin, xhtml=self._eligibility.xhtml)
             policies: list[bytes | str] = [*self._csp_headers, *meta_csp]
             verdict = policy.verdict(policies, self._absolute_url(script_path), inserted)
             if not verdict.allowed and script_path != policy.script_url:
@@ -121,7 +121,7 @@ class Insertion:
             nonce = self._nonce = verdict.nonce
         self._script_path = script_path
         if policy.uses_default_tag:
-            return policy.script_tag(self._token, origin, script_path, nonce, self._eligibility.xhtml), b""
+            return policy.script_tag(self._token, origin, script_path, nonce, xhtml=self._eligibility.xhtml), b""
         return policy.fill_snippets(self._token, origin, nonce)
 
     def _behind_base(self) -> Callable[[], tuple[bytes, bytes]] | None:
@@ -136,7 +136,7 @@ class Insertion:
         if not path.startswith("/"):
             path = policy.script_path_behind_base(self._path)
         return policy.script_tag(
-            self._token, self._origin, path, self._nonce, self._eligibility.xhtml, behind_base=True
+            self._token, self._origin, path, self._nonce, xhtml=self._eligibility.xhtml, behind_base=True
         ), b""
 
     def _snippets_behind_base(self) -> tuple[bytes, bytes]:

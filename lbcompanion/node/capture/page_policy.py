@@ -127,7 +127,7 @@ class PagePolicy:
         """Whether a page's policies allow the inserted markup."""
         return evaluate(policies, script_url, inserted=inserted, max_chars=self._policy_bytes)
 
-    def origin(self, head: RequestHead, trusted: bool, scheme: str) -> str:
+    def origin(self, head: RequestHead, *, trusted: bool, scheme: str) -> str:
         """The public origin of a request; empty if it has no valid host."""
         return self._public_origin.of(head, trusted=trusted, scheme=scheme)
 
@@ -135,7 +135,7 @@ class PagePolicy:
         """The URL of a copy without its token."""
         return f"{self.settings.node.direct_origin.rstrip('/') or origin}{self.prefix}/page/"
 
-    def inserted_for(self, token: str, origin: str, xhtml: bool) -> InsertedScripts:
+    def inserted_for(self, token: str, origin: str, *, xhtml: bool) -> InsertedScripts:
         """The insertion into one page, as input for CSP checks: the hashes of inline scripts differ per page."""
         if not self.inserted.inline or xhtml:
             return self.inserted
@@ -147,7 +147,7 @@ class PagePolicy:
         return evolve(self.inserted, hashes=hashes)
 
     def fill_snippets(
-        self, token: str, origin: str, nonce: str | None, behind_base: bool = False
+        self, token: str, origin: str, nonce: str | None, *, behind_base: bool = False
     ) -> tuple[bytes, bytes]:
         """The configured snippets for one page, top and bottom.
 
@@ -157,7 +157,7 @@ class PagePolicy:
             "fetch_from": self.copy_base_url(origin) + token,
             "token": token,
             "node": self.settings.node.name,
-            "prefix": self._address(origin, self.prefix, behind_base) if behind_base else self.prefix,
+            "prefix": self._address(origin, self.prefix, behind_base=behind_base) if behind_base else self.prefix,
             "nonce": nonce or "",
         }
         return (
@@ -180,7 +180,7 @@ class PagePolicy:
         """The path of the script for a page with this path, from which its absolute address is made."""
         return script_folder(path) + self._below_folder
 
-    def _address(self, origin: str, script_path: str, behind_base: bool) -> str:
+    def _address(self, origin: str, script_path: str, *, behind_base: bool) -> str:
         """The script's address in the tag.
 
         It is ``script_path`` if the host is not known for sure and no ``<base>`` precedes the tag, else absolute.
@@ -203,12 +203,12 @@ class PagePolicy:
         parts = self._usual_tags.get(key)
         if parts is None:
             address = self._address(origin, self.script_path_for(path), behind_base=False)
-            parts = default_tag_parts(self.copy_base_url(origin), address, None, False, self._integrity)
+            parts = default_tag_parts(self.copy_base_url(origin), address, None, xhtml=False, integrity=self._integrity)
             self._usual_tags.put(key, parts)
         return token.encode().join(parts)
 
     def script_tag(
-        self, token: str, origin: str, script_path: str, nonce: str | None, xhtml: bool, behind_base: bool = False
+        self, token: str, origin: str, script_path: str, nonce: str | None, *, xhtml: bool, behind_base: bool = False
     ) -> bytes:
         """The default tag for a page.
 
@@ -218,8 +218,10 @@ class PagePolicy:
         key = (origin, script_path, xhtml, behind_base)
         parts = self._tags.get(key) if nonce is None else None
         if parts is None:
-            address = self._address(origin, script_path, behind_base)
-            parts = default_tag_parts(self.copy_base_url(origin), address, nonce, xhtml, self._integrity)
+            address = self._address(origin, script_path, behind_base=behind_base)
+            parts = default_tag_parts(
+                self.copy_base_url(origin), address, nonce, xhtml=xhtml, integrity=self._integrity
+            )
             if nonce is None:
                 self._tags.put(key, parts)
         return token.encode().join(parts)

@@ -397,7 +397,13 @@ class CapturePipeline:
             return page_bytes
         if charset != "utf-8" or page_bytes[:1] in (b"\xef", b"\xfe", b"\xff"):
             charset = bom_charset(page_bytes) or charset
-        return redact(page_bytes, capture_limits.exclude_blocks, capture_limits.masks, charset, xhtml=eligibility.xhtml)
+        return redact(
+            page_bytes,
+            exclude_blocks=capture_limits.exclude_blocks,
+            masks=capture_limits.masks,
+            charset=charset,
+            xhtml=eligibility.xhtml,
+        )
 
     def abort(self, why: str) -> bytes:
         """Drop the copy of an incomplete body; return the bytes that were held back for the visitor."""

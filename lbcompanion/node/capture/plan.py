@@ -54,7 +54,8 @@ class RequestPlan:
         "reason",
     )
 
-    def __init__(self, policy: PagePolicy, head: RequestHead, peer: str, trusted: bool, scheme: str) -> None:
+    # The exchange calls ProxyContext.plan, which is this, by position.
+    def __init__(self, policy: PagePolicy, head: RequestHead, peer: str, trusted: bool, scheme: str) -> None:  # noqa: FBT001
         self.policy = policy
         self._head = head
         self._peer = peer
@@ -126,7 +127,7 @@ class RequestPlan:
         lines = mark_not_modified(end_to_end(head), self._head.values.get(b"if-none-match", b""))
         if self._etag_translated and not self._is_robots_txt:
             # The stored page has inline scripts with a token that is unknown here.
-            origin = policy.origin(self._head, self._trusted, self._scheme)
+            origin = policy.origin(self._head, trusted=self._trusted, scheme=self._scheme)
             if origin:
                 lines = _replace_csp(lines, policy.csp_headers(head, origin, policy.inserted))
         return ResponsePlan(lines, _ChangedLength())
@@ -140,7 +141,7 @@ class RequestPlan:
         request = self._head
         is_head = request.method == b"HEAD"
         eligibility = policy.eligibility(request, head)
-        origin = policy.origin(request, self._trusted, self._scheme)
+        origin = policy.origin(request, trusted=self._trusted, scheme=self._scheme)
         why = self.not_captured(head, eligibility, origin)
         if why:
             self._count_not_captured(why)
@@ -150,14 +151,17 @@ class RequestPlan:
         # A HEAD has no copy; its fields are those of GET, except for a hash over the token.
         token = NO_TOKEN if is_head else policy.copies.mint_token()
         inserted = (
-            policy.inserted_for(token, origin, eligibility.xhtml)
+            policy.inserted_for(token, origin, xhtml=eligibility.xhtml)
             if inject and head.flags & HAS_CSP
             else policy.inserted
         )
         csp_headers = policy.csp_headers(head, origin, inserted) if inject else []
         if is_head:
             changed = inject and not self._blocking_directive(csp_headers, origin, inserted)
-            return ResponsePlan(self._visitor_lines(head, changed, csp_headers), _ChangedLength() if changed else None)
+            return ResponsePlan(
+                self._visitor_lines(head, changed=changed, csp_headers=csp_headers),
+                _ChangedLength() if changed else None,
+            )
         insertion = self.insertion(csp_headers, eligibility, token, origin) if inject else None
         if insertion is not None and csp_headers and not insertion.allowed:
             insertion = None
@@ -172,7 +176,7 @@ class RequestPlan:
             coding=_coding(head),
             insertion=insertion,
         )
-        lines = self._visitor_lines(head, insertion is not None, csp_headers)
+        lines = self._visitor_lines(head, changed=insertion is not None, csp_headers=csp_headers)
         if self._capture_requested:
             lines += b"%b: %b\r\n" % (headers.CAPTURED_TOKEN.written, token.encode())
         return ResponsePlan(lines, pipeline)
@@ -206,7 +210,7 @@ class RequestPlan:
             return "capture memory is full"
         return ""
 
-    def _visitor_lines(self, head: ResponseHead, changed: bool, csp_headers: list[bytes]) -> bytes:
+    def _visitor_lines(self, head: ResponseHead, *, changed: bool, csp_headers: list[bytes]) -> bytes:
         lines = end_to_end(head)
         if changed and head.flags & BODY_DEPENDENT:
             lines = mark_etag(without(lines, BODY_FIELDS))

@@ -60,13 +60,13 @@ class PeerImport:
         """The body limit of a PUT, in bytes."""
         return self._max_bytes + HEAD_BYTES
 
-    async def receive(self, token: str, nonce: str, body: bytes, truncated: bool) -> InternalResponse:
+    async def receive(self, token: str, nonce: str, body: bytes, *, truncated: bool) -> InternalResponse:
         """Answer an authorized PUT: 204 after the copy is stored.
 
         :param truncated: whether the body was over the limit.
         """
         try:
-            page = await self._receive(token, body, truncated)
+            page = await self._receive(token, body, truncated=truncated)
         except _ImportRefused as refused:
             self._counters.copies_transferred["refused"] += 1
             self._log("copy of a peer refused", f"{abbreviate(token)}: {refused}")
@@ -77,7 +77,7 @@ class PeerImport:
         digest = repr_digest(page.sha256)
         return InternalResponse(204, [*self._copies.identity.digest_fields(token, nonce, digest), *GUARDS])
 
-    async def _receive(self, token: str, body: bytes, truncated: bool) -> Page:
+    async def _receive(self, token: str, body: bytes, *, truncated: bool) -> Page:
         if self._is_draining():
             raise _ImportRefused(503, "this node is leaving")
         self._check_token(token)

@@ -137,7 +137,7 @@ class Peers:
             answer = await self._ask_peer(method, name, copy_request, left)
             if answer is None:
                 continue
-            if _is_final(answer, name == owner):
+            if _is_final(answer, of_owner=name == owner):
                 return answer
             if name == owner or answer.status == 503:
                 # A response of the owner, or a 503 (there may be a copy), says more than "not here".
@@ -264,7 +264,7 @@ class Peers:
         return Identity(name, self._secret)
 
 
-def _is_final(answer: InternalResponse, of_owner: bool) -> bool:
+def _is_final(answer: InternalResponse, *, of_owner: bool) -> bool:
     """Whether this response is final, so that no further node is asked."""
     if answer.status != 404:
         return of_owner or answer.status != 503

@@ -110,7 +110,7 @@ class Copies:
         self._pending.pop(page.token, None)
         self._store_refuses = False
         if not self._store_works:
-            self._set_store_works(True, "")
+            self._set_store_works(works=True, why="")
 
     def _on_store_failure(self, token: str, failure: Failure) -> None:
         self._counters.failed_open["store"] += 1
@@ -131,16 +131,16 @@ class Copies:
     def sweep(self) -> None:
         """Remove expired copies from the store; this also checks whether the store is reachable."""
         maybeDeferred(self._store.sweep).addCallbacks(
-            lambda _: self._set_store_works(True, ""),
+            lambda _: self._set_store_works(works=True, why=""),
             lambda failure: self._set_store_failed(failure.value),
         )
 
     def _set_store_failed(self, error: BaseException | None) -> None:
         if isinstance(error, StoreUnwritable):
             self._store_refuses = True
-        self._set_store_works(False, _reason(error))
+        self._set_store_works(works=False, why=_reason(error))
 
-    def _set_store_works(self, works: bool, why: str) -> None:
+    def _set_store_works(self, *, works: bool, why: str) -> None:
         if works and self._store_refuses:
             return
         if works != self._store_works:
@@ -192,7 +192,7 @@ class Copies:
             return answer if answer is not None and answer.status == 200 else self._retry_later(str(error))
         except Exception as error:
             return self._store_failed(error)
-        self._set_store_works(True, "")
+        self._set_store_works(works=True, why="")
         if isinstance(found, Page):
             return self._copy_response(copy_request, found, owner, is_head=is_head)
         if found == Miss(MissReason.UNKNOWN):

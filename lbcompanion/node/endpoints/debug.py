@@ -123,7 +123,7 @@ class DebugReporter:
         no_page = "HEAD" if head.method == b"HEAD" else ""
         origin = policy.origin(head, trusted=False, scheme=scheme)
         why = plan.reason or plan.not_captured(answer, eligibility, origin) or no_page
-        inserted = policy.inserted_for(NO_TOKEN, origin, eligibility.xhtml)
+        inserted = policy.inserted_for(NO_TOKEN, origin, xhtml=eligibility.xhtml)
         csp_headers = policy.csp_headers(answer, origin, inserted)
         verdict = policy.verdict(csp_headers, origin + policy.script_url, inserted)
         not_injected = policy.not_injected(answer, eligibility) or no_page
@@ -155,7 +155,7 @@ class DebugReporter:
         visitor_page = page
         if decision["injected"]:
             origin = self._policy.origin(head, trusted=False, scheme=scheme)
-            inserted = self._policy.inserted_for(NO_TOKEN, origin, eligibility.xhtml)
+            inserted = self._policy.inserted_for(NO_TOKEN, origin, xhtml=eligibility.xhtml)
             csp_headers = self._policy.csp_headers(response.head, origin, inserted)
             plan = RequestPlan(self._policy, head, "", trusted=False, scheme=scheme)
             injector = _injector(plan.insertion(csp_headers, eligibility, NO_TOKEN, origin))
@@ -174,9 +174,9 @@ class DebugReporter:
         try:
             copy = redact(
                 page,
-                capture_limits.exclude_blocks,
-                capture_limits.masks,
-                declared if xhtml else charset,
+                exclude_blocks=capture_limits.exclude_blocks,
+                masks=capture_limits.masks,
+                charset=declared if xhtml else charset,
                 xhtml=xhtml,
             )
         except RedactionError as error:

@@ -99,14 +99,14 @@ class FetchAuthorizer:
             return AuthResult(allowed=False, address=address, key=key, why="only nodes of this farm may put copies")
         return AuthResult(allowed=True, address=address, key=key)
 
-    def _authorize(self, request: InternalRequest, accepts_any_authority: bool) -> AuthResult:
+    def _authorize(self, request: InternalRequest, *, accepts_any_authority: bool) -> AuthResult:
         address = self._address(request)
         if self._fetch.addresses and not is_listed(address, self._fetch.addresses):
             return AuthResult(allowed=False, address=address, why="the address is not listed")
         if self._fetch.signature == "off":
             return AuthResult(allowed=True, address=address)
         try:
-            key = self._verifier.verify(self._signed(request, accepts_any_authority), self._now())
+            key = self._verifier.verify(self._signed(request, accepts_any_authority=accepts_any_authority), self._now())
         except SignatureRefused as refused:
             return AuthResult(allowed=False, address=address, why=str(refused))
         return AuthResult(allowed=True, address=address, key=key)
@@ -118,7 +118,7 @@ class FetchAuthorizer:
             return request.peer
         return address_of(request.head, request.peer, name, self._trusted)
 
-    def _signed(self, request: InternalRequest, accepts_any_authority: bool) -> SignedRequest:
+    def _signed(self, request: InternalRequest, *, accepts_any_authority: bool) -> SignedRequest:
         head = request.head
         host, *others = self._public_origin.authorities(head, trusted=request.trusted)
         return SignedRequest(

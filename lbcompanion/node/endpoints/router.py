@@ -168,7 +168,7 @@ class EndpointRouter:
         if not shapes.TOKEN.fullmatch(token):
             return succeed(problem(404, detail="not a token", reason="unknown"))
         return Deferred.fromCoroutine(
-            self._peer_import.receive(token, _nonce(request), request.body, request.truncated)
+            self._peer_import.receive(token, _nonce(request), request.body, truncated=request.truncated)
         )
 
     def _forbidden(self, verdict: AuthResult) -> InternalResponse:

@@ -236,7 +236,7 @@ class NoticeSender:
             self._event = event
             self._log(event, why)
 
-    def _delivery_ended(self, all_delivered: bool) -> None:
+    def _delivery_ended(self, all_delivered: bool) -> None:  # noqa: FBT001 - a callback
         self._delivery = None
         if self._stopped:
             return

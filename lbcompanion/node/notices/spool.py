@@ -187,7 +187,7 @@ class Spool:
             self._health.failed(SPOOL, str(failure.value))
         return failure
 
-    def _check_room(self, accepted: bool) -> bool:
+    def _check_room(self, accepted: bool) -> bool:  # noqa: FBT001 - a callback
         most = 1 - _ROOM_SHARE
         if not accepted:
             self._health.failed(SPOOL_FULL, f"{self.waiting} notices, {self.waiting_bytes} bytes")

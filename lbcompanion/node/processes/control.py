@@ -67,7 +67,7 @@ class ControlSocket:
         self._inode = 0
         self._waiting: list[_ControlProtocol] = []
 
-    def listen(self, replace: bool) -> bool:
+    def listen(self, *, replace: bool) -> bool:
         """Start listening.
 
         :param replace: whether to replace the socket of another process.
@@ -75,12 +75,12 @@ class ControlSocket:
         :raises OSError: if the socket cannot be opened.
         """
         try:
-            return self._listen(replace)
+            return self._listen(replace=replace)
         except OSError:
             self._folder.close()
             raise
 
-    def _listen(self, replace: bool) -> bool:
+    def _listen(self, *, replace: bool) -> bool:
         if not replace and self._is_answered():
             return False
         new_name = f"{self._name}.{os.getpid()}"

@@ -31,7 +31,7 @@ class DrainState:
         if self.draining:
             self._draining_answers += 1
 
-    async def leave(self, quietly: bool) -> None:
+    async def leave(self, *, quietly: bool) -> None:
         """Answer 503 at ``/readyz`` from now on, and wait until two checks got it (at most 5 s).
 
         :param quietly: do not wait, because another process goes on serving.

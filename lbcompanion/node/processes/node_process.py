@@ -146,7 +146,7 @@ class NodeProcess(MultiService):
             leave=self.leave,
             reactor=self._reactor,
         )
-        if control.listen(self._role.takes_over):
+        if control.listen(replace=self._role.takes_over):
             return control
         self._log_event("no control", "another process of this node's name has the control socket")
         return None

@@ -301,7 +301,7 @@ class Supervisor(NodeProcess):
         if taken_over and self._admin is not None:
             await maybeDeferred(self._admin.close, shared=True)
             self._admin = None
-        await self._drain_state.leave(taken_over)
+        await self._drain_state.leave(quietly=taken_over)
         self._stopping = True
         for listening in self._sockets:
             if not taken_over:

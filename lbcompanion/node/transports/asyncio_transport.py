@@ -34,6 +34,7 @@ async def serve_socket(
     certificate: ServerCertificate | None = None,
     pending: PendingConnections | None = None,
     head_seconds: float = 10.0,
+    *,
     shared: bool = False,
 ) -> asyncio.Server | SocketServer:
     """Serve a listening socket; each connection gets a new handler.
@@ -80,11 +81,11 @@ class _FirstHandlerFactory:
     def __call__(self) -> Any:
         if self._pending is not None:
             return ProxyHeaderHandler(self._pending, self._on_header)
-        return self._tls(None, None)
+        return self._tls(None, encrypted=None)
 
-    def _tls(self, peername: tuple[str, int] | None, encrypted: bool | None) -> _TlsProtocol:
+    def _tls(self, peername: tuple[str, int] | None, *, encrypted: bool | None) -> _TlsProtocol:
         assert self._certificate is not None
-        app: Any = _TlsHandler(self._make_handler(), peername, encrypted)
+        app: Any = _TlsHandler(self._make_handler(), peername, encrypted=encrypted)
         app.tls = tls = _TlsProtocol(
             self._loop,
             app,
@@ -104,7 +105,7 @@ class _FirstHandlerFactory:
             if rest:
                 handler.data_received(rest)
             return
-        tls = self._tls(header.source, header.encrypted)
+        tls = self._tls(header.source, encrypted=header.encrypted)
         transport.set_protocol(tls)
         tls.connection_made(transport)
         while rest:
@@ -148,7 +149,7 @@ class _TlsTransport(ClientAddressTransport):
     """
 
     def __init__(
-        self, transport: Any, peername: tuple[str, int] | None, encrypted: bool | None, tls: _TlsProtocol | None
+        self, transport: Any, peername: tuple[str, int] | None, tls: _TlsProtocol | None, *, encrypted: bool | None
     ) -> None:
         super().__init__(transport, peername, encrypted=encrypted)
         self._close = transport.close
@@ -169,9 +170,9 @@ def _nothing() -> None:
 class _TlsHandler:
     """Passes events and calls inside TLS on to the inner handler."""
 
-    def __init__(self, handler: ConnectionHandler, peername: tuple[str, int] | None, encrypted: bool | None) -> None:
+    def __init__(self, handler: ConnectionHandler, peername: tuple[str, int] | None, *, encrypted: bool | None) -> None:
         self._handler = handler
-        self._client = (peername, encrypted)
+        self._peername, self._encrypted = peername, encrypted
         self.tls: _TlsProtocol | None = None
         self.data_received = handler.data_received
         self.connection_lost = handler.connection_lost
@@ -180,7 +181,7 @@ class _TlsHandler:
 
     def connection_made(self, transport: Any) -> None:
         """Connect the inner handler after the handshake."""
-        self._handler.connection_made(_TlsTransport(transport, *self._client, self.tls))
+        self._handler.connection_made(_TlsTransport(transport, self._peername, self.tls, encrypted=self._encrypted))
 
     def eof_received(self) -> bool:
         """The peer sent ``close_notify``; return False, since asyncio cannot keep one direction of TLS open."""
@@ -259,7 +260,7 @@ class AsyncioDialer:
     async def _connect_tls(
         self, upstream: UpstreamConnection, connected: socket.socket, certificates: ClientCertificates
     ) -> None:
-        factory: Any = lambda: _TlsHandler(upstream, None, None)  # noqa: E731
+        factory: Any = lambda: _TlsHandler(upstream, None, encrypted=None)  # noqa: E731
         try:
             await self._loop.create_connection(
                 factory, sock=connected, ssl=certificates.context, server_hostname=certificates.hostname

@@ -50,7 +50,7 @@ class Listener:
         self.certificate = certificate
         self._close = close
 
-    def close(self, shared: bool = False) -> Any:
+    def close(self, *, shared: bool = False) -> Any:
         """Stop accepting; established connections go on. May return a Deferred.
 
         :param shared: whether other processes go on serving the socket, so that a unix socket's file has to stay.
@@ -70,7 +70,7 @@ class InMemoryListener:
         self._port = port
         self.port: int = getattr(port.getHost(), "port", 0)
 
-    def close(self, shared: bool = False) -> Any:
+    def close(self, *, shared: bool = False) -> Any:
         """Stop accepting."""
         return self._port.stopListening()
 
@@ -85,6 +85,7 @@ async def serve(
     pending: PendingConnections,
     reactor: Any,
     loop: asyncio.AbstractEventLoop | None,
+    *,
     shared: bool = False,
 ) -> Listener:
     """Serve a listening socket, which the listener then owns.
@@ -100,7 +101,13 @@ async def serve(
     header_pending = pending if endpoint.proxy_protocol else None
     if loop is not None:
         serving = serve_socket(
-            loop, listening, make_handler, certificate, header_pending, pending.context.limits.head_seconds, shared
+            loop,
+            listening,
+            make_handler,
+            certificate,
+            header_pending,
+            pending.context.limits.head_seconds,
+            shared=shared,
         )
         server: asyncio.Server | SocketServer = await Deferred.fromFuture(asyncio.ensure_future(serving, loop=loop))
         return Listener(listening, server.close, certificate)

@@ -74,6 +74,7 @@ class SocketTransport:
         connected: socket.socket,
         handler: ConnectionHandler,
         peername: Any = None,
+        *,
         reads_rest: bool = False,
     ) -> None:
         self._loop = loop

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 
+from lbcompanion.crawler.queue.erasures import Erasures, Selection
+from lbcompanion.crawler.queue.schema import RECORDINGS
 from tests.support.crawler_api import ApiCase
 
 pytestmark = pytest.mark.slow
@@ -21,10 +24,46 @@ class RecordingsApiTests(ApiCase):
         self.assertEqual([(each["token"], each["reason"]) for each in lost], [(self.tokens[3], "expired")])
         self.assertEqual(len(self.json("/api/recordings?outcome=archived&node=n2")["recordings"]), 1)
 
+    def test_pages_in_both_directions(self) -> None:
+        first = self.json("/api/recordings?limit=2")
+        second = self.json(f"/api/recordings?limit=2&after={first['next']}")
+        self.assertEqual((first["previous"], second["next"], second["searched_to"]), (None, None, None))
+        self.assertEqual(self.json(f"/api/recordings?limit=2&before={second['previous']}"), first)
+
+    def test_the_title_and_what_is_left_of_it_after_an_erasure(self) -> None:
+        token = self.farm.nodes["n1"].capture("<title>Ein \n Größe &amp;c</title>".encode())
+        self.rig.take(token, {"SRV": "n1"})
+        found = self.json("/api/recordings?title=GR%C3%96SSE")["recordings"]
+        self.assertEqual([(each["token"], each["title"]) for each in found], [(token, "Ein Größe &c")])
+        erasures = Erasures(self.rig.database)
+        selection = Selection(tokens=(token,))
+        erasures.erase(erasures.begin(selection, "api", 1.0), selection, 1.0)
+        self.assertEqual(self.json("/api/recordings?title=GR%C3%96SSE")["recordings"], [])
+        with self.rig.database.read() as connection:
+            row = connection.execute(select(RECORDINGS).where(RECORDINGS.c.token == token)).one()
+        self.assertEqual((row.title, row.title_key, row.status, row.method, row.url_key), (None, None, None, None, ""))
+
+    def test_filters(self) -> None:
+        for query, numbers in (
+            ("url=*%253C1%253E*", [1]),
+            ("status=200&method=GET", [2, 1, 0]),
+            ("status=404", []),
+            ("site=main&reason=exp*", [3]),
+            ("from=2001-01-01&to=2001-01-02", []),
+            ("title=page", []),
+        ):
+            found = [each["token"] for each in self.json(f"/api/recordings?{query}")["recordings"]]
+            self.assertEqual(found, [self.tokens[number] for number in numbers], query)
+
     def test_wrong_questions(self) -> None:
         for path, status in (
             ("/api/recordings?limit=x", 400),
             ("/api/recordings?outcome=maybe", 400),
+            ("/api/recordings?after=3", 400),
+            ("/api/recordings?after=MC4wIDE&before=MC4wIDE", 400),
+            (f"/api/recordings?before={'M' * 9000}", 400),
+            ("/api/recordings?url=*cart", 400),
+            ("/api/recordings?title=%00", 400),
             ("/api/recordings?node=n%001", 400),
             ("/api/recordings?visitor=%1F", 400),
             ("/recordings?route=a%0A", 400),

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from lbcompanion.crawler.archive.export import ExportFailed, Selection
+from lbcompanion.crawler.archive.export import ExportFailed
 from lbcompanion.crawler.archive.export_command import export_pages
+from lbcompanion.crawler.queue.search import Filters
 from lbcompanion.settings import CrawlerTable
 from tests.support.archives import NOW, Place, copy
 from tests.support.arrivals import arrival
@@ -21,12 +22,12 @@ def test_the_index_of_a_warc_file_is_sorted(tmp_path: Path) -> None:
         place.archive.store(name, page, (), "own", ())
     settings = CrawlerTable(tmp_path, b"", queue=f"sqlite:///{tmp_path}/q.db", archive_dir=tmp_path / "archive")
     warc, index = tmp_path / "all.warc.gz", tmp_path / "all.cdxj"
-    done = export_pages(settings, Selection(), warc=warc, cdxj=index, now=NOW)
+    done = export_pages(settings, Filters(), warc=warc, cdxj=index, now=NOW)
     assert (done.pages, done.records, done.size) == (3, 3, warc.stat().st_size)
     assert [line.split()[0] for line in index.read_text().splitlines()] == [
         *("com,example)/a", "com,example)/b", "com,example)/c"),
     ]
     place.files()[0].unlink()
     with pytest.raises(ExportFailed):
-        export_pages(settings, Selection(), warc=tmp_path / "again.warc.gz", cdxj=tmp_path / "again.cdxj", now=NOW)
+        export_pages(settings, Filters(), warc=tmp_path / "again.warc.gz", cdxj=tmp_path / "again.cdxj", now=NOW)
     assert list(tmp_path.glob("again*")) == []

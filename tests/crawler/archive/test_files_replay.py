@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from lbcompanion.crawler.archive.file_index import write_index
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import NOW, Place, copy
 from tests.support.arrivals import arrival
-from tests.support.replay_tools import cdxj_lines, pywb
+from tests.support.replay_tools import cdxj_lines, pywb, pywb_on_archive
 
 pytestmark = pytest.mark.programs
 FORM, ONLY = "http://www.example.com/form", "http://www.example.com/only"
@@ -48,7 +49,13 @@ def test_results_of_forms_are_shown_as_they_were(tmp_path: Path, rotate_bytes: i
         "com,example)/only?__wb_method=post",
         "com,example)/only?__wb_method=put",
     ]
-    with pywb(tmp_path, *place.files()) as player:
+    player_of_files = pywb(tmp_path, *place.files())
+    if rotate_bytes == 1:
+        place.archive.close_file()
+        for file in place.files():
+            write_index(file)
+        player_of_files = pywb_on_archive(tmp_path, place.files()[0].parent)
+    with player_of_files as player:
         assert player.page("20261123211000", FORM) == b"<p>the form"
         assert player.page("20261123211020", FORM) == b"<p>the form again"
         # By the key of the record, each at its own time.

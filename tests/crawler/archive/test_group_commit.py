@@ -209,7 +209,7 @@ def test_a_full_file_is_left_in_the_middle(tmp_path: Path) -> None:
 class Group:
     """A group commit whose writes end when the test says so."""
 
-    def __init__(self, gather_seconds: float = 0.02) -> None:
+    def __init__(self, gather_seconds: float = 0.02, **limits: int) -> None:
         self.clock = Clock()
         self.writes: list[list[str]] = []
         self.results: dict[str, object] = {}
@@ -218,7 +218,8 @@ class Group:
         self.pending: list[Deferred[Any]] = []
         self.commits: list[None] = []
         self.commit = GroupCommit(
-            *(None, self._defer, self.clock, gather_seconds, lambda: self.may_come, lambda: self.commits.append(None))
+            *(None, self._defer, self.clock, gather_seconds, lambda: self.may_come, lambda: self.commits.append(None)),
+            **limits,
         )  # type: ignore[arg-type]
         self.waits = False
 
@@ -287,6 +288,24 @@ def test_while_pages_are_written_others_gather() -> None:
     group.pending.pop().callback(None)
     assert group.writes == [["a"], ["b", "c"]]
     assert group.results == {"a": "record of a"}
+
+
+@pytest.mark.parametrize("limits", [{"enough_pages": 3}, {"enough_bytes": 6}])
+def test_the_gathered_pages_and_bytes_are_settings(limits: dict[str, int]) -> None:
+    group = Group(**limits)
+    group.add("t1", "t2")
+    assert group.writes == []
+    group.add("t3")
+    assert group.writes == [["t1", "t2", "t3"]]
+
+
+def test_four_times_the_bytes_stop_the_fetching() -> None:
+    group = Group(enough_bytes=2)
+    group.waits = True
+    group.add("t1", "t2", "t3", "t4")
+    assert not group.commit.is_full
+    group.add("t5")
+    assert group.commit.is_full
 
 
 @pytest.mark.slow

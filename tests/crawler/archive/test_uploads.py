@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 
 from lbcompanion.crawler.archive.errors import ArchiveError
+from lbcompanion.crawler.archive.file_index import index_name, index_path, write_index
 from lbcompanion.crawler.archive.object_store import FileNameTaken, ObjectStore, StoreFailed
 from lbcompanion.crawler.archive.uploads import FIRST_PAUSE_SECONDS, INTERVAL_SECONDS, MOST_PAUSE_SECONDS, Uploads
 from lbcompanion.crawler.metrics import CrawlerMetrics
@@ -28,7 +29,10 @@ class FakeStore(ObjectStore):
         self.failure: Callable[[], Exception] | None = None
         self.died_after = False
 
-    def upload(self, name: str, path: Path, is_stopped: Callable[[], bool] = lambda: False) -> int:
+    def upload(
+        self, name: str, path: Path, is_stopped: Callable[[], bool] = lambda: False, *, may_replace: bool = False
+    ) -> int:
+        assert may_replace == name.endswith(".cdxj")
         if self.failure is not None:
             raise self.failure()
         assert not is_stopped()
@@ -79,15 +83,47 @@ def test_a_closed_file_moves_to_the_store(tmp_path: Path) -> None:
     moving.clock.advance(INTERVAL_SECONDS)
     assert moving.states() == ["uploaded"]
     assert moving.place.index.own_files()[0].place == URL
-    assert store.files == {file.name: content}
-    assert moving.place.files() == []
+    assert store.files[file.name] == content
+    index = store.files[index_name(file.name)]
+    assert index.count(b"\n") == 1
+    assert list(store.files) == [file.name, index_name(file.name)]
+    assert list(file.parent.glob("lbc-*")) == []
     assert moving.value("archive_uploads_total", result="done") == 1
-    assert moving.value("archive_uploaded_bytes_total") == len(content)
+    assert moving.value("archive_uploaded_bytes_total") == len(content) + len(index)
     assert moving.value("archive_files_waiting") == 0
     again = Moving(tmp_path, store)
     again.place.store("t2", b"two")
     assert again.states() == ["uploaded", "open"]
     assert again.place.health.lines() == []
+
+
+@pytest.mark.slow
+def test_each_closed_file_gets_its_index(tmp_path: Path) -> None:
+    moving = Moving(tmp_path, None, rotate_seconds=60)
+    moving.place.store("t1", b"one")
+    moving.uploads.start()
+    (file,) = moving.place.files()
+    assert not index_path(file).exists()
+    moving.place.now += 60
+    moving.clock.advance(INTERVAL_SECONDS)
+    assert index_path(file).read_text("ascii").count("\n") == 1
+    index_path(file).unlink()
+    moving.clock.advance(INTERVAL_SECONDS)
+    assert index_path(file).exists()
+    # A damaged file has no index, and is not read again and again.
+    moving.place.store("t2", b"two")
+    moving.place.now += 60
+    damaged = moving.place.files()[1]
+    content = bytearray(damaged.read_bytes())
+    content[30:60] = bytes(30)
+    damaged.write_bytes(content)
+    reads: list[object] = []
+    moving.in_thread = lambda *call: reads.append(call) or execute(*call)  # type: ignore[func-returns-value]
+    for _ in range(3):
+        moving.clock.advance(INTERVAL_SECONDS)
+    assert len(reads) == 1
+    assert not index_path(damaged).exists()
+    moving.uploads.stop()
 
 
 @pytest.mark.slow
@@ -121,7 +157,7 @@ def test_a_failing_store_is_tried_again_ever_more_slowly(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["upload", "mark_uploaded", "drop"])
+@pytest.mark.parametrize("step", ["write_index", "_send", "mark_uploaded", "drop"])
 def test_a_crash_between_two_steps(tmp_path: Path, step: str) -> None:
     store = FakeStore()
     moving = Moving(tmp_path, store, rotate_bytes=1)
@@ -144,7 +180,8 @@ def test_a_crash_between_two_steps(tmp_path: Path, step: str) -> None:
     later = Moving(tmp_path, store)
     later.uploads.start()
     assert later.states() == ["uploaded"]
-    assert list(store.files.values()) == [content]
+    assert [data for name, data in store.files.items() if not name.endswith(".cdxj")] == [content]
+    assert len(store.files) == 2
     assert later.place.files() == []
 
 
@@ -158,10 +195,10 @@ def test_a_taken_name_does_not_hold_up_other_files(tmp_path: Path) -> None:
     moving.place.archive.close_if_due()
     upload = store.upload
 
-    def once(name: str, path: Path, is_stopped: Callable[[], bool] = lambda: False) -> int:
+    def once(name: str, path: Path, *arguments: Any, **more: Any) -> int:
         if failures:
             raise failures.pop()
-        return upload(name, path, is_stopped)
+        return upload(name, path, *arguments, **more)
 
     store.upload = once  # type: ignore[method-assign]
     moving.uploads.start()
@@ -204,7 +241,17 @@ def test_a_stop_waits_for_the_upload(tmp_path: Path) -> None:
     moving.place.store("t1", b"one")
     waiting: Deferred[int] = Deferred()
     asked: list[Callable[[], bool]] = []
-    moving.in_thread = lambda _upload, _name, _path, is_stopped: asked.append(is_stopped) or waiting  # type: ignore[func-returns-value]
+
+    def upload(_name: str, _path: Path, is_stopped: Callable[[], bool], **_more: object) -> int:
+        asked.append(is_stopped)
+        return 0
+
+    def in_thread(call: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        done = execute(call, *arguments)
+        return done if call is write_index else waiting
+
+    moving.uploads._store.upload = upload  # type: ignore[union-attr,method-assign]
+    moving.in_thread = in_thread
     moving.uploads.start()
     assert not asked[0]()
     stopped = moving.uploads.stop()
@@ -237,7 +284,7 @@ def test_pages_are_read_from_the_store(tmp_path: Path, server: S3Server) -> None
     assert moving.place.health.lines() == []
     uploaded = [file for file in moving.place.index.own_files() if file.state == "uploaded"]
     assert len(uploaded) == 4
-    assert {key: len(data) for key, data in objects(server).items()} == {
+    assert {key: len(data) for key, data in objects(server).items() if not key.endswith(".cdxj")} == {
         f"prefix/{file.name}": file.committed for file in uploaded
     }
     server.requests.clear()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lbcompanion.crawler.archive import wacz
+from lbcompanion.crawler.archive import cdxj, wacz
 from lbcompanion.crawler.archive.wacz import title_of
 from tests.support.replay_tools import cdxj_lines, pywb, run_tool
 from tests.support.wacz_packages import FORM, STYLE, package
@@ -64,7 +64,7 @@ def test_the_list_of_pages(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_index_is_sorted_and_found_by_its_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wacz, "_BLOCK_LINES", 2)
-    monkeypatch.setattr(wacz, "_SORTED_LINES", 3)
+    monkeypatch.setattr(cdxj, "_SORTED_LINES", 3)
     pages = [("GET", f"http://www.example.com/{name}", name.encode()) for name in "zyxba"]
     content = zipfile.ZipFile(package(tmp_path, [*PAGES, *pages]))
     data = content.read("indexes/index.cdx.gz")

@@ -25,7 +25,7 @@ from lbcompanion.sticky.reader import CookieReader
 ORIGIN = "http://www.example.com"
 NOW = 1_795_468_200
 CSS = ("content-type", "text/css")
-LIMITS = RequisitesTable(retries=0)
+LIMITS = RequisitesTable(max_seconds=10, retries=0)
 
 
 class Answers(Client):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
+from lbcompanion.crawler.archive.file_index import index_name
 from lbcompanion.crawler.archive.object_store import ObjectStore, StoreFailed
 from lbcompanion.crawler.archive.uploads import Uploads
 from lbcompanion.crawler.metrics import CrawlerMetrics
@@ -27,8 +28,11 @@ STEPS = ("marked", "doomed", "copied", "written", "replaced", "removed")
 class FolderStore(ObjectStore):
     """A folder as the store. The library does not write a type there."""
 
-    def upload(self, name: str, path: Path, is_stopped: Callable[[], bool] = lambda: False) -> int:
+    def upload(
+        self, name: str, path: Path, is_stopped: Callable[[], bool] = lambda: False, *, may_replace: bool = False
+    ) -> int:
         assert not is_stopped()
+        assert may_replace == name.endswith(".cdxj")
         return (Path(self.url.removeprefix("file://")) / name).write_bytes(path.read_bytes())
 
 
@@ -70,10 +74,14 @@ class Uploaded:
         return archive.reader.read_page(file, offset, *archive.reader.locate(file, offset))
 
     def stored(self) -> list[str]:
-        return sorted(file.name for file in self.bucket.iterdir())
+        """The names of the stored archive files; each has its index beside it, and there are no others."""
+        names = {file.name for file in self.bucket.iterdir()}
+        files = {name for name in names if name.endswith(".warc.gz")}
+        assert names - files == {index_name(name) for name in files}
+        return sorted(files)
 
     def plain(self) -> bytes:
-        return b"".join(gzip.decompress(file.read_bytes()) for file in self.bucket.iterdir()) + self.place.plain()
+        return b"".join(gzip.decompress(file.read_bytes()) for file in self.bucket.glob("*.gz")) + self.place.plain()
 
 
 @pytest.mark.slow
@@ -197,11 +205,12 @@ def test_at_a_real_server(tmp_path: Path) -> None:
     with s3_server() as server:
         uploaded = Uploaded(tmp_path, url=f"s3://{BUCKET}/erase")
         fill(uploaded)
-        (old,) = objects(server)
+        (_, old) = sorted(objects(server))
         assert uploaded.place.erase(tokens=("t1",)).files == 1
         assert objects(server) == {}
         uploaded.upload()
-        ((new, content),) = objects(server).items()
+        ((_, index), (new, content)) = sorted(objects(server).items())
+        assert b"example.com/t2" in index
         assert new == old.replace(".warc.gz", "-e1.warc.gz")
         assert b"secret" not in gzip.decompress(content)
         assert uploaded.page("t2") == b"body of bob"

@@ -175,12 +175,14 @@ def test_an_older_queue_gets_the_indexes() -> None:
     database = Database(open_engine("sqlite://"))
     database.open()
     with database.change() as connection:
-        connection.exec_driver_sql("DROP INDEX recordings_visitor")
+        connection.exec_driver_sql("DROP INDEX recordings_by_visitor")
+        connection.exec_driver_sql("CREATE INDEX recordings_visitor ON recordings (visitor)")
         connection.exec_driver_sql("DELETE FROM schema_steps")
     database.open()
     with database.read() as connection:
         names = {index["name"] for index in inspect(connection).get_indexes("recordings")}
-    assert "recordings_visitor" in names
+    assert "recordings_by_visitor" in names
+    assert "recordings_visitor" not in names
 
 
 def test_the_intake_asks_only_where_something_was_erased() -> None:

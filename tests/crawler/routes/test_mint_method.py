@@ -23,7 +23,7 @@ def test_the_means_become_bolder_only_in_vain(knows_cookie_name: bool, answers: 
             break
         before = plan.method
         sessions += before is MintMethod.SESSION
-        plan.record_result(answer)
+        plan.record_result(proven=answer)
         assert order.index(plan.method) >= order.index(before)
         assert plan.method is before or not answer
         assert knows_cookie_name or plan.method is not MintMethod.INVENTED

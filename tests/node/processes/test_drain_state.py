@@ -15,7 +15,7 @@ def leaving(asked_seconds_ago: float | None, quietly: bool = False) -> tuple[Clo
     if asked_seconds_ago is not None:
         state.note_check()
         clock.advance(asked_seconds_ago)
-    return clock, state, Deferred.fromCoroutine(state.leave(quietly))
+    return clock, state, Deferred.fromCoroutine(state.leave(quietly=quietly))
 
 
 def test_stopping_does_not_wait_for_a_balancer_that_does_not_ask() -> None:

@@ -12,6 +12,7 @@ from lbcompanion.crawler.admin.dashboard.rendering import render, size, static, 
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, Response, Role, html_response
 from lbcompanion.crawler.admin.monitoring import Monitoring
 from lbcompanion.crawler.admin.recordings_api import Query, Recordings, read_query
+from lbcompanion.crawler.queue.filter_texts import FILTER_NAMES
 from lbcompanion.model import DEFAULT_LADDER
 
 #: How many recordings the overview shows.
@@ -56,13 +57,13 @@ class DashboardPages:
 
     async def _overview(self, call: Call) -> Response:
         values = await self._overview_values(call)
-        return html_response(render("overview.html", here="Overview", sites=self._sites(), **values))
+        return html_response(render("overview.html", here="Overview", user=call.user, sites=self._sites(), **values))
 
     async def _live(self, call: Call) -> Response:
         return html_response(render("overview_live.html", **await self._overview_values(call)))
 
     async def _overview_values(self, call: Call) -> dict[str, Any]:
-        listing = await self._recordings.listing(Query(_NEWEST, None, {}))
+        listing = await self._recordings.listing(Query(_NEWEST))
         return {
             "problems": self._monitoring.problems(),
             "numbers": await self._monitoring.numbers(),
@@ -88,23 +89,26 @@ class DashboardPages:
     async def _listing(self, call: Call) -> Response:
         query = read_query(call)
         listing = await self._recordings.listing(query)
-        following = ""
-        if listing["next"]:
-            kept = {name: value for name, value in query.filters.items() if value}
-            following = "/recordings?" + urlencode({**kept, "after": listing["next"]})
+
+        def link(name: str, cursor: str | None) -> str:
+            return "/recordings?" + urlencode({**query.texts, name: cursor}) if cursor else ""
+
         page = render(
             "recordings.html",
             here="Recordings",
+            user=call.user,
             recordings=listing["recordings"],
-            filters=query.filters,
+            filters={name: query.texts.get(name, "") for name in FILTER_NAMES},
             ladder=DEFAULT_LADDER,
-            next=following,
+            next=link("after", listing["next"]),
+            previous=link("before", listing["previous"]),
+            searched_to=listing["searched_to"],
         )
         return html_response(page)
 
     async def _recording(self, call: Call) -> Response:
         each = await self._recordings.recording(call.params["token"])
-        return html_response(render("recording.html", here="", each=each, facts=list(_facts(each))))
+        return html_response(render("recording.html", here="", user=call.user, each=each, facts=list(_facts(each))))
 
     async def _file(self, call: Call) -> Response:
         name = call.request.path.decode("ascii").removeprefix("/")

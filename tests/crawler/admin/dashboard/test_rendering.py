@@ -4,6 +4,9 @@ import pytest
 from jinja2 import UndefinedError
 
 from lbcompanion.crawler.admin.dashboard.rendering import duration, number, render, size, static, when
+from lbcompanion.crawler.queue.filter_texts import FILTER_NAMES
+
+_NONE = dict.fromkeys(FILTER_NAMES, "")
 
 
 def test_times_are_machine_readable_and_in_utc() -> None:
@@ -34,13 +37,11 @@ def test_counts() -> None:
 
 
 def test_texts_are_escaped_and_none_may_be_missing() -> None:
-    shown = render("recordings.html", here="", recordings=[], filters={**_NONE, "node": '"><b>'}, ladder=(), next="")
+    values = {"here": "", "recordings": [], "ladder": (), "next": "", "previous": "", "searched_to": None}
+    shown = render("recordings.html", **values, filters={**_NONE, "node": '"><b>'})
     assert "&#34;&gt;&lt;b&gt;" in shown
     with pytest.raises(UndefinedError):
-        render("recordings.html", here="", recordings=[], filters={}, ladder=(), next="")
-
-
-_NONE = dict.fromkeys(("outcome", "route", "node", "visitor"), "")
+        render("recordings.html", **values, filters={})
 
 
 def test_files() -> None:

@@ -1,0 +1,2 @@
+<%@ Page Language="C#" EnableSessionState="false" %>
+<b>Fetched later: <%= Guid.NewGuid() %></b>

@@ -1,0 +1,45 @@
+"""The audit log in the JSON API: ``GET /api/audit``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, Role, json_response
+from lbcompanion.crawler.admin.recordings_api import read_limit, read_number
+from lbcompanion.crawler.crawl.scheduler import Defer
+from lbcompanion.crawler.queue.audit import FILTERS, AuditLog
+from lbcompanion.model import to_rfc3339
+
+
+class AuditApi:
+    """Lists the audit log.
+
+    :param defer: runs calls on the thread of the database.
+    """
+
+    def __init__(self, log: AuditLog, defer: Defer) -> None:
+        self._log = log
+        self._defer = defer
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return the endpoints."""
+        return [Endpoint("/api/audit", self._listing, role=Role.OPERATOR, action="view audit log")]
+
+    async def _listing(self, call: Call) -> Response:
+        limit = read_limit(call)
+        filters = {name: call.argument(name) for name in FILTERS}
+        for name, value in filters.items():
+            if not value.isprintable():
+                raise HttpError(400, f"{name}: control characters are not allowed")
+        rows = await self._defer(self._log.entries, limit + 1, read_number(call, "after"), filters)
+        following = str(rows[limit - 1]["id"]) if len(rows) > limit else None
+        return json_response({"audit": [audit_line(row) for row in rows[:limit]], "next": following})
+
+
+def audit_line(row: dict[str, Any]) -> dict[str, Any]:
+    """Return one line as JSON."""
+    return {
+        "id": row["id"],
+        "at": to_rfc3339(row["at"]),
+        **{name: row[name] or None for name in (*FILTERS, "detail")},
+    }

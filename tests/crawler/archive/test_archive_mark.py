@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.archives import Place
+
+pytestmark = pytest.mark.slow
+
+
+def kept(place: Place, tokens: Sequence[str]) -> None:
+    """Each page is still there, and the archive is whole."""
+    assert [place.page(token) for token in tokens] == [token.encode() * 50 for token in tokens]
+    assert "response" in [kind for kind, _ in place.records()]
+
+
+def store(place: Place, *tokens: str) -> None:
+    for token in tokens:
+        place.store(token, token.encode() * 50)
+
+
+def queue_of(folder: Path, name: str) -> str:
+    return f"sqlite:///{folder}/{name}.db"
+
+
+def test_a_copy_of_the_queue_that_is_older_than_the_archive(tmp_path: Path) -> None:
+    newer = Place(tmp_path)
+    store(newer, "t1")
+    newer.database.close()
+    shutil.copy(tmp_path / "q.db", tmp_path / "copy.db")
+    newer = Place(tmp_path)
+    store(newer, "t2", "t3")
+    newer.database.close()
+    older = Place(tmp_path, queue=queue_of(tmp_path, "copy"))
+    store(older, "t4")
+    kept(older, ["t1", "t4"])
+    older.database.close()
+    # In turns, as often as one likes.
+    for number in range(2):
+        newer = Place(tmp_path)
+        kept(newer, ["t1", "t2", "t3", *(f"n{each}" for each in range(number))])
+        store(newer, f"n{number}")
+        newer.database.close()
+        older = Place(tmp_path, queue=queue_of(tmp_path, "copy"))
+        kept(older, ["t1", "t4"])
+        older.database.close()
+
+
+def test_a_backup_that_was_made_while_the_crawler_ran(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    store(place, "t1")
+    place.database.close()
+    shutil.copy(tmp_path / "q.db", tmp_path / "backup.db")
+    place.database.open()
+    place.now += 600
+    store(place, "t2")
+    assert not place.archive.close_if_due()  # renews the mark
+    store(place, "t3")
+    length = place.files()[0].stat().st_size
+    place.database.close()
+    # Then the machine fails: nothing ends in good order.
+    restored = Place(tmp_path, queue=queue_of(tmp_path, "backup"))
+    assert place.files()[0].stat().st_size == length
+    store(restored, "t4")
+    kept(restored, ["t1", "t4"])
+    kept(Place(tmp_path), ["t1", "t2", "t3"])
+
+
+def test_another_queue_and_another_archive(tmp_path: Path) -> None:
+    one = Place(tmp_path)
+    store(one, "t1")
+    one.database.close()
+    other = Place(tmp_path, queue=queue_of(tmp_path, "other"))
+    store(other, "t2")
+    other.database.close()
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    elsewhere = Place(moved, queue=queue_of(tmp_path, "q"))
+    store(elsewhere, "t3")
+    kept(elsewhere, ["t3"])
+    elsewhere.database.close()
+    one = Place(tmp_path)
+    kept(one, ["t1"])
+    one.database.close()
+    kept(Place(tmp_path, queue=queue_of(tmp_path, "other")), ["t2"])
+
+
+def test_the_rest_of_a_crash_is_still_cut_off(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    store(place, "t1", "t2")
+    file, length = place.files()[0], place.files()[0].stat().st_size
+    place.database.close()
+    with file.open("ab") as stream:
+        stream.write(file.read_bytes()[:200])  # a part of a record
+    kept(Place(tmp_path), ["t1", "t2"])
+    assert file.stat().st_size == length
+
+
+def test_a_part_of_a_record_is_cut_off_with_an_older_queue_too(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    store(place, "t1")
+    place.database.close()
+    shutil.copy(tmp_path / "q.db", tmp_path / "copy.db")
+    place = Place(tmp_path)
+    store(place, "t2")
+    place.database.close()
+    file, length = place.files()[0], place.files()[0].stat().st_size
+    with file.open("ab") as stream:
+        stream.write(file.read_bytes()[:200])
+    older = Place(tmp_path, queue=queue_of(tmp_path, "copy"))
+    assert file.stat().st_size == length
+    store(older, "t3")
+    kept(older, ["t1", "t3"])
