@@ -148,7 +148,7 @@ class _Reader:
             if token["name"] is not None:
                 position = self._name(token)
             elif token["double"] is not None or token["single"] is not None:
-                self._string(token, follows)
+                self._string(token, import_follows=follows)
             elif kind == "open":
                 self._at_rule = "" if token[0] == "{" else self._at_rule
                 self._open.append(token[0])
@@ -179,7 +179,7 @@ class _Reader:
         rest = _REST_OF_BAD_URL.match(self._text, position)
         return rest.end() if rest else len(self._text)
 
-    def _string(self, token: re.Match[str], import_follows: bool) -> None:
+    def _string(self, token: re.Match[str], *, import_follows: bool) -> None:
         value, end = (
             (token["double"], token["double_end"])
             if token["double"] is not None

@@ -36,6 +36,11 @@ class RecordedPages:
     def __init__(self, folder: Path) -> None:
         self.place = Place(folder)
         self._number = 0
+        self._lock = threading.Lock()
+        self.use()
+
+    def use(self, **more: Any) -> None:
+        """Build the listener, with further parts."""
         self._admin = api.admin_resource(
             backlog=self.place.backlog,
             archive=self.place.archive,
@@ -44,8 +49,8 @@ class RecordedPages:
             routes=Routes(),
             metrics=CrawlerMetrics(),
             sites=lambda: [ORIGIN],
+            **more,
         )
-        self._lock = threading.Lock()
 
     def record(
         self,

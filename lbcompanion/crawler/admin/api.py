@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.audit_api import AuditApi
+from lbcompanion.crawler.admin.dashboard.erasing import ErasePages
 from lbcompanion.crawler.admin.dashboard.pages import DashboardPages
+from lbcompanion.crawler.admin.dashboard.versions import VersionPages
+from lbcompanion.crawler.admin.dashboard.walks import WalkPages
 from lbcompanion.crawler.admin.erase_api import EraseApi
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.guard import Access, AccessGuard
@@ -91,10 +94,13 @@ def admin_resource(
         *replay.endpoints(),
         *views.endpoints(),
     ]
-    endpoints += SessionsApi(walks, defer).endpoints()
-    endpoints += VersionsApi(recordings=recordings, search=search, defer=defer, read=read or defer).endpoints()
+    sessions = SessionsApi(walks, defer)
+    versions = VersionsApi(recordings=recordings, search=search, defer=defer, read=read or defer)
+    endpoints += [*sessions.endpoints(), *WalkPages(sessions).endpoints()]
+    endpoints += [*versions.endpoints(), *VersionPages(versions).endpoints()]
     if erasure is not None:
         endpoints += EraseApi(erasure, defer).endpoints()
+        endpoints += ErasePages(recordings=recordings, erasure=erasure, defer=defer).endpoints()
     if activity is not None:
         endpoints += activity.endpoints()
     if export is not None:

@@ -26,6 +26,7 @@ from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.database import BacklogError, Database
 from lbcompanion.crawler.queue.search import Filters
 from lbcompanion.model import WallClock
+from lbcompanion.protocol import shapes
 from lbcompanion.protocol.visitors import is_pseudonym
 
 MEDIA_TYPE = "application/wacz"
@@ -67,6 +68,7 @@ class ExportApi:
         return [
             Endpoint("/api/export", self._export, action="export"),
             Endpoint("/api/sessions/{visitor}/export", self._export_walk, action="export"),
+            Endpoint("/api/recordings/{token}/export", self._export_one, action="export"),
         ]
 
     async def _export(self, call: Call) -> Response | Stream:
@@ -77,6 +79,12 @@ class ExportApi:
         if not is_pseudonym(visitor):
             raise HttpError(404, "no recording of that visitor")
         return await self._exported(call, evolve(read_query(call).filters, visitors=(visitor,)), "session.wacz")
+
+    async def _export_one(self, call: Call) -> Response | Stream:
+        token = call.params["token"]
+        if not shapes.TOKEN.fullmatch(token):
+            raise HttpError(404, "no recording of that token")
+        return await self._exported(call, Filters(tokens=(token,)), "page.wacz")
 
     async def _exported(self, call: Call, filters: Filters, name: str) -> Response | Stream:
         headers = (("content-disposition", f'attachment; filename="{name}"'),)
