@@ -12,7 +12,7 @@ PROCESSES ?= -n 2 --dist loadfile --no-loadscope-reorder
 # Tests start hundreds of processes. Without bytecode on disk each compiles the package again, 0.35 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test quick quick-tests test-one lint format types docs bench bench-crawler soak simulate fuzz chaos changes clean
+.PHONY: help demo test quick quick-tests test-one lint format types docs pictures bench bench-crawler soak simulate fuzz chaos changes clean
 
 help:
 	@echo "make demo    a whole farm on this machine (ARGS='--once --json' and so on are handed on)"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-one T=tests/protocol/test_notices.py::test_NAME   one test, file or folder, with all that it needs"
 	@echo "make lint    lint and format only"
 	@echo "make docs    the manual, into docs/_build/html"
+	@echo "make pictures   the README's pictures, from the running demo"
 	@echo "make bench   figures: CPU, waits and memory beside other proxies (ARGS='--quick': under a minute)"
 	@echo "make bench-crawler   the cost of an archived page beside Scrapy (also at the end of make bench)"
 	@echo "make soak    a million mixed requests: do memory or descriptors grow?"
@@ -114,6 +115,11 @@ types: $(VENV)/.ready-test
 docs: $(VENV)/.ready-docs
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+# The README's pictures, from the running demo: about two minutes.
+pictures: $(VENV)/.ready-test
+	@sh .ci/programs haproxy chromium
+	$(BIN)/python docs/pictures.py
 
 # mitmproxy's pins are its own: it gets an environment of its own, and is left out where it cannot be had.
 .venv-mitmproxy/.ready:

@@ -212,6 +212,7 @@ class CrawlerTable:
     concurrency: int = 32
     per_node: int = 0
     lease_seconds: float = 60
+    gone_seconds: float = 3600
     gather_seconds: float = 0.02
     gather_pages: int = 16
     gather_bytes: int = 8388608

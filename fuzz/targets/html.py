@@ -230,7 +230,7 @@ def _check_copy(plan: Plan) -> Hashable:
     masks = MORE_MASKS if plan.more_masks else MASKS
     result = charset.bom_charset(page) or charset.page_charset(b"", page)
     try:
-        copy = redact(page, plan.excludes, masks, result)
+        copy = redact(page, exclude_blocks=plan.excludes, masks=masks, charset=result)
     except RedactionError as error:
         return str(error)
     if not charset.is_ascii_compatible(result):

@@ -283,6 +283,7 @@ CRAWLER: Table = {
     "concurrency": checks.integer(1, 10000),
     "per_node": checks.integer(0, 10000),
     "lease_seconds": checks.number(1, 3600),
+    "gone_seconds": checks.number(0),
     "gather_seconds": checks.number(0, 1),
     "gather_pages": checks.integer(1, 10000),
     "gather_bytes": checks.integer(1),

@@ -115,6 +115,8 @@ class CrawlerService(MultiService):
         self._parse = self.threads_class(reactor, "parsing")
         #: One thread uploads files, and one reads archived pages for the dashboard: an object store may be slow.
         self._read = self.threads_class(reactor, "object store", max_threads=2)
+        #: Rewrites pages for the dashboard, so that the crawler's own reading does not wait for it.
+        self._rewrite = self.threads_class(reactor, "replay")
         #: Checks passwords, one at a time, so that their memory is bounded.
         self._check_passwords = self.threads_class(reactor, "passwords")
         self._health = Health()
@@ -280,6 +282,7 @@ class CrawlerService(MultiService):
             health=self._health,
             erasure=self._erasure,
             read=self._read,
+            parse=self._rewrite,
             access=self._build_access(),
             check_passwords=self._check_passwords,
             open_metrics=crawler.open_metrics,
@@ -443,7 +446,7 @@ class CrawlerService(MultiService):
             threads.stop()
 
     def _threads(self) -> tuple[Threads, ...]:
-        return self._defer, self._parse, self._read, self._check_passwords
+        return self._defer, self._parse, self._read, self._rewrite, self._check_passwords
 
     async def _stop_scheduler(self, scheduler: Scheduler) -> None:
         give_up_call = self._reactor.callLater(STOP_SECONDS, scheduler.abandon)

@@ -76,10 +76,10 @@ class BufferedInjector:
         minimum = self._first_offset(page, default)
         top_at, bottom_at = default.top_at, default.bottom_at
         if insertion_points.top and default.top:
-            found = find_insertion_point(page, insertion_points.top, minimum, self._spec.xhtml, last=False)
+            found = find_insertion_point(page, insertion_points.top, minimum, xhtml=self._spec.xhtml, last=False)
             top_at = top_at if found is None else found
         if insertion_points.bottom and default.bottom:
-            found = find_insertion_point(page, insertion_points.bottom, minimum, self._spec.xhtml, last=True)
+            found = find_insertion_point(page, insertion_points.bottom, minimum, xhtml=self._spec.xhtml, last=True)
             bottom_at = bottom_at if found is None else found
         parts = [(top_at, self._snippet(page, top_at, default.top, 0))]
         if bottom_at is not None:

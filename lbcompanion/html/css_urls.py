@@ -6,6 +6,7 @@ The tokenizer looks only for what matters for URLs. Each pattern takes whole tok
 from __future__ import annotations
 
 import re
+import sys
 from typing import Final
 
 from attrs import frozen
@@ -57,11 +58,36 @@ class CssUrls:
     is_whole: bool
 
 
+@frozen
+class CssUrlPlace:
+    """One place of a URL in a style sheet or a style attribute.
+
+    :ivar start: where the string or the ``url(...)`` starts in the text.
+    :ivar end: where it ends.
+    :ivar url: as written, with escapes resolved.
+    :ivar is_function: whether it is an unquoted ``url(...)``; else it is a string.
+    :ivar is_imported: whether it is that of an ``@import``.
+    """
+
+    start: int
+    end: int
+    url: str
+    is_function: bool
+    is_imported: bool
+
+
 def read_css(text: str, max_steps: int, max_urls: int) -> CssUrls:
     """Search a text until its end, or until a limit is reached."""
     reader = _Reader(text, max_steps, max_urls)
     is_whole = reader.read()
     return CssUrls(tuple(reader.found), frozenset(reader.imported), reader.steps, is_whole)
+
+
+def css_url_places(text: str) -> list[CssUrlPlace]:
+    """Return where the URLs are in a text, all of which is searched; those of :func:`read_css` and no others."""
+    reader = _Reader(text, sys.maxsize, sys.maxsize)
+    reader.read()
+    return reader.places
 
 
 def decode_style_sheet(body: bytes, declared: str, environment: str) -> tuple[str, str]:
@@ -80,16 +106,19 @@ def decode_style_sheet(body: bytes, declared: str, environment: str) -> tuple[st
 
 class _Reader:
     def __init__(self, text: str, max_steps: int, max_urls: int) -> None:
-        self._text = text
+        # Browsers read NUL as U+FFFD (CSS Syntax section 3.3).
+        self._text = text.replace("\0", "\ufffd")
         self._max_steps = max_steps
         self._max_urls = max_urls
         self.steps = 0
         self.found: dict[str, None] = {}
         self.imported: set[str] = set()
+        self.places: list[CssUrlPlace] = []
         #: The open blocks, innermost last: a bracket, or a function's name.
         self._open: list[str] = []
         #: The at-rule whose prelude is being read; empty outside of one.
         self._at_rule = ""
+        self._at_depth = 0
         #: Whether the next significant token is the URL of an ``@import``.
         self._import_follows = False
 
@@ -119,14 +148,14 @@ class _Reader:
             if token["name"] is not None:
                 position = self._name(token)
             elif token["double"] is not None or token["single"] is not None:
-                self._string(token, follows)
+                self._string(token, import_follows=follows)
             elif kind == "open":
                 self._at_rule = "" if token[0] == "{" else self._at_rule
                 self._open.append(token[0])
             elif kind == "close":
                 self._close(token[0])
             else:
-                self._at_rule = "" if not self._open else self._at_rule
+                self._at_rule = "" if len(self._open) <= self._at_depth else self._at_rule
         return True
 
     def _name(self, token: re.Match[str]) -> int:
@@ -134,7 +163,7 @@ class _Reader:
         name, position = _unescaped(token["name"]).lower(), token.end()
         if token["mark"]:
             if token["mark"] == "@":
-                self._at_rule, self._import_follows = name, name == "import"
+                self._at_rule, self._import_follows, self._at_depth = name, name == "import", len(self._open)
             if token["function"]:
                 self._open.append("(")
             return position
@@ -145,29 +174,34 @@ class _Reader:
             return position
         unquoted = _UNQUOTED.match(self._text, position)
         if unquoted is not None:
-            self._add(_unescaped(unquoted["url"]))
+            self._add(_unescaped(unquoted["url"]), token.start(), unquoted.end(), is_function=True)
             return unquoted.end()
         rest = _REST_OF_BAD_URL.match(self._text, position)
         return rest.end() if rest else len(self._text)
 
-    def _string(self, token: re.Match[str], import_follows: bool) -> None:
+    def _string(self, token: re.Match[str], *, import_follows: bool) -> None:
         value, end = (
             (token["double"], token["double_end"])
             if token["double"] is not None
             else (token["single"], token["single_end"])
         )
         if end is not None and (import_follows or (self._open and self._open[-1] in _STRINGS_ARE_URLS)):
-            self._add(_unescaped(value.removesuffix("\\") if len(value) - len(value.rstrip("\\")) & 1 else value))
+            whole = value.removesuffix("\\") if len(value) - len(value.rstrip("\\")) & 1 else value
+            self._add(_unescaped(whole), token.start(), token.end(), is_function=False)
 
     def _close(self, bracket: str) -> None:
         if self._open and (self._open[-1] if self._open[-1] in "([{" else "(") == _CLOSES[bracket]:
             self._open.pop()
+            if len(self._open) < self._at_depth:
+                self._at_rule = ""
 
-    def _add(self, url: str) -> None:
+    def _add(self, url: str, start: int, end: int, *, is_function: bool) -> None:
         # A fragment alone names an element of the document itself; @namespace names no file.
         if url and not url.startswith("#") and self._at_rule != "namespace":
             self.found[url] = None
-            if self._at_rule == "import":
+            is_imported = self._at_rule == "import"
+            self.places.append(CssUrlPlace(start, end, url, is_function, is_imported))
+            if is_imported:
                 self.imported.add(url)
 
 

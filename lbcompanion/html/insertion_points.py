@@ -42,7 +42,7 @@ class InsertionPoints:
 
 
 def find_insertion_point(
-    page: bytes, insertion_point: InsertionPoint, minimum: int, xhtml: bool, last: bool
+    page: bytes, insertion_point: InsertionPoint, minimum: int, *, xhtml: bool, last: bool
 ) -> int | None:
     """Find an insertion point in a page.
 

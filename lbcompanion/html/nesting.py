@@ -147,7 +147,7 @@ def _pop_to(tag: str, open_elements: list[str], counts: Counter[str]) -> frozens
     return frozenset(closed)
 
 
-def _may_be_open(name: str, inside: frozenset[str], strict: bool) -> bool:
+def _may_be_open(name: str, inside: frozenset[str], *, strict: bool) -> bool:
     """Whether an end tag of this name closes its element although these are open inside of it."""
     special = inside & _ANY_SPECIAL
     if name == "form":

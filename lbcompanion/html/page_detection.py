@@ -163,7 +163,7 @@ def request_reason(request: dict[bytes, bytes]) -> str:  # noqa: PLR0911 - a lis
         if _only_member(request.get(b"upgrade-insecure-requests", b"")) != b"1":
             return "download"
         is_navigation = True
-    if not _PREFETCH_FIELDS.isdisjoint(request) and _is_prefetch(request, is_navigation):
+    if not _PREFETCH_FIELDS.isdisjoint(request) and _is_prefetch(request, is_navigation=is_navigation):
         return "prefetch"
     return ""
 
@@ -190,7 +190,7 @@ def _is_by_script(request: dict[bytes, bytes]) -> bool:
     return any(member.strip(b" \t").lower() in REQUESTED_WITH for member in requested_with.split(b","))
 
 
-def _is_prefetch(request: dict[bytes, bytes], is_navigation: bool) -> bool:
+def _is_prefetch(request: dict[bytes, bytes], *, is_navigation: bool) -> bool:
     """Whether the response may never be shown, or be shown without its scripts.
 
     A document that is prefetched or prerendered by speculation rules runs its scripts when it is viewed. Its notice

@@ -73,7 +73,7 @@ class _Plan:
 
 
 def redact(
-    body: bytes, exclude_blocks: bool, masks: Masks | None, charset: str | None = None, *, xhtml: bool = False
+    body: bytes, *, exclude_blocks: bool, masks: Masks | None, charset: str | None = None, xhtml: bool = False
 ) -> bytes:
     """Redact the copy of a page.
 
@@ -89,8 +89,14 @@ def redact(
         return body
     if xhtml:
         plan = _Plan(exclude_blocks, masks, _Budget(), frame_depth=1)
-        return redact_xml(body, exclude_blocks, masks, charset, lambda document: _redacted(document, plan))
-    if charset == "utf-8" and not _words_of_interest(lowered(body), exclude_blocks, masks):
+        return redact_xml(
+            body,
+            exclude_blocks=exclude_blocks,
+            masks=masks,
+            charset=charset,
+            redact_document=lambda document: _redacted(document, plan),
+        )
+    if charset == "utf-8" and not _words_of_interest(lowered(body), exclude_blocks=exclude_blocks, masks=masks):
         return body
     plan = _Plan(exclude_blocks, masks, _Budget())
     if charset != "utf-8":
@@ -104,7 +110,7 @@ def redact(
     return _transcoded(body, codec, lambda page: _redacted(page, plan))
 
 
-def _words_of_interest(page: bytes, exclude_blocks: bool, masks: Masks | None) -> bool:
+def _words_of_interest(page: bytes, *, exclude_blocks: bool, masks: Masks | None) -> bool:
     """Whether something may have to be left out of this page, which comes in lower case."""
     return (
         (exclude_blocks and find(page, EXCLUDE_WORD) >= 0)

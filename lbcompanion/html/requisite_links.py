@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from codecs import getincrementaldecoder
 from collections.abc import Iterable
-from html import unescape
-from html.entities import html5
 from itertools import chain
 
 from attrs import frozen
 
+from lbcompanion.html.character_references import attribute_text
 from lbcompanion.html.charset import page_charset
 from lbcompanion.html.css_urls import read_css
 from lbcompanion.html.srcset import srcset_urls
@@ -53,8 +52,6 @@ _RAW_TEXT_ENDS = {
     for name in (b"script", b"style", b"title", b"textarea", b"xmp", b"iframe", b"noembed", b"noframes")
 }
 _FOREIGN = frozenset({b"svg", b"math"})
-#: A character reference in an attribute. A name without a semicolon is not one before ``=``, a letter or a digit.
-_REFERENCE = re.compile(r"&(#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[A-Za-z][A-Za-z0-9]{0,31}+(?:;|(?![A-Za-z0-9=])))", re.ASCII)
 
 _LINK_RELATIONS = frozenset(
     {"stylesheet", "icon", "preload", "modulepreload", "manifest", "mask-icon"}
@@ -266,7 +263,7 @@ class _Reader:
         if tag not in self._tags_read and (name in _READ_ALWAYS or _may_have_css_url(tag)):
             self._tags_read.add(tag)
             self.limits.steps -= _STEPS_FOR_ATTRIBUTES
-            found = {key: _attribute_text(value) for key, value in attributes(tag).items() if key in _READ_ATTRIBUTES}
+            found = {key: attribute_text(value) for key, value in attributes(tag).items() if key in _READ_ATTRIBUTES}
             self._attributes(name, found)
         closed = tag.endswith(b"/>") and (self._is_xml or self._foreign > 0)
         if name in _FOREIGN and not tag.endswith(b"/>"):
@@ -329,14 +326,3 @@ class _Reader:
 def _may_have_css_url(tag: bytes) -> bool:
     """Whether an attribute of a tag may hold CSS with a URL: a CSS function needs a parenthesis."""
     return (b"(" in tag or b"&" in tag) and _MAY_HAVE_CSS.search(tag) is not None
-
-
-def _attribute_text(value: bytes) -> str:
-    """Return an attribute's value with its character references resolved, by the rules for attributes."""
-    text = value.decode("utf-8")
-    return _REFERENCE.sub(_referred, text) if "&" in text else text
-
-
-def _referred(reference: re.Match[str]) -> str:
-    name = reference[1]
-    return unescape(reference[0]) if name.startswith("#") or name in html5 else reference[0]

@@ -120,7 +120,7 @@ def integrity_of(script: bytes) -> str:
 
 
 def default_tag_parts(
-    pages_url: str, script_url: str, nonce: str | None, xhtml: bool, integrity: str = ""
+    pages_url: str, script_url: str, nonce: str | None, *, xhtml: bool, integrity: str = ""
 ) -> tuple[bytes, bytes, bytes]:
     """The default tag cut where the token goes: ``token.join(parts)`` is the tag.
 

@@ -22,7 +22,12 @@ _DENSITY = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?x"
 
 def srcset_urls(text: str) -> list[str]:
     """Return the URLs of the valid candidates, as written."""
-    return [url for url, descriptors in _candidates(text) if _is_valid(descriptors)]
+    return [url for url, _ in srcset_candidates(text)]
+
+
+def srcset_candidates(text: str) -> list[tuple[str, list[str]]]:
+    """Return the valid candidates: the URL as written, and its descriptors."""
+    return [(url, descriptors) for url, descriptors in _candidates(text) if _is_valid(descriptors)]
 
 
 def _candidates(text: str) -> Iterator[tuple[str, list[str]]]:

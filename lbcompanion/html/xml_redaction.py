@@ -33,6 +33,7 @@ _CHILDLESS = frozenset(name.decode() for name in RAW_TEXT)
 
 def redact_xml(
     body: bytes,
+    *,
     exclude_blocks: bool,
     masks: Masks | None,
     charset: str | None,
@@ -48,7 +49,7 @@ def redact_xml(
     codec = charset or _encoding(body)
     try:
         page = body if codec == "utf-8" else body.decode(codec).encode()
-        redacted = _redacted(page, exclude_blocks, masks, redact_document)
+        redacted = _redacted(page, exclude_blocks=exclude_blocks, masks=masks, redact_document=redact_document)
         if redacted is page:
             return body
         return redacted if codec == "utf-8" else redacted.decode().encode(codec)
@@ -69,7 +70,7 @@ def _encoding(body: bytes) -> str:
 
 
 def _redacted(
-    page: bytes, exclude_blocks: bool, masks: Masks | None, redact_document: Callable[[bytes], bytes]
+    page: bytes, *, exclude_blocks: bool, masks: Masks | None, redact_document: Callable[[bytes], bytes]
 ) -> bytes:
     lower = lowered(page)
     # Declarations may add words to the page that its text does not contain.
@@ -79,7 +80,7 @@ def _redacted(
     has_frames = find(lower, _FRAME_WORD) >= 0
     if not (declares or selectors or excludes or has_frames):
         return page
-    document = _Document(page, exclude_blocks, redact_document)
+    document = _Document(page, exclude_blocks=exclude_blocks, redact_document=redact_document)
     if selectors:
         document.mask(selectors)
     return document.redacted()
@@ -93,7 +94,7 @@ class _Element:
     :ivar end: where its content ends.
     """
 
-    def __init__(self, start: int, content: int, closed: bool) -> None:
+    def __init__(self, start: int, content: int, *, closed: bool) -> None:
         self.start = start
         self.content = content
         self.closed = closed
@@ -103,7 +104,7 @@ class _Element:
 class _Document:
     """One page, read as XML."""
 
-    def __init__(self, page: bytes, exclude_blocks: bool, redact_document: Callable[[bytes], bytes]) -> None:
+    def __init__(self, page: bytes, *, exclude_blocks: bool, redact_document: Callable[[bytes], bytes]) -> None:
         self._page = page
         self._redact_document = redact_document
         self._exclude_blocks = exclude_blocks
@@ -129,10 +130,10 @@ class _Document:
         except expat.ExpatError:
             raise RedactionError("the page is not well-formed XML") from None
 
-    def _doctype(self, name: str, system_id: str | None, public_id: str | None, has_subset: bool) -> None:
+    def _doctype(self, name: str, system_id: str | None, public_id: str | None, has_subset: bool) -> None:  # noqa: FBT001 - expat calls it
         self._has_declarations = bool(has_subset)
 
-    def _entity(self, name: str, is_parameter: bool, value: str | None, *external: str | None) -> None:
+    def _entity(self, name: str, is_parameter: bool, value: str | None, *external: str | None) -> None:  # noqa: FBT001 - expat calls it
         if value is not None and (is_parameter or "&" in value or len(value) > _MAX_ENTITY_LENGTH):
             raise RedactionError("the page declares entities that are too complex")
 
@@ -144,7 +145,9 @@ class _Document:
         if (tag is None and not self._has_declarations) or number > len(self._page) // 4:
             raise RedactionError("the tag of an element was not found")
         self._elements.append(
-            _Element(start, tag.end(), tag.group().endswith(b"/>")) if tag else _Element(start, start, closed=True)
+            _Element(start, tag.end(), closed=tag.group().endswith(b"/>"))
+            if tag
+            else _Element(start, start, closed=True)
         )
         self._open.append(number)
         local = name.rpartition(":")[2]

@@ -70,6 +70,14 @@ def is_credential_name(name: str) -> bool:
     return lower in _FRAMEWORK_SESSIONS or lower.startswith("aspsessionid") or _SECRET_WORDS.search(lower) is not None
 
 
+def is_session_name(name: str) -> bool:
+    """Whether a name is a session's: one of a framework, or one with a word for it that speaks of no balancer."""
+    lower = name.lower()
+    if lower in _FRAMEWORK_SESSIONS or lower.startswith("aspsessionid"):
+        return True
+    return _SESSION_WORDS.search(lower) is not None and not _BALANCER_WORDS.search(lower)
+
+
 def looks_like_node_label(value: str) -> bool:
     """Whether a value is as plain as what a farm calls its nodes: ``n2``, ``web-01``, ``.node3``."""
     return _LABEL.fullmatch(value) is not None
@@ -83,12 +91,7 @@ def looks_like_credential(name: str, value: str) -> bool:
     """
     if is_credential_name(name) or _SECRET_VALUE.fullmatch(value):
         return True
-    lower = name.lower()
-    return (
-        _SESSION_WORDS.search(lower) is not None
-        and not _BALANCER_WORDS.search(lower)
-        and not looks_like_node_label(value)
-    )
+    return is_session_name(name) and not looks_like_node_label(value)
 
 
 def looks_like_node_text(value: str) -> bool:

@@ -41,6 +41,7 @@ def _farm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Farm:
     return Farm(tmp_path)
 
 
+@pytest.mark.slow
 def test_users_come_and_go(farm: Farm) -> None:
     farm.make_queue()
     added = farm.run("user", "add", "ann", "--role", "viewer", "--password-stdin", password="correct horse")

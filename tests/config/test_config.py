@@ -324,6 +324,7 @@ WRONG_CRAWLERS = [
     ("[crawler]", "[crawler]\nper_node = -1", "crawler.per_node", "-1", "from 0"),
     ("[crawler]", "[crawler]\nlease_seconds = 0", "crawler.lease_seconds", "0", "from 1"),
     ("[crawler]", "[crawler]\ngather_seconds = 2", "crawler.gather_seconds", "2", "to 1"),
+    ("[crawler]", "[crawler]\ngone_seconds = -1", "crawler.gone_seconds", "-1", "0"),
     ("[crawler]", "[crawler]\ngather_pages = 0", "crawler.gather_pages", "0", "1"),
     ("[crawler]", "[crawler]\ngather_bytes = 0", "crawler.gather_bytes", "0", "1"),
     ("[crawler]", "[fetch]\nidle_connections = -1\n[crawler]", "fetch.idle_connections", "-1", "0"),

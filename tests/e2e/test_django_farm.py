@@ -14,6 +14,7 @@ from tests.support.children import Child, Children, wait_for
 from tests.support.django_site import PASSWORD, PEOPLE
 from tests.support.farm import NODES, Applications, ProcessFarm, StickySettings, listens
 from tests.support.people import BrowserPerson, chromium
+from tests.support.replay_pictures import Visit, check_replays
 
 __all__ = ["chromium"]
 
@@ -174,6 +175,19 @@ def test_every_page_of_djangos_admin_is_archived_as_django_made_it(new_farm, adm
     origin = f"http://127.0.0.1:{farm.site}"
     assert f"{origin}/static/admin/css/base.css" in {url for url, _, _ in farm.records("text/css")}
     check_secrets(farm, people, [view.token for view in views], hidden)
+
+
+def test_djangos_admin_looks_as_it_did(new_farm, admins, chromium, tmp_path):
+    farm = new_farm(balancers.haproxy_with("insert"), StickySettings(("SRV",)), admins)
+    visit = Visit(chromium, f"http://127.0.0.1:{farm.site}")
+    visit.sees("login", "/admin/", with_scripts=False)
+    visit.page.fill("input[name=username]", PEOPLE[0])
+    visit.page.fill("input[name=password]", PASSWORD)
+    visit.page.click("input[type=submit]")
+    visit.sees("index", "/admin/", with_scripts=False)
+    visit.sees("users", "/admin/auth/user/", with_scripts=False)
+    visit.sees("add", "/admin/auth/user/add/", with_scripts=False)
+    check_replays(chromium, visit, f"http://127.0.0.1:{farm.api}", tmp_path)
 
 
 def check_secrets(farm: ProcessFarm, people: list[Person], tokens: list[str], hidden: bool) -> None:

@@ -21,3 +21,9 @@ def test_every_page_of_tomcat_is_archived_through_its_route(farm):
     assert set(farm.routes()) <= {"recorded", "own"}
     # The first page of each visit has the session in its links.
     assert any(";jsessionid=" in view.url for visitor in visitors for view in visitor.views)
+    # The style sheet of a first page has it, too. The crawler requests it without, and keeps it under that address.
+    assert any(";jsessionid=" in address for address in farm.style_sheets())
+    logs = [farm.folder / node / "logs" / "access.log" for node in ("n1", "n2")]
+    requests = [line for log in logs for line in log.read_text().splitlines() if "lbcompanion" in line]
+    assert [line for line in requests if "style.css" in line]
+    assert [line for line in requests if "jsessionid" in line] == []

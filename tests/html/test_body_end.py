@@ -65,7 +65,7 @@ def test_an_anchor_within_a_long_tag_does_not_count(kind, ends, monkeypatch):
     )
     page = b"<body><p>" + LONG[kind] + (ENDS + REST if ends else b"")
     found = find_insertion_point(
-        page, InsertionPoint(re.compile(rb"x{64}|(?:x> ){32}|(?:b=c ){32}|<p>"), False), 0, False, True
+        page, InsertionPoint(re.compile(rb"x{64}|(?:x> ){32}|(?:b=c ){32}|<p>"), False), 0, xhtml=False, last=True
     )
     assert sum(map(len, fed)) < 8 * len(page)
     assert found is not None

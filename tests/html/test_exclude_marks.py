@@ -34,7 +34,7 @@ START, END = "<!-- lbc:exclude -->", "<!-- /lbc:exclude -->"
     ],
 )
 def test_only_a_comment_ends_a_block(inside: str) -> None:
-    copy = redact(f"a{START}{inside}{END}b".encode(), True, None, "utf-8")
+    copy = redact(f"a{START}{inside}{END}b".encode(), exclude_blocks=True, masks=None, charset="utf-8")
     assert b"SECRET" not in copy
     assert copy.startswith(b"a")
 
@@ -50,7 +50,7 @@ def test_only_a_comment_ends_a_block(inside: str) -> None:
     ],
 )
 def test_only_a_comment_begins_a_block(page: str) -> None:
-    assert redact(page.encode(), True, None, "utf-8") == page.encode()
+    assert redact(page.encode(), exclude_blocks=True, masks=None, charset="utf-8") == page.encode()
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_only_a_comment_begins_a_block(page: str) -> None:
     ],
 )
 def test_comments_wherever_browsers_read_them(page: str, copy: str) -> None:
-    assert redact(page.encode(), True, None, "utf-8") == copy.encode()
+    assert redact(page.encode(), exclude_blocks=True, masks=None, charset="utf-8") == copy.encode()
 
 
 def test_the_text_of_a_mark() -> None:

@@ -62,4 +62,4 @@ def test_usual_to_us(name: str) -> None:
     assert place is not None
     assert plain[:place].endswith(b"<head>")
     # Words of masks stand in a manual of them all; what matches none is given back as it came.
-    assert redact(plain, True, Masks(CaptureTable().mask), "utf-8") is plain
+    assert redact(plain, exclude_blocks=True, masks=Masks(CaptureTable().mask), charset="utf-8") is plain

@@ -66,7 +66,9 @@ MASKS = Masks([*CaptureTable().mask, ".secret", "[data-secret]", "p > .inner"])
     ],
 )
 def test_nothing_of_a_masked_element_is_left(page: str) -> None:
-    assert b"SECRET" not in redact(f"<!doctype html><title>x</title>{page}".encode(), True, MASKS, "utf-8")
+    assert b"SECRET" not in redact(
+        f"<!doctype html><title>x</title>{page}".encode(), exclude_blocks=True, masks=MASKS, charset="utf-8"
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_nothing_of_a_masked_element_is_left(page: str) -> None:
 )
 def test_an_extent_that_is_not_certain_gives_no_copy(page: str) -> None:
     with pytest.raises(RedactionError, match="a masked element is not closed"):
-        redact(page.encode(), True, MASKS, "utf-8")
+        redact(page.encode(), exclude_blocks=True, masks=MASKS, charset="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ def test_an_extent_that_is_not_certain_gives_no_copy(page: str) -> None:
 )
 def test_foreign_content_that_the_rewriter_reads_otherwise_gives_no_copy(page: str, secret: str) -> None:
     with pytest.raises(RedactionError, match="svg or math"):
-        redact(page.replace("SECRET", secret).encode(), True, MASKS, "utf-8")
+        redact(page.replace("SECRET", secret).encode(), exclude_blocks=True, masks=MASKS, charset="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_foreign_content_that_the_rewriter_reads_otherwise_gives_no_copy(page: s
 )
 def test_usual_foreign_content_has_its_copy(page: str) -> None:
     plain = page.replace("SECRET", "<input type=password value=x>").encode()
-    assert redact(plain, True, MASKS, "utf-8") == plain.replace(b"value=x", b'value=""')
+    assert redact(plain, exclude_blocks=True, masks=MASKS, charset="utf-8") == plain.replace(b"value=x", b'value=""')
 
 
 @pytest.mark.parametrize(
@@ -133,12 +135,15 @@ def test_usual_foreign_content_has_its_copy(page: str) -> None:
     ],
 )
 def test_what_no_mask_selects_stays(page: str) -> None:
-    assert redact(page.encode(), True, MASKS, "utf-8") == page.encode()
+    assert redact(page.encode(), exclude_blocks=True, masks=MASKS, charset="utf-8") == page.encode()
 
 
 def test_what_is_not_masked_stays_byte_for_byte_beside_references() -> None:
     page = b"<p  class = '&#115;ome'  id=a>x</p><b class=\"&#115;ecret\"  title=y>z</b>\xff"
-    assert redact(page, True, MASKS, "utf-8") == b"<p  class = '&#115;ome'  id=a>x</p><b class=\"secret\"></b>\xff"
+    assert (
+        redact(page, exclude_blocks=True, masks=MASKS, charset="utf-8")
+        == b"<p  class = '&#115;ome'  id=a>x</p><b class=\"secret\"></b>\xff"
+    )
 
 
 @pytest.mark.parametrize(
@@ -177,7 +182,7 @@ def test_selectors_beyond_ascii_are_compared_in_the_page_s_encoding() -> None:
     masks = Masks(["[name='stra\xdfe']"])
     page = "<input name='stra\xdfe' value=SECRET>\xe4"
     for charset in ("utf-8", "windows-1252", "utf-16le"):
-        copy = redact(page.encode(charset), True, masks, charset)
+        copy = redact(page.encode(charset), exclude_blocks=True, masks=masks, charset=charset)
         assert copy.decode(charset) == "<input name='stra\xdfe' value=\"\">\xe4"
 
 
@@ -185,9 +190,9 @@ def test_selectors_beyond_ascii_are_compared_in_the_page_s_encoding() -> None:
 def test_end_tags_without_an_element_take_no_long_time() -> None:
     page = b"<b>" * 40_000 + b"</i>" * 40_000 + b"<input type=password value=x>"
     with pytest.raises(RedactionError, match="too many end tags"):
-        redact(page, True, DEFAULT, "utf-8")
+        redact(page, exclude_blocks=True, masks=DEFAULT, charset="utf-8")
     fine = b"<b></b></i>" * 40_000 + b"<input type=password value=x>"
-    assert redact(fine, True, DEFAULT, "utf-8") == fine.replace(b"value=x", b'value=""')
+    assert redact(fine, exclude_blocks=True, masks=DEFAULT, charset="utf-8") == fine.replace(b"value=x", b'value=""')
 
 
 @pytest.mark.parametrize("end", [b"", b"</div>"])
@@ -195,15 +200,18 @@ def test_end_tags_without_an_element_take_no_long_time() -> None:
 def test_very_many_masked_elements_give_no_copy(end: bytes) -> None:
     page = b"<div class=secret>" * 5001 + end * 5001
     with pytest.raises(RedactionError, match="more than 5000 elements"):
-        redact(page, True, MASKS, "utf-8")
-    assert redact(b"<p class=secret title=x></p>" * 5000, True, MASKS, "utf-8") == b"<p class=secret></p>" * 5000
+        redact(page, exclude_blocks=True, masks=MASKS, charset="utf-8")
+    assert (
+        redact(b"<p class=secret title=x></p>" * 5000, exclude_blocks=True, masks=MASKS, charset="utf-8")
+        == b"<p class=secret></p>" * 5000
+    )
 
 
 @pytest.mark.slow
 def test_many_documents_within_a_page_give_no_copy() -> None:
     page = b"<noscript><input type=password></noscript>" * 1000
     with pytest.raises(RedactionError, match="too many documents"):
-        redact(page, True, DEFAULT, "utf-8")
+        redact(page, exclude_blocks=True, masks=DEFAULT, charset="utf-8")
 
 
 @pytest.mark.slow
@@ -224,7 +232,7 @@ def test_time_grows_with_the_page(unit: bytes) -> None:
         page = unit * count + b"<input type=password>"
         started = time.process_time()
         with contextlib.suppress(RedactionError):
-            redact(page, True, MASKS, "utf-8")
+            redact(page, exclude_blocks=True, masks=MASKS, charset="utf-8")
         return time.process_time() - started
 
     cpu(100)
@@ -298,7 +306,7 @@ def test_what_a_parser_finds_in_a_masked_place_is_in_no_copy(page: str) -> None:
     found: set[str] = set()
     _secrets(JustHTML(page, sanitize=False).root, False, found)
     try:
-        copy = redact(page.encode(), True, MASKS, "utf-8").decode()
+        copy = redact(page.encode(), exclude_blocks=True, masks=MASKS, charset="utf-8").decode()
     except RedactionError:
         return
     assert not [secret for secret in found if secret in copy]

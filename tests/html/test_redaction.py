@@ -28,9 +28,9 @@ MASKS = Masks(["input[type=password]", "input[autocomplete^='cc-']", ".secret", 
     ],
 )
 def test_excluded_blocks(page: bytes, copy: bytes) -> None:
-    assert redact(page, True, None) == copy
-    assert redact(page, True, MASKS) == copy
-    assert redact(page, False, None) == page
+    assert redact(page, exclude_blocks=True, masks=None) == copy
+    assert redact(page, exclude_blocks=True, masks=MASKS) == copy
+    assert redact(page, exclude_blocks=False, masks=None) == page
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,9 @@ def test_excluded_blocks(page: bytes, copy: bytes) -> None:
     ],
 )
 def test_what_is_masked_by_default(tag: bytes) -> None:
-    assert b"SECRET" not in redact(b"<!doctype html><title>x</title>" + tag, True, Masks(CaptureTable().mask))
+    assert b"SECRET" not in redact(
+        b"<!doctype html><title>x</title>" + tag, exclude_blocks=True, masks=Masks(CaptureTable().mask)
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_what_is_masked_by_default(tag: bytes) -> None:
     ],
 )
 def test_masks(page: bytes, copy: bytes) -> None:
-    assert redact(page, True, MASKS) == copy
+    assert redact(page, exclude_blocks=True, masks=MASKS) == copy
 
 
 PLAIN = [
@@ -73,14 +75,14 @@ PLAIN = [
 
 @pytest.mark.parametrize("page", PLAIN)
 def test_a_page_where_nothing_matches_is_given_back(page: bytes) -> None:
-    assert redact(page, True, MASKS) is page
+    assert redact(page, exclude_blocks=True, masks=MASKS) is page
 
 
 def test_a_mask_and_a_block_together() -> None:
     page = b"<i class=secret>a</i><!-- lbc:exclude -->b<!-- /lbc:exclude --><i class=secret>c</i>"
-    assert redact(page, True, MASKS) == b"<i class=secret></i><i class=secret></i>"
+    assert redact(page, exclude_blocks=True, masks=MASKS) == b"<i class=secret></i><i class=secret></i>"
     inside = b"<div class=secret>a<!-- lbc:exclude -->b<!-- /lbc:exclude -->c</div>d"
-    assert redact(inside, True, MASKS) == b"<div class=secret></div>d"
+    assert redact(inside, exclude_blocks=True, masks=MASKS) == b"<div class=secret></div>d"
 
 
 @pytest.mark.parametrize(
@@ -92,12 +94,12 @@ def test_a_mask_and_a_block_together() -> None:
 )
 def test_what_overlaps_gives_no_copy(page: bytes) -> None:
     with pytest.raises(RedactionError):
-        redact(page, True, MASKS)
+        redact(page, exclude_blocks=True, masks=MASKS)
 
 
 def test_a_failing_engine_gives_no_copy() -> None:
     with pytest.raises(RedactionError) as caught:
-        redact(b"<select><xmp><input type=password value=hidden></xmp></select>", True, MASKS)
+        redact(b"<select><xmp><input type=password value=hidden></xmp></select>", exclude_blocks=True, masks=MASKS)
     assert "hidden" not in str(caught.value)
     assert caught.value.__suppress_context__
 
@@ -106,17 +108,17 @@ def test_a_failing_engine_gives_no_copy() -> None:
 def test_other_encodings(codec: str) -> None:
     charset = {"iso2022_jp": "iso-2022-jp"}.get(codec, codec.replace("16-", "16"))
     page = "<p>\u65e5\u672c</p><input type=password value=x><!-- lbc:exclude -->y<!-- /lbc:exclude -->".encode(codec)
-    copy = redact(page, True, MASKS, charset)
+    copy = redact(page, exclude_blocks=True, masks=MASKS, charset=charset)
     assert copy.decode(codec).lstrip("\ufeff") == '<p>\u65e5\u672c</p><input type=password value="">'
     if codec == "utf-16":
-        assert redact(page, True, MASKS) == copy
+        assert redact(page, exclude_blocks=True, masks=MASKS) == copy
     nothing = "<p>\u65e5\u672c</p>".encode(codec)
-    assert redact(nothing, True, MASKS, charset) is nothing
+    assert redact(nothing, exclude_blocks=True, masks=MASKS, charset=charset) is nothing
 
 
 def test_a_page_not_in_its_encoding_gives_no_copy() -> None:
     with pytest.raises(RedactionError):
-        redact(b"\xff\xfea", True, MASKS, "utf-16")
+        redact(b"\xff\xfea", exclude_blocks=True, masks=MASKS, charset="utf-16")
 
 
 @pytest.mark.parametrize("selector", ["input[", "a::before", ":has(a)", "", ">"])
@@ -137,7 +139,7 @@ def test_an_invalid_selector(selector: str) -> None:
     ],
 )
 def test_no_selector_is_left_out_by_its_words(selector: str, page: bytes) -> None:
-    assert b"x<" not in redact(page, True, Masks([selector]))
+    assert b"x<" not in redact(page, exclude_blocks=True, masks=Masks([selector]))
 
 
 @given(st.lists(st.sampled_from([b"<!-- lbc:exclude -->", b"<!-- /lbc:exclude -->", b"k", b"<p>"])))
@@ -150,15 +152,15 @@ def test_blocks_nest(parts: list[bytes]) -> None:
             depth -= 1
         elif not depth:
             expected.append(part)
-    assert redact(b"".join(parts), True, None) == b"".join(expected)
+    assert redact(b"".join(parts), exclude_blocks=True, masks=None) == b"".join(expected)
 
 
 @pytest.mark.parametrize("mask", [None, Masks(["[type=password i]"])])
 def test_a_block_within_noscript_is_excluded_for_browsers_without_scripts(mask: Masks | None) -> None:
     page = b"<p>a<noscript>b<!-- lbc:exclude -->SECRET<!-- /lbc:exclude -->c</noscript>d"
-    assert redact(page, True, mask, "utf-8") == b"<p>a<noscript>bc</noscript>d"
+    assert redact(page, exclude_blocks=True, masks=mask, charset="utf-8") == b"<p>a<noscript>bc</noscript>d"
     unclosed = b"<noscript>b<!-- lbc:exclude -->SECRET</noscript>d"
-    assert redact(unclosed, True, mask, "utf-8") == b"<noscript>b</noscript>d"
+    assert redact(unclosed, exclude_blocks=True, masks=mask, charset="utf-8") == b"<noscript>b</noscript>d"
     # With scripts on it is text: it neither ends nor begins a block outside.
     around = b"a<!-- lbc:exclude --><noscript><!-- /lbc:exclude --></noscript>SECRET<!-- /lbc:exclude -->b"
-    assert redact(around, True, mask, "utf-8") == b"ab"
+    assert redact(around, exclude_blocks=True, masks=mask, charset="utf-8") == b"ab"

@@ -14,7 +14,7 @@ MASKS = Masks(["input[type=password]", "input[autocomplete^='cc-']", ".secret", 
 @given(PAGES, st.booleans())
 def test_copy(page: bytes, blocks: bool) -> None:
     try:
-        copy = redact(page, blocks, MASKS, "utf-8")
+        copy = redact(page, exclude_blocks=blocks, masks=MASKS, charset="utf-8")
     except RedactionError:
         return
     if b"lbc:exclude" not in page.lower() and not MASKS.candidates(page.lower()):
@@ -39,4 +39,4 @@ def test_nothing_excluded_leaks(parts: list[str]) -> None:
         if not depth:
             kept.append(shown)
         depth -= closes and depth > 0
-    assert redact("".join(written).encode(), True, None) == "".join(kept).encode()
+    assert redact("".join(written).encode(), exclude_blocks=True, masks=None) == "".join(kept).encode()

@@ -18,7 +18,7 @@ START, END = "<!-- lbc:exclude -->", "<!-- /lbc:exclude -->"
 
 
 def redacted(page: str, codec: str = "utf-8", charset: str | None = None) -> str:
-    return redact(page.encode(codec), True, MASKS, charset, xhtml=True).decode(codec)
+    return redact(page.encode(codec), exclude_blocks=True, masks=MASKS, charset=charset, xhtml=True).decode(codec)
 
 
 @pytest.mark.parametrize(
@@ -100,12 +100,12 @@ def test_what_cannot_be_judged_gives_no_copy(page: str, why: str) -> None:
 )
 def test_where_nothing_matches_the_page_is_given_back(page: str) -> None:
     body = page.encode()
-    assert redact(body, True, MASKS, None, xhtml=True) is body
+    assert redact(body, exclude_blocks=True, masks=MASKS, charset=None, xhtml=True) is body
 
 
 def test_a_page_not_in_its_encoding_gives_no_copy() -> None:
     with pytest.raises(RedactionError, match="encoding"):
-        redact(b"\xff\xfea", True, MASKS, "utf-16le", xhtml=True)
+        redact(b"\xff\xfea", exclude_blocks=True, masks=MASKS, charset="utf-16le", xhtml=True)
 
 
 @pytest.mark.slow
@@ -148,7 +148,7 @@ def test_the_copy_is_the_tree_less_what_is_masked(written: str) -> None:
     page = f'<html xmlns:x="u"><body>{written}</body></html>'
     masks = Masks([*CaptureTable().mask, ".secret"])
     try:
-        copy = redact(page.encode(), True, masks, None, xhtml=True)
+        copy = redact(page.encode(), exclude_blocks=True, masks=masks, charset=None, xhtml=True)
     except RedactionError:
         return
     expected = ElementTree.fromstring(page)

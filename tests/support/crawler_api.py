@@ -14,10 +14,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler.admin import api
 from lbcompanion.crawler.admin.listener import AdminResource, admin_site
+from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureService
 from lbcompanion.crawler.health import Health
+from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.settings import StickyTable
 from tests.support.in_memory_crawler import InMemoryCrawler
-from tests.support.simulated_farm import ORIGIN, SimulatedFarm, immediately
+from tests.support.simulated_farm import ORIGIN, SECRET, SimulatedFarm, immediately
 
 BASE = "http://127.0.0.1"
 
@@ -76,3 +78,26 @@ class ApiCase(SynchronousTestCase):
         response, body = self.get(path)
         self.assertEqual(response.headers.getRawHeaders("cache-control"), ["no-store"])
         return json.loads(body)
+
+
+class ErasingCase(ApiCase):
+    """The API with a part that erases."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        rig = self.rig
+        folder = rig.settings.crawler.archive_dir
+        context = ErasureContext(rig.database, ArchiveIndex(rig.database), rig.archive, folder, SECRET)
+        erasure = ErasureService(
+            context,
+            defer=immediately,
+            reactor=Clock(),
+            now=self.farm.now,
+            health=self.health,
+            routes=rig.routes,
+            on_erased=rig.metrics.count_erased,
+        )
+        self.patch(erasure, "_work", immediately)
+        self.patch(erasure.eraser._parts, "work", immediately)
+        self.erasure = erasure
+        self.use(erasure=erasure)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+from warcio.archiveiterator import ArchiveIterator
 
 from tests.support.children import Child, wait_for
 from tests.support.farm import fetched
@@ -86,6 +87,18 @@ class ExampleFarm:
             assert body == view.body, f"{view.method} {view.url}: archived otherwise:\n{_difference(body, view.body)}"
             assert recording["sha256"] == sha256(body).hexdigest()
             assert recording["url"] == view.url
+            assert recording["requisites"]["missing"] == [], recording
+        return found
+
+    def style_sheets(self) -> set[str]:
+        """The addresses of all style sheets in the archive."""
+        found = set()
+        for file in sorted((self.folder / "archive").glob("*.warc.gz*")):
+            with file.open("rb") as stream:
+                for record in ArchiveIterator(stream):
+                    fields = record.http_headers
+                    if record.rec_type == "response" and fields.get_header("Content-Type", "").startswith("text/css"):
+                        found.add(record.rec_headers.get_header("WARC-Target-URI"))
         return found
 
     def routes(self) -> Counter[str]:

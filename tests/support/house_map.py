@@ -39,7 +39,7 @@ DISTRICTS = {
         ("routes",),
         ("archive",),
         ("erasure",),
-        ("crawl",),
+        ("crawl", "replay"),
         ("admin",),
         ("sites", "dns_check", "activity_writer"),
         ("service", "fetch_command", "user_command"),

@@ -76,6 +76,10 @@ def main(folder: Path, more: dict[str, Any]) -> None:
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
     farm = EndlessFarm(more.pop("answer_seconds", 0.1))
     settings = farm.settings(folder)
+    if other := more.pop("secret_text", ""):
+        more["secret"] = other.encode()
+    for key in more.keys() & {"archive_dir"}:
+        more[key] = Path(more[key])
     table = evolve(settings.crawler, give_up_after_seconds=3600, min_free_bytes=0, requisites=False, **more)
     service = CrawlerService(evolve(settings, crawler=table), reactor, farm.now, farm.agents)
 

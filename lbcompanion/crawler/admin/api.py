@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.audit_api import AuditApi
+from lbcompanion.crawler.admin.dashboard.erasing import ErasePages
 from lbcompanion.crawler.admin.dashboard.pages import DashboardPages
+from lbcompanion.crawler.admin.dashboard.versions import VersionPages
+from lbcompanion.crawler.admin.dashboard.walks import WalkPages
 from lbcompanion.crawler.admin.erase_api import EraseApi
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.guard import Access, AccessGuard
@@ -14,7 +17,9 @@ from lbcompanion.crawler.admin.listener import AdminResource
 from lbcompanion.crawler.admin.login import LogIn
 from lbcompanion.crawler.admin.monitoring import Monitoring
 from lbcompanion.crawler.admin.openapi import openapi_endpoint
+from lbcompanion.crawler.admin.recording_views import RecordingViews
 from lbcompanion.crawler.admin.recordings_api import Recordings
+from lbcompanion.crawler.admin.replay_pages import ReplayPages
 from lbcompanion.crawler.admin.sessions_api import SessionsApi
 from lbcompanion.crawler.admin.versions_api import VersionsApi
 from lbcompanion.crawler.archive.files import Archive
@@ -42,6 +47,7 @@ def admin_resource(
     health: Health | None = None,
     erasure: ErasureService | None = None,
     read: Defer | None = None,
+    parse: Defer | None = None,
     access: Access | None = None,
     check_passwords: Defer | None = None,
     open_metrics: bool = False,
@@ -57,6 +63,7 @@ def admin_resource(
     :param health: the crawler's current problems, for ``/healthz``.
     :param erasure: erases on request; None: nothing can be erased.
     :param read: reads pages on a thread that may wait for an object store; None: the backlog's thread.
+    :param parse: rewrites pages for their replay on a thread of its own; None: the backlog's thread.
     :param access: who may do what; None: nobody is asked, and nothing is logged.
     :param check_passwords: checks passwords on a thread; None: the backlog's thread.
     :param open_metrics: whether ``/metrics`` needs no log-in.
@@ -72,11 +79,29 @@ def admin_resource(
         backlog=backlog, metrics=metrics, health=health or Health(), defer=defer, is_open=open_metrics
     )
     pages = DashboardPages(recordings=recordings, monitoring=monitoring, sites=sites, activity=activity)
-    endpoints = [*monitoring.endpoints(), *recordings.endpoints(), *pages.endpoints()]
-    endpoints += SessionsApi(walks, defer).endpoints()
-    endpoints += VersionsApi(recordings=recordings, search=search, defer=defer, read=read or defer).endpoints()
+    replay = ReplayPages(
+        recordings=recordings,
+        reader=archive.reader,
+        database=database,
+        defer=defer,
+        read=read or defer,
+        parse=parse or defer,
+    )
+    views = RecordingViews(recordings=recordings, replay=replay, read=read or defer, parse=parse or defer)
+    endpoints = [
+        *monitoring.endpoints(),
+        *recordings.endpoints(),
+        *pages.endpoints(),
+        *replay.endpoints(),
+        *views.endpoints(),
+    ]
+    sessions = SessionsApi(walks, defer)
+    versions = VersionsApi(recordings=recordings, search=search, defer=defer, read=read or defer)
+    endpoints += [*sessions.endpoints(), *WalkPages(sessions).endpoints()]
+    endpoints += [*versions.endpoints(), *VersionPages(versions).endpoints()]
     if erasure is not None:
         endpoints += EraseApi(erasure, defer).endpoints()
+        endpoints += ErasePages(recordings=recordings, erasure=erasure, defer=defer).endpoints()
     if activity is not None:
         endpoints += activity.endpoints()
     if export is not None:

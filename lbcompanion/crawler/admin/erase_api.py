@@ -114,7 +114,7 @@ class EraseApi:
             selection = read_selection(given, self._erasure.secret)
         except BadCriteria as failure:
             raise HttpError(400, str(failure)) from None
-        await call.describe(_in_words(selection, dry_run))
+        await call.describe(_in_words(selection, dry_run=dry_run))
         if dry_run:
             return json_response(dump_matches(await self._defer(self._erasure.erasures.count, selection)))
         return json_response(dump_result(await self._erasure.eraser.erase(selection, by)))
@@ -140,7 +140,7 @@ class EraseApi:
         return self._defer(self._erasure.erasures.entries, limit, after)
 
 
-def _in_words(selection: Selection, dry_run: bool) -> str:
+def _in_words(selection: Selection, *, dry_run: bool) -> str:
     """Return the words for the audit log: the names of the criteria, and the tokens, never another value."""
     tokens = f": {', '.join(selection.tokens)}" if selection.tokens else ""
     return f"{'dry run by ' if dry_run else 'by '}{selection.criteria}{tokens}"

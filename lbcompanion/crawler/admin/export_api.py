@@ -17,7 +17,7 @@ from twisted.protocols.basic import FileSender
 from twisted.web.server import Request
 
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, Stream
-from lbcompanion.crawler.admin.endpoint_doc import FILTERS, VISITOR, Doc
+from lbcompanion.crawler.admin.endpoint_doc import FILTERS, TOKEN, VISITOR, Doc
 from lbcompanion.crawler.admin.recordings_api import read_query
 from lbcompanion.crawler.archive.export import Export, ExportFailed
 from lbcompanion.crawler.archive.reading import ArchiveReader
@@ -27,6 +27,7 @@ from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.database import BacklogError, Database
 from lbcompanion.crawler.queue.search import Filters
 from lbcompanion.model import WallClock
+from lbcompanion.protocol import shapes
 from lbcompanion.protocol.visitors import is_pseudonym
 
 MEDIA_TYPE = "application/wacz"
@@ -36,6 +37,8 @@ MAX_PAGES, MAX_BYTES = 10_000, 2 << 30
 
 _PAGES = Doc("Archived pages with their files.", FILTERS, media_type=MEDIA_TYPE)
 _WALK = Doc("The archived pages of a visitor with their files.", FILTERS, media_type=MEDIA_TYPE, params=VISITOR)
+
+_ONE = Doc("An archived page with its files.", media_type=MEDIA_TYPE, params=TOKEN)
 
 #: Sends a file, and returns what is to be called when the client has disconnected.
 Sender = Callable[[BinaryIO, Request], Callable[[], None]]
@@ -71,6 +74,7 @@ class ExportApi:
         return [
             Endpoint("/api/export", self._export, action="export", doc=_PAGES),
             Endpoint("/api/sessions/{visitor}/export", self._export_walk, action="export", doc=_WALK),
+            Endpoint("/api/recordings/{token}/export", self._export_one, action="export", doc=_ONE),
         ]
 
     async def _export(self, call: Call) -> Response | Stream:
@@ -81,6 +85,12 @@ class ExportApi:
         if not is_pseudonym(visitor):
             raise HttpError(404, "no recording of that visitor")
         return await self._exported(call, evolve(read_query(call).filters, visitors=(visitor,)), "session.wacz")
+
+    async def _export_one(self, call: Call) -> Response | Stream:
+        token = call.params["token"]
+        if not shapes.TOKEN.fullmatch(token):
+            raise HttpError(404, "no recording of that token")
+        return await self._exported(call, Filters(tokens=(token,)), "page.wacz")
 
     async def _exported(self, call: Call, filters: Filters, name: str) -> Response | Stream:
         headers = (("content-disposition", f'attachment; filename="{name}"'),)

@@ -124,7 +124,7 @@ class Export:
         for record, payload in records_with_payloads(stream, offset):
             if record.offset == offset:
                 body = self._payload(file, record) if record.kind == "revisit" else payload
-            elif not _belongs_to_page_before(record):
+            elif not belongs_to_page_before(record):
                 break
             copied.append(self._copy(stream, file, record, out))
         if not copied:
@@ -188,7 +188,7 @@ class Export:
         return [(name, place or "") for name, place in rows]
 
 
-def _belongs_to_page_before(record: StoredRecord) -> bool:
+def belongs_to_page_before(record: StoredRecord) -> bool:
     """Whether a record is a page's request or one of its files; only a page's own record names the node."""
     return record.kind in ("request", "response", "revisit") and _NODE_FIELD not in record.fields
 

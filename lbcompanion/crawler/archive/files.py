@@ -107,7 +107,7 @@ class Archive:
                 if file.state is FileState.UPLOADED:
                     self.drop(file.name)  # the process ended before this
                 else:
-                    self._recover_file(file, is_queue_current)
+                    self._recover_file(file, is_queue_current=is_queue_current)
             if not is_queue_current:
                 self._index.close_files()  # another queue may have committed more of them
             self._known = self._known_of_file()
@@ -152,7 +152,7 @@ class Archive:
         """Whether the last page could not be written, to the archive or to the queue."""
         return self._health.is_failing(WRITING) or self._health.is_failing(database.WRITING)
 
-    def _recover_file(self, file: ArchiveFile, is_queue_current: bool) -> None:
+    def _recover_file(self, file: ArchiveFile, *, is_queue_current: bool) -> None:
         path = self._path(file.name)
         size = path.stat().st_size if path.exists() else -1
         if file.committed > max(size, 0):

@@ -27,6 +27,7 @@ from lbcompanion.model import MissingKind, WallClock
 from lbcompanion.protocol.page_heads import PageHead
 from lbcompanion.protocol.tokens import digest_of
 from lbcompanion.settings import CaptureTable, RequisitesTable
+from lbcompanion.sticky.address_sessions import without_session_ids
 from lbcompanion.sticky.cookies import set_cookie_pairs
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.set_cookie import MAX_SET_COOKIES
@@ -114,6 +115,12 @@ class WantedFile:
     def key(self) -> FileKey:
         """Return the key of the stored file."""
         return FileKey(self.fetcher.site.name, self.node, self.fetch_path.direct, self.url)
+
+    @property
+    def address(self) -> str:
+        """Return the URL that is requested: the page's without a visitor's session. The file is recorded under the
+        page's URL, where a player of the archive looks for it."""
+        return without_session_ids(self.url)
 
     @property
     def cookies(self) -> Cookies:
@@ -284,7 +291,7 @@ class RequisiteSource:
     async def _send(self, wanted: WantedFile, conditions: Lines, seconds: float) -> Reply:
         direct = wanted.fetch_path.direct
         # With ``direct`` it is requested at the node's own origin.
-        address = f"{direct.rstrip('/')}{target_of(wanted.url)}" if direct else wanted.url
+        address = f"{direct.rstrip('/')}{target_of(wanted.address)}" if direct else wanted.address
         if self._counts is not None:
             self._counts.count_requisite_request()
         return await wanted.fetcher.fetch_file(

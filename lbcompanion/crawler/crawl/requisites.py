@@ -32,6 +32,7 @@ from lbcompanion.html.requisite_links import MAX_LINKS, PageLinks, page_links
 from lbcompanion.html.urls import origin_of, path_of, resolve_url
 from lbcompanion.model import MissingKind, WallClock
 from lbcompanion.settings import RequisitesTable
+from lbcompanion.sticky.address_sessions import without_session_ids
 from lbcompanion.sticky.reader import CookieReader
 
 #: How many files of one page are requested at a time.
@@ -196,9 +197,13 @@ class _Gathering:
             self._is_foreign[start] = origin_of(url) not in self._origins
         if self._is_foreign[start]:
             return _OTHER_ORIGIN
-        if path_of(url).startswith(f"{site.prefix}/"):
-            return Refusal("below the companion's prefix", MissingKind.PREFIX)
-        return Refusal("excluded", MissingKind.EXCLUDED) if self._requisites.source.excluded.match(url) else None
+        # The rules hold for the address that is requested, too.
+        for address in dict.fromkeys((url, without_session_ids(url))):
+            if path_of(address).startswith(f"{site.prefix}/"):
+                return Refusal("below the companion's prefix", MissingKind.PREFIX)
+            if self._requisites.source.excluded.match(address):
+                return Refusal("excluded", MissingKind.EXCLUDED)
+        return None
 
     def _reached_limit(self) -> Refusal | None:
         limits = self._limits

@@ -16,6 +16,8 @@ from lbcompanion.crawler.crawl.route_exchange import RouteExchange
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue.backlog import NOTICES
 from lbcompanion.crawler.queue.database import BacklogError, Database
+from lbcompanion.crawler.queue.farm_check import check_farm
+from lbcompanion.crawler.queue.gone_crawlers import GoneCrawler, GoneCrawlers
 from lbcompanion.crawler.queue.membership import NAME, Membership, session_engine
 from lbcompanion.crawler.queue.route_table import ROUTES_CHANGED, RouteTable
 from lbcompanion.crawler.queue.turns import PAUSED, Turns
@@ -27,6 +29,8 @@ from lbcompanion.sticky.routes import Routes
 _ROUTES_SECONDS, _MIN_ROUTES_SECONDS = 15.0, 0.5
 #: How long one crawler may probe a site before another one may, in case that the first died.
 _MINTING_SECONDS = 30.0
+#: How often to look for crawlers that are gone.
+_GONE_SECONDS = 60.0
 
 
 class JobRunner(Protocol):
@@ -60,7 +64,16 @@ class Sharing:
         self, settings: CrawlerSettings, name: str, database: Database, health: Health, reactor: Any, defer: Any
     ) -> None:
         crawler = settings.crawler
-        self.work = SharedQueue(database, name, crawler.per_node or crawler.concurrency, crawler.lease_seconds)
+        self.work = SharedQueue(
+            database,
+            name,
+            crawler.per_node or crawler.concurrency,
+            crawler.lease_seconds,
+            sites=settings.sites,
+            give_up_after_seconds=crawler.give_up_after_seconds,
+        )
+        self._secret = crawler.secret
+        self._database = database
         database.claimant = self.work.claimant
         self._sites = settings.sites
         self._health = health
@@ -76,6 +89,10 @@ class Sharing:
         self._renewal = self._loop(self._renew)
         self._renewal_seconds = crawler.lease_seconds / 3
         self._route_loop = self._loop(self._load_routes)
+        self._gone = GoneCrawlers(database, name, crawler.archive)
+        self._gone_seconds = crawler.gone_seconds
+        self._gone_loop = self._loop(self._look_for_gone)
+        self._gone_names: set[str] = set()
         self._soon: IDelayedCall | None = None
         self._runner: JobRunner | None = None
         self._contexts: Mapping[str, SiteContext] = {}
@@ -90,10 +107,12 @@ class Sharing:
     def join(self) -> None:
         """Take the name, and the claims of an earlier run of it; blocking, on the backlog's thread.
 
+        :raises QueueOfAnotherFarm: if the queue is used with another secret.
         :raises CrawlerNameInUse: if another crawler of this name runs.
         :raises BacklogError: if the database fails.
         """
         try:
+            check_farm(self._database, self._secret)
             self._membership.join()
         except SQLAlchemyError as failure:
             raise BacklogError(f"the queue's database failed: {type(failure).__name__}") from None
@@ -110,6 +129,8 @@ class Sharing:
             context.fetcher.site_pause.on_pause = self._pause_of(name)
         self._renewal.start(self._renewal_seconds, now=False)
         self._route_loop.start(_ROUTES_SECONDS, now=False)
+        if self._gone_seconds:
+            self._gone_loop.start(_GONE_SECONDS, now=False)
 
     def _minting_turn(self, site: str) -> Callable[[], Deferred[bool]]:
         return lambda: self._defer(self._turns.take, f"minting {site}", _MINTING_SECONDS)
@@ -165,6 +186,19 @@ class Sharing:
         self._load_pauses()
         return self._defer(self._exchange.load).addCallback(self._exchange.take_over).addErrback(self._on_failed)
 
+    def _look_for_gone(self) -> Deferred[None]:
+        return self._defer(self._gone.look, self._gone_seconds).addCallback(self._on_gone).addErrback(self._on_failed)
+
+    def _on_gone(self, found: list[GoneCrawler]) -> None:
+        """Report the archive files of other crawlers that only those can upload, rewrite and show."""
+        names = {each.name for each in found}
+        for each in found:
+            why = f"{each.files} archive files are on the disk of {each.host}; start it again, or see several-crawlers"
+            self._health.failed(f"the crawler {each.name} is gone", why)
+        for name in self._gone_names - names:
+            self._health.works(f"the crawler {name} is gone")
+        self._gone_names = names
+
     def _name_reported(self, why: str) -> None:
         if why:
             self._health.failed(NAME, why)
@@ -176,7 +210,7 @@ class Sharing:
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
-        for loop in (self._route_loop, self._renewal):
+        for loop in (self._route_loop, self._renewal, self._gone_loop):
             if loop.running:
                 loop.stop()
         self._runner = None

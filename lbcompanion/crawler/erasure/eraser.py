@@ -286,6 +286,8 @@ class Eraser:
             archive.close_file()
         archive.forget_payloads({name, *needing})
         files = replacements.files()
+        if others := sorted(needing - set(files)):
+            raise CompanionError(f"its erased bytes are needed by {others[0]}, a file of another crawler")
         # Their own erased recordings stay for now: each file with such recordings has its own turn.
         referrers = [
             self._file_plan(each, [evolve(row, erasure=None) for row in replacements.rows(each.name)])

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, upda
 from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
-from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.database import BacklogError, Database
 from lbcompanion.crawler.queue.payload_places import (
     Payload,
     PayloadPlace,
@@ -349,4 +349,16 @@ class ArchiveIndex:
                     for each in record.payloads
                 ]
                 connection.execute(insert(PAYLOADS), rows)
-            insert_references(connection, [Reference(record.file, each) for each in record.references])
+            if record.references:
+                _check_files(connection, {each.file for each in record.references})
+                insert_references(connection, [Reference(record.file, each) for each in record.references])
+
+
+def _check_files(connection: Connection, names: set[str]) -> None:
+    """Make sure that files to which a page refers are not replaced before the page is committed.
+
+    :raises BacklogError: if one was replaced already; the page is then written in full.
+    """
+    query = select(FILES.c.name).where(FILES.c.name.in_(sorted(names))).with_for_update(read=True)
+    if len(connection.execute(query).all()) != len(names):
+        raise BacklogError("an archive file to which the page refers was replaced meanwhile")

@@ -214,6 +214,15 @@ CRAWLERS = Table(
     **_MYSQL,
 )
 
+#: The farm of a shared queue: one row, with a keyed hash of the farm's secret.
+FARMS = Table(
+    "farms",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("secret", String(64), nullable=False),
+    **_MYSQL,
+)
+
 #: The mark that each crawler's archive folder has too: it shows a queue that is older than the archive.
 ARCHIVES = Table(
     "archives",

@@ -97,6 +97,9 @@ class SharedQueue:
     :param per_node: how many notices of one origin node may be worked on at a time, by all crawlers together.
     :param lease_seconds: how long a claim holds without being renewed.
     :param clock: returns the time of the database's clock.
+    :param sites: the names of this crawler's sites; None: all. Notices of other sites are for other crawlers.
+    :param give_up_after_seconds: how old a notice of another site is that is claimed nevertheless, because no crawler
+        has the site.
     :ivar claimant: the name of this run of the crawler, in its claims; a later run has another one.
     """
 
@@ -110,7 +113,11 @@ class SharedQueue:
         per_node: int,
         lease_seconds: float,
         clock: Callable[[Connection], float] = database_clock,
+        sites: Collection[str] | None = None,
+        give_up_after_seconds: float = 0.0,
     ) -> None:
+        self._sites = None if sites is None else sorted({"", *sites})
+        self._give_up_after_seconds = give_up_after_seconds
         self.claimant = f"{name}/{secrets.token_hex(8)}"
         self._database = database
         self._name = name
@@ -138,7 +145,8 @@ class SharedQueue:
             if connection.execute(turn).first() is None:
                 return TakenNotices((), _TURN_SECONDS)
             time = self._clock(connection)
-            rows, held_up = self._free_rows(connection, time, _due(now, time, running, full_nodes), limit)
+            due = self._of_own_sites(_due(now, time, running, full_nodes), now)
+            rows, held_up = self._free_rows(connection, time, due, limit)
             if not rows:
                 return TakenNotices((), _BUSY_SECONDS if held_up else None, held_up)
             claim = {"claimed_by": self.claimant, **self._lease(time)}
@@ -147,6 +155,12 @@ class SharedQueue:
             lost = _losses(connection, [row.token for row in rows])
         jobs = tuple(pending_notice(row, lost.get(row.token)) for row in rows)
         return TakenNotices(jobs, _BUSY_SECONDS if held_up else None, held_up)
+
+    def _of_own_sites(self, due: Select[Any], now: float) -> Select[Any]:
+        if self._sites is None:
+            return due
+        is_old = RECORDINGS.c.received_at <= now - self._give_up_after_seconds
+        return due.where(or_(RECORDINGS.c.site.in_(self._sites), is_old))
 
     def _lease(self, time: float) -> dict[str, float]:
         return {"claimed_at": time, "lease_until": time + self._lease_seconds}

@@ -7,43 +7,20 @@ from typing import Any
 
 import pytest
 import treq
-from treq.testing import StubTreq
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from lbcompanion.crawler.admin.listener import MAX_BODY_BYTES, admin_site
-from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureService
-from lbcompanion.crawler.queue.archive_index import ArchiveIndex
+from lbcompanion.crawler.admin.listener import MAX_BODY_BYTES
 from lbcompanion.protocol.visitors import visitor_pseudonyms
-from tests.support.crawler_api import BASE, ApiCase, admin_resource
-from tests.support.simulated_farm import ORIGIN, SECRET, immediately
+from tests.support.crawler_api import BASE, ErasingCase
+from tests.support.simulated_farm import ORIGIN, SECRET
 
 JSON = {"Content-Type": "application/json"}
 
 
-class EraseApiTests(ApiCase):
-    def setUp(self) -> None:
-        super().setUp()
-        rig = self.rig
-        folder = rig.settings.crawler.archive_dir
-        context = ErasureContext(rig.database, ArchiveIndex(rig.database), rig.archive, folder, SECRET)
-        erasure = ErasureService(
-            context,
-            defer=immediately,
-            reactor=Clock(),
-            now=self.farm.now,
-            health=self.health,
-            routes=rig.routes,
-            on_erased=rig.metrics.count_erased,
-        )
-        self.patch(erasure, "_work", immediately)
-        self.patch(erasure.eraser._parts, "work", immediately)
-        admin = admin_resource(rig, erasure=erasure)
-        self.admin = admin
-        self.http = StubTreq(admin)
-
+class EraseApiTests(ErasingCase):
     def send(self, method: str, path: str, body: Any = None, headers: Any = JSON) -> tuple[int, Any]:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         response = self.successResultOf(
@@ -129,7 +106,7 @@ class EraseApiTests(ApiCase):
     def test_a_long_body_is_refused_and_not_kept(self) -> None:
         for framing in (b"Content-Length: 5000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n4c4b40\r\n"):
             transport = StringTransport()
-            protocol: Any = admin_site(self.admin, Clock()).buildProtocol(None)
+            protocol: Any = self.site.buildProtocol(None)
             protocol.makeConnection(transport)
             protocol.dataReceived(b"POST /api/erase HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
             protocol.dataReceived(framing)

@@ -154,6 +154,32 @@ PIECES = st.sampled_from([
 LINK = st.lists(PIECES, max_size=8).map("".join)
 
 
+ID = "74435D7521AB2DB84438C822714F5759"
+
+
+@pytest.mark.parametrize(
+    ("link", "asked"),
+    [
+        (f"/a.css;jsessionid={ID}.n2", "/a.css"),
+        (f"/a.css;v=1;jsessionid={ID}?x=1", "/a.css;v=1?x=1"),
+        (f"/a.css?PHPSESSID={ID}&amp;x=1", "/a.css?x=1"),
+        (f"/(S({ID}))/a.css", "/a.css"),
+    ],
+)
+def test_a_file_is_requested_without_the_visitors_session_and_recorded_as_the_page_names_it(
+    link: str, asked: str
+) -> None:
+    found = GatheredPage(f'<link rel=stylesheet href="{link}">')
+    assert found.asked == [asked]
+    assert found.addresses()[:1] == [f"http://www.example.com{html.unescape(link)}"]
+
+
+def test_without_the_session_an_address_is_not_below_the_companions_prefix() -> None:
+    found = GatheredPage(f'<img src="/(S({ID}))/_lbc/page/x">')
+    assert found.asked == []
+    assert [each.reason for each in found.report.missing] == ["below the companion's prefix"]
+
+
 @pytest.mark.slow
 @given(LINK, st.lists(LINK, max_size=4), st.lists(LINK, max_size=3), st.sampled_from(["http", "https"]))
 @settings(max_examples=60)

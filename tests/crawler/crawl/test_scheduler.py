@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -66,7 +67,7 @@ class CrawlTests(SynchronousTestCase):
         body = b"<link rel=stylesheet href=/a.css><script src=/_lbc/x.js></script><img src=//other.example/x.png>"
         for _ in range(2):
             crawler.take(farm.nodes["n2"].capture(body), {"SRV": "n2"})
-        files = list((crawler.archive._folder).iterdir())
+        files = list(crawler.archive._folder.glob("*.warc.gz"))
         self.assertEqual(len(files), 1)
         text = gzip.decompress(files[0].read_bytes())
         self.assertEqual(text.count(b"/* n2 */"), 1)
@@ -97,7 +98,7 @@ class CrawlTests(SynchronousTestCase):
             self.assertEqual((row["outcome"], row["reason"]), ("lost" if reason else "archived", reason))
             self.assertEqual(node.miss_reasons.get(token), None if reason else "pulled")
         self.assertEqual(row["page_url"], "http://www.example.com/%C3%BC")
-        archive = b"".join(gzip.decompress(file.read_bytes()) for file in crawler.archive._folder.iterdir())
+        archive = b"".join(gzip.decompress(file.read_bytes()) for file in crawler.archive._folder.glob("*.warc.gz"))
         self.assertIn(b"WARC-Target-URI: https://shop.example.com/x\r\n", archive)
         for word in (b"bank", b"script", b"javascript"):
             self.assertNotIn(word, archive)
@@ -136,7 +137,7 @@ class CrawlTests(SynchronousTestCase):
             crawler.take(farm.nodes[name].capture(body, f"/{view}"), {"SRV": name})
         for node in farm.nodes.values():
             self.assertEqual(sorted(path for _method, path, _ in node.asked if path in files), sorted(files))
-        (archive,) = crawler.archive._folder.iterdir()
+        (archive,) = crawler.archive._folder.glob("*.warc.gz")
         with archive.open("rb") as stream:
             records = [
                 (each.rec_type, each.rec_headers.get_header("WARC-Target-URI"), each.content_stream().read())
@@ -260,7 +261,7 @@ class CrawlTests(SynchronousTestCase):
         farm = SimulatedFarm()
         crawler = self.crawler(farm)
         token = farm.nodes["n1"].capture(b"x")
-        crawler.archive._folder.rmdir()
+        shutil.rmtree(crawler.archive._folder)
         crawler.archive._folder.write_bytes(b"")
         crawler.take(token, {"SRV": "n1"})
         self.assertEqual([a["result"] for a in self.attempts(crawler, token)], ["not stored"])

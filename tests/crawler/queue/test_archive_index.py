@@ -5,7 +5,7 @@ from attrs import evolve
 
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveIndex
 from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog
-from lbcompanion.crawler.queue.database import Database, open_engine
+from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
 from lbcompanion.crawler.queue.payload_places import Payload
 from tests.support.arrivals import arrival
 
@@ -56,6 +56,18 @@ def test_what_is_refused_leaves_no_payload() -> None:
     with pytest.raises(AlreadyEnded):
         index.mark_archived("never there", evolve(KEPT, payloads=(SHEET,)), (), 2.0)
     assert (index.files(), index.payloads("a.warc.gz")) == ({"a.warc.gz": 0}, {})
+
+
+def test_a_page_does_not_refer_to_a_file_that_was_replaced() -> None:
+    backlog, index = fresh()
+    index.new_file("a.warc.gz", 0.0)
+    backlog.add([arrival("t")], 1.0)
+    with pytest.raises(BacklogError, match="replaced meanwhile"):
+        index.mark_archived("t", evolve(KEPT, references=(evolve(SHEET, file="gone.warc.gz"),)), (), 2.0)
+    assert index.files() == {"a.warc.gz": 0}
+    row = backlog.recording("t")
+    assert row is not None
+    assert row["outcome"] is None
 
 
 def test_the_last_archived_pages_are_those_of_this_crawler() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -291,6 +292,23 @@ def test_a_crawler_that_stops_within_a_claim_holds_up_nobody_for_long(kind: str)
         stop_for_a_while()
     stopped.close()
     assert list(places) == []
+
+
+def test_notices_of_other_sites_are_left_to_other_crawlers() -> None:
+    place = Place()
+    place.backlog.add([evolve(arrival(f"t{site}"), site=site) for site in ("main", "blog", "")], 0.0)
+    main, blog = (
+        SharedQueue(place.database, site, 100, LEASE, lambda _connection: place.time, [site], 900.0)
+        for site in ("main", "blog")
+    )
+    assert sorted(tokens(main)) == ["t", "tmain"]
+    assert tokens(main) == []
+    assert tokens(blog) == ["tblog"]
+    place.as_crawler(blog)
+    blog.give_back(["tblog"])
+    # No crawler had the site for that long.
+    assert [job.token for job in main.take(902.0, 100, (), ()).jobs] == ["tblog"]
+    place.database.close()
 
 
 def test_the_only_crawler_claims_nothing() -> None:

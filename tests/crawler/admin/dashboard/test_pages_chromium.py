@@ -59,7 +59,8 @@ def archived(folder: Path, markup: str) -> tuple[str, Answers]:
     admin = admin_resource(rig)
     http = StubTreq(admin)
     answers: Answers = {}
-    for path in (f"/recording/{token}", f"/api/recordings/{token}/page", "/dashboard.css", "/dashboard.js"):
+    bytes_alone, replay = f"/api/recordings/{token}/page", f"/replay/{token}/"
+    for path in (f"/recording/{token}", bytes_alone, replay, "/dashboard.css", "/dashboard.js"):
         found: list[Any] = []
         http.get(f"http://127.0.0.1{path}", reactor=Clock()).addCallback(found.append)
         treq.content(found[0]).addCallback(found.append)
@@ -76,9 +77,9 @@ def test_a_shown_recording_loads_nothing(tmp_path: Path, servers: tuple[Server, 
     for path in (f"/recording/{token}", f"/api/recordings/{token}/page"):
         page.goto(crawler.origin + path)
         page.wait_for_timeout(1500)
-        frame = page.frames[-1] if path.startswith("/recording") else page.main_frame
-        shown = next(each for each in page.frames if each.url.endswith("/page")) if frame else frame
+        shown = next(each for each in page.frames if each.url.endswith(("/page", f"/replay/{token}/")))
         assert shown.locator("#text").inner_text() == "as it was"
         assert shown.locator("#own").count() == 1
     assert away.asked == []
-    assert {path.partition("?")[0] for path in crawler.asked} <= {*crawler.answers, "/icon.svg"}
+    others = (f"/replay/{token}/missing", f"/replay/{token}/frame")  # which this server does not have
+    assert {path.partition("?")[0] for path in crawler.asked} <= {*crawler.answers, "/icon.svg", *others}

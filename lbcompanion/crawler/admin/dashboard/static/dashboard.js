@@ -55,7 +55,25 @@
       .catch(function () { live.classList.add("stalled"); });
   }
 
+  /* Fields for times take the reader's own time, and send it in UTC. */
+  function localFields(form) {
+    form.querySelectorAll("input[data-time]").forEach(function (field) {
+      var at = new Date(field.value);
+      field.type = "datetime-local";
+      if (!isNaN(at)) field.value = new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+      else field.value = "";
+    });
+    form.addEventListener("submit", function () {
+      form.querySelectorAll("input[data-time]").forEach(function (field) {
+        var text = field.value && new Date(field.value).toISOString().slice(0, 19) + "Z";
+        field.type = "text";
+        field.value = text;
+      });
+    });
+  }
+
   localTimes(document);
+  document.querySelectorAll("form").forEach(localFields);
   var live = document.querySelector("[data-live]");
   if (live) setInterval(renew, RENEW_MS, live);
   // After a log-out, the button "back" must not show a page that the browser has kept.

@@ -1,0 +1,1 @@
+"""Recorded pages, shown from the archive alone: rewriting, and where their files are."""

@@ -1,0 +1,127 @@
+"""The dashboard's pages in a real browser: axe-core finds nothing, in light and dark, on desks and phones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lbcompanion.crawler.activity import ARCHIVED, LOST, SEEN, Bucket, Counts
+from lbcompanion.crawler.admin.activity_api import ActivityApi
+from lbcompanion.crawler.admin.dashboard.rendering import render
+from lbcompanion.crawler.queue.activity_table import ActivityTable
+from tests.support.admin_server import ORIGIN, AdminServer, RecordedPages
+from tests.support.archives import NOW
+from tests.support.simulated_farm import immediately
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+_VISITOR = "v1AAAAAAAAAAAAAAAAAAAAAA"
+_WIDTHS = {"desk": 1280, "phone": 390}
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AdminServer, list[str]]]:
+    pages = RecordedPages(tmp_path_factory.mktemp("pages"))
+    table = ActivityTable(pages.place.database, "one")
+    minute = int(NOW) // 60 * 60
+    counts = {
+        Bucket(minute, 60, "n1", SEEN): Counts(9),
+        Bucket(minute, 60, "n1", ARCHIVED): Counts(8, 9, 5000, 12.0, [7, 8, 8, 8]),
+        Bucket(minute, 60, "n1", LOST, "expired"): Counts(1, 3),
+    }
+    table.add(counts, NOW)
+    pages.use(activity=ActivityApi(table, immediately, lambda: NOW))
+    tokens = [
+        pages.record(f"<title>Cart {n}</title><p>{n}".encode(), "/cart", visitor=_VISITOR, at=NOW + n) for n in (1, 2)
+    ]
+    server = AdminServer(pages)
+    yield server, tokens
+    server.close()
+    pages.close()
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    spec = find_spec("axe_playwright_python")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).with_name("axe.min.js").read_text()
+
+
+def paths(tokens: list[str]) -> list[str]:
+    return [
+        "/?hours=1",
+        "/recordings",
+        "/recordings?node=none",
+        f"/recording/{tokens[0]}",
+        *(f"/recording/{tokens[0]}/{view}" for view in ("source", "headers", "files")),
+        "/visitors",
+        f"/visitors/{_VISITOR}",
+        f"/versions?url={ORIGIN}/cart",
+        f"/compare?a={tokens[0]}&b={tokens[1]}",
+    ]
+
+
+def violations(page: Any, axe: str) -> list[str]:
+    page.evaluate(axe)
+    # The frames hold archived pages, which are as their authors made them.
+    found = page.evaluate("axe.run({exclude: ['iframe']}, {iframes: false})")
+    return [f"{each['id']}: {[node['html'][:120] for node in each['nodes']]}" for each in found["violations"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", list(_WIDTHS))
+def test_axe_finds_nothing(page: Any, recorded: Any, axe: str, scheme: str, size: str) -> None:
+    server, tokens = recorded
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": _WIDTHS[size], "height": 800})
+    problems = {}
+    for path in paths(tokens):
+        page.goto(server.origin + path)
+        if found := violations(page, axe):
+            problems[path] = found
+        if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            problems[f"{path} (too wide)"] = [page.evaluate("document.documentElement.scrollWidth")]
+    assert problems == {}
+
+
+def test_axe_finds_nothing_on_the_log_in_page(page: Any, recorded: Any, axe: str) -> None:
+    server, _ = recorded
+    for why in ("", "name or password is wrong"):
+        html = render("login.html", here="", next="/", name="ann", why=why)
+        page.goto(server.origin + "/visitors")
+        page.set_content(html)
+        assert violations(page, axe) == []
+
+
+def test_the_focus_stays_while_the_page_is_renewed(page: Any, recorded: Any) -> None:
+    server, tokens = recorded
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(server.origin + "/?hours=1")
+    link = page.locator(f'#live a[href="/recording/{tokens[0]}"]')
+    link.focus()
+    before = len([path for path in server.asked if path.startswith("/live")])
+    # Something changes, so that the part is replaced.
+    page.evaluate("document.querySelector('#live').lastElementChild.remove()")
+    while len([path for path in server.asked if path.startswith("/live")]) < before + 2:
+        page.wait_for_timeout(100)
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.activeElement.getAttribute('href')") == f"/recording/{tokens[0]}"
+    assert page.locator("#live").inner_text().endswith("All recordings")
+
+
+def test_times_are_the_readers_own(page: Any, recorded: Any) -> None:
+    server, _ = recorded
+    page.goto(server.origin + "/recordings")
+    page.set_default_timeout(20_000)
+    shown = page.locator("tbody time").first
+    assert "UTC" in shown.get_attribute("title")
+    assert "UTC" not in shown.inner_text()
+    page.fill('input[name="to"]', "2030-01-02T03:04")
+    page.click("form button")
+    page.wait_for_url("**to=2030*")
+    assert "Z&" in page.url or page.url.endswith("Z")

@@ -1,0 +1,71 @@
+"""A crawler that does not come back: its uploaded files are taken over, and the others are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, update
+
+from lbcompanion.crawler.queue.database import database_clock
+from lbcompanion.crawler.queue.gone_crawlers import GoneCrawler, GoneCrawlers
+from lbcompanion.crawler.queue.schema import CRAWLERS, FILES
+from tests.support.archives import NOW
+from tests.support.erasing_place import ErasingPlace
+
+STORE = "s3://bucket/prefix"
+
+
+@pytest.fixture(name="places")
+def _places(tmp_path: Path) -> tuple[ErasingPlace, ErasingPlace]:
+    for name in ("c1", "c2"):
+        (tmp_path / name).mkdir()
+    queue = f"sqlite:///{tmp_path}/q.db"
+    first, second = (ErasingPlace(tmp_path / name, queue=queue, crawler=name, rotate_bytes=1) for name in ("c1", "c2"))
+    with first.database.change() as connection:
+        now = database_clock(connection)
+        for name, seen_at in (("c1", now - 5000), ("c2", now - 9000)):
+            values = {"name": name, "instance": name, "host": f"host of {name}", "process": 1}
+            connection.execute(insert(CRAWLERS).values(**values, started_at=0.0, seen_at=seen_at))
+    return first, second
+
+
+def mark_uploaded(place: ErasingPlace, name: str) -> None:
+    with place.database.change() as connection:
+        connection.execute(update(FILES).where(FILES.c.name == name).values(state="uploaded", place=STORE))
+
+
+@pytest.mark.slow
+def test_files_of_a_crawler_that_is_gone(places: tuple[ErasingPlace, ErasingPlace]) -> None:
+    first, second = places
+    for number in range(3):
+        first.now += 1
+        first.keep(f"t{number}", f"page {number}".encode(), at=NOW + number)
+    second.keep("own", b"own")
+    names = [file.name for file in first.files()]
+    mark_uploaded(first, names[0])
+    assert GoneCrawlers(second.database, "c2", STORE).look(6000) == []
+    assert GoneCrawlers(second.database, "c2", "s3://other").look(3600) == [GoneCrawler("c1", "host of c1", 2)]
+    assert list(first.index.files()) == names
+    assert GoneCrawlers(second.database, "c2", STORE).look(3600) == [GoneCrawler("c1", "host of c1", 2)]
+    assert list(first.index.files()) == names[1:]
+    assert names[0] in second.index.files()
+    assert GoneCrawlers(second.database, "c1", "").look(3600) == [GoneCrawler("c2", "host of c2", 1)]
+
+
+@pytest.mark.slow
+def test_bytes_that_a_file_of_another_crawler_needs_stay(places: tuple[ErasingPlace, ErasingPlace]) -> None:
+    first, second = places
+    for number in range(2):
+        first.now += 1
+        first.keep(f"t{number}", b"the same", at=NOW + number)
+    (holder, _) = first.files()
+    with first.database.change() as connection:
+        connection.execute(update(FILES).where(FILES.c.name == holder.name).values(crawler="c2"))
+    assert second.erase(tokens=("t0",)).waiting == 1
+    assert "a file of another crawler" in second.health.lines()[0]
+    assert first.page("t1") == b"the same"
+    with first.database.change() as connection:
+        connection.execute(update(FILES).where(FILES.c.name == holder.name).values(crawler="c1"))
+    first.sweep()
+    first.check({"t1": b"the same"})

@@ -1,0 +1,81 @@
+"""How pages looked to a visitor, and how their recordings look in the dashboard."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+from tests.support.pictures import difference, picture
+from tests.support.visitor import without_tag
+
+#: Letters that a browser draws a shade lighter, and a caret, are no difference to the eye.
+_SAME = 0.002
+_WINDOW = {"width": 1000, "height": 700}
+_SECONDS = 60
+
+
+class Visit:
+    """A visitor who remembers how each page looked."""
+
+    def __init__(self, browser: Any, site: str) -> None:
+        self.site = site
+        self._browser = browser
+        self.page = browser.new_context(viewport=_WINDOW).new_page()
+        self.seen: dict[str, tuple[str, bytes]] = {}
+
+    def sees(self, name: str, path: str, *, with_scripts: bool = True) -> None:
+        """Look at a page.
+
+        :param with_scripts: whether the picture shows what the page's scripts do; if not, the page is loaded again.
+        """
+        answer = self.page.goto(self.site + path, wait_until="networkidle")
+        _, token = without_tag(answer.body())
+        self.seen[name] = token, picture(self.page) if with_scripts else self._without_scripts(path)
+
+    def _without_scripts(self, path: str) -> bytes:
+        context = self._browser.new_context(viewport=_WINDOW, java_script_enabled=False)
+        context.add_cookies(self.page.context.cookies())
+        page = context.new_page()
+        page.goto(self.site + path, wait_until="networkidle")
+        page.evaluate("document.activeElement.blur()")  # a replay takes no focus
+        taken = picture(page)
+        context.close()
+        return taken
+
+
+def archived(api: str, token: str) -> dict[str, Any]:
+    """Wait until a page is archived; return its recording."""
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        try:
+            with urlopen(f"{api}/api/recordings/{token}", timeout=10) as answer:
+                found: dict[str, Any] = json.load(answer)
+            if found["outcome"]:
+                assert found["outcome"] == "archived", found
+                return found
+        except OSError:
+            pass
+        assert time.monotonic() < deadline, token
+        time.sleep(0.2)
+
+
+def check_replays(browser: Any, visit: Visit, api: str, folder: Path) -> None:
+    """Compare each page with its replay, during which the site is not asked for anything."""
+    context = browser.new_context(viewport=_WINDOW)
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    found = {}
+    for name, (token, live) in visit.seen.items():
+        recording = archived(api, token)
+        page = context.new_page()
+        page.goto(f"{api}/replay/{token}/", wait_until="networkidle")
+        replayed = picture(page)
+        page.close()
+        (folder / f"{name}-live.png").write_bytes(live)
+        (folder / f"{name}-replay.png").write_bytes(replayed)
+        found[name] = difference(visit.page, live, replayed), recording["requisites"]["missing"]
+    assert all(share <= _SAME for share, _ in found.values()), found
+    assert [url for url in asked if not url.startswith(("data:", f"{api}/"))] == []
