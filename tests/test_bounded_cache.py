@@ -89,7 +89,8 @@ def _accept_encodings(rig: InMemoryNode, number: int) -> None:
 
 
 def _origin(rig: InMemoryNode, number: int) -> None:
-    rig.policy.origin(RequestHead.from_fields(b"GET", b"/", 11, [(b"host", _large(number))]), False, "https")
+    head = RequestHead.from_fields(b"GET", b"/", 11, [(b"host", _large(number))])
+    rig.policy.origin(head, trusted=False, scheme="https")
 
 
 def _forwarding_lines(rig: InMemoryNode, number: int) -> None:

@@ -9,7 +9,7 @@
 #include <Python.h>
 #include <string.h>
 
-#define MOST_NAMES 64
+#define MOST_NAMES 128
 #define LONGEST_NAME 32
 #define NOT_FORWARDED (1L << 30)
 #define SINGLETON (1L << 29)
@@ -330,7 +330,7 @@ static int
 fill(Table *table, PyObject *names)
 {
     if (!PyDict_Check(names) || PyDict_Size(names) > MOST_NAMES) {
-        PyErr_SetString(PyExc_ValueError, "a dict of at most 64 names is needed");
+        PyErr_SetString(PyExc_ValueError, "a dict of at most 128 names is needed");
         return -1;
     }
     for (int i = 0; i < table->count; i++)

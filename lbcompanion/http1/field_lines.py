@@ -7,6 +7,7 @@ reader does not accept, and all heads if it was not built.
 
 from __future__ import annotations
 
+import itertools
 import re
 from types import ModuleType
 from typing import Final
@@ -69,6 +70,23 @@ _HOP_BY_HOP = {
 }
 #: RFC 9110 section 7.6.1, with the two old names; ``te`` goes too: trailers are offered for neither side.
 HOP_BY_HOP = frozenset(_HOP_BY_HOP)
+
+
+def _with_underscores(*names: bytes) -> dict[bytes, int]:
+    """Other spellings of fields that the companion writes itself, with underscores instead of hyphens: not forwarded.
+
+    CGI, WSGI and Rack give an application both spellings under one name, so a visitor's could replace the companion's.
+    """
+    spellings: dict[bytes, int] = {}
+    for name in names:
+        first, *rest = name.split(b"-")
+        for separators in itertools.product((b"-", b"_"), repeat=len(rest)):
+            spelling = first + b"".join(itertools.chain.from_iterable(zip(separators, rest, strict=True)))
+            if spelling != name:
+                spellings[spelling] = _NOT_FORWARDED
+    return spellings
+
+
 _COMMON_FIELDS = {**_HOP_BY_HOP, b"content-length": HAS_FRAMING | _NOT_FORWARDED | _SINGLETON}
 #: The indexed fields of a request, with their flags.
 REQUEST_FIELDS: dict[bytes, int] = {
@@ -101,6 +119,8 @@ REQUEST_FIELDS: dict[bytes, int] = {
     b"if-range": RANGE,
     headers.CAPTURE.key: CAPTURE_REQUESTED,
     headers.FORWARDED_BY.key: FORWARDED_BY | _NOT_FORWARDED,
+    # Parsers of servers know Content-Length by its exact name, and CGI has another name for it.
+    **_with_underscores(b"transfer-encoding", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"),
 }
 #: The indexed fields of a response, with their flags.
 RESPONSE_FIELDS: dict[bytes, int] = {

@@ -54,9 +54,14 @@ def test_json(farm: Crawling) -> None:
     tokens = archived(farm)
     with Golden("crawler_api") as golden:
         for path in (
-            *("/healthz", "/api/recordings", "/api/recordings?limit=2", "/api/recordings?limit=2&after=MC4wIDE"),
             *(
-                "/api/recordings?limit=1&before=MC4wIDE",
+                "/healthz",
+                "/api/recordings",
+                "/api/recordings?limit=2",
+                "/api/recordings?limit=2&after=00000000000000000000000000000001",
+            ),
+            *(
+                "/api/recordings?limit=1&before=00000000000000000000000000000001",
                 "/api/recordings?url=*example.com/*",
                 "/api/recordings?after=3",
             ),

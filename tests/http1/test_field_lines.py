@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lbcompanion.errors import BadRequest, BadResponse
 from lbcompanion.http1 import heads
 from lbcompanion.http1.field_lines import DUPLICATE, HAS_FRAMING, REQUEST_FIELDS, compiled, normalised, read_lines
+from lbcompanion.http1.fields import end_to_end
 from lbcompanion.http1.heads import read_request_head, read_response_head, use_python_reader
 from tests.support.programs import leave_out
 
@@ -140,6 +141,22 @@ def test_the_compiled_reader_takes_the_usual_form_itself() -> None:
     with pytest.raises(ValueError, match="names"):
         reader.setup({b"": 1}, {})
     assert compiled() is not None
+
+
+@pytest.mark.parametrize("name", [b"Transfer-Encoding", b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host"])
+def test_spellings_that_applications_take_for_the_companions_own_fields_are_not_forwarded(name: bytes) -> None:
+    """CGI, WSGI and Rack give both spellings the same name."""
+    words = name.split(b"-")
+    for number in range(1, 2 ** (len(words) - 1)):
+        spelling = words[0]
+        for at, word in enumerate(words[1:]):
+            spelling += (b"_" if number >> at & 1 else b"-") + word
+        for written in (spelling, spelling.upper(), spelling.lower()):
+            head = read_request_head(b"GET / HTTP/1.1\r\nHost: a\r\n%b: 192.0.2.1\r\nX_Other: 1\r\n\r\n" % written)
+            assert end_to_end(head) == b"Host: a\r\nX_Other: 1\r\n"
+            found = read_lines(b"\r\n%b: 192.0.2.1\r\nX_Other: 1\r\n\r\n" % written, 2, response=False)
+            assert found is not None
+            assert found[0] == b"X_Other: 1\r\n"
 
 
 def test_lines_doubled_and_joined() -> None:

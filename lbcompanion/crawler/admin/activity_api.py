@@ -9,6 +9,7 @@ from attrs import Factory, define, frozen
 
 from lbcompanion.crawler.activity import ARCHIVED, DELAY_LIMITS, LOST, SEEN, Bucket, Counts
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, json_response
+from lbcompanion.crawler.admin.endpoint_doc import Doc, Parameter, one_of
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.queue.activity_table import HOUR_SECONDS, ActivityTable
 from lbcompanion.model import WallClock, to_rfc3339
@@ -16,6 +17,13 @@ from lbcompanion.model import WallClock, to_rfc3339
 #: The length of a bucket for each span, both in seconds: about 60 buckets.
 STEPS = {3600: 60, 6 * 3600: 360, 24 * 3600: 1800, 7 * 86400: 3 * HOUR_SECONDS, 30 * 86400: 12 * HOUR_SECONDS}
 _DEFAULT_HOURS = 24
+
+
+_ACTIVITY = Doc(
+    "What happened over time.",
+    (Parameter("hours", "How long ago it begins.", one_of(*(str(span // 3600) for span in STEPS))),),
+    {"type": "object"},
+)
 
 
 @define
@@ -108,7 +116,7 @@ class ActivityApi:
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoint."""
-        return [Endpoint("/api/activity", self._activity)]
+        return [Endpoint("/api/activity", self._activity, doc=_ACTIVITY)]
 
     async def read(self, span: int) -> Timeline:
         """Return the last seconds.

@@ -16,6 +16,7 @@ from lbcompanion.crawler.admin.guard import Access, AccessGuard
 from lbcompanion.crawler.admin.listener import AdminResource
 from lbcompanion.crawler.admin.login import LogIn
 from lbcompanion.crawler.admin.monitoring import Monitoring
+from lbcompanion.crawler.admin.openapi import openapi_endpoint
 from lbcompanion.crawler.admin.recording_views import RecordingViews
 from lbcompanion.crawler.admin.recordings_api import Recordings
 from lbcompanion.crawler.admin.replay_pages import ReplayPages
@@ -106,8 +107,9 @@ def admin_resource(
     if export is not None:
         endpoints += export.endpoints()
     if access is None:
-        return AdminResource(endpoints, hosts=hosts)
+        return AdminResource([*endpoints, openapi_endpoint(endpoints)], hosts=hosts)
     endpoints += AuditApi(access.trail.log, defer).endpoints()
+    endpoints.append(openapi_endpoint(endpoints))
     if access.users is not None:
         endpoints += LogIn(access, check_passwords or defer).endpoints()
     return AdminResource(endpoints, hosts=hosts, guard=AccessGuard(access))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from attrs import frozen
+
 from lbcompanion.crawler.admin.endpoint import Caller, HttpError
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.health import Health
@@ -13,6 +15,14 @@ from lbcompanion.crawler.threads import NotRunning
 
 #: The topic of :class:`~lbcompanion.crawler.health.Health`.
 WRITING = "the audit log cannot be written"
+
+
+@frozen
+class Subject:
+    """What a line is about: the token of a recording, or the pseudonym of a visitor."""
+
+    token: str = ""
+    visitor: str = ""
 
 
 class AuditTrail:
@@ -34,13 +44,15 @@ class AuditTrail:
         return self._log
 
     async def write(
-        self, caller: Caller, action: str, *, result: str = ALLOWED, token: str = "", detail: str = ""
+        self, caller: Caller, action: str, *, result: str = ALLOWED, about: Subject = Subject(), detail: str = ""
     ) -> int:
         """Write a line, and return its number.
 
+        :param about: the recording or the visitor that it is about.
+
         :raises HttpError: 503 if it is not written; then the request must not be carried out.
         """
-        line = AuditLine(caller.name, caller.how, caller.address, action, result, token, detail)
+        line = AuditLine(caller.name, caller.how, caller.address, action, result, about.token, about.visitor, detail)
         try:
             number = await self._defer(self._log.write, line, self._now())
         except (BacklogError, NotRunning) as failure:

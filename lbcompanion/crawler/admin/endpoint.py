@@ -11,6 +11,7 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
+from lbcompanion.crawler.admin.endpoint_doc import Doc
 from lbcompanion.errors import CompanionError
 
 JSON = "application/json"
@@ -129,6 +130,7 @@ class Endpoint:
     :ivar methods: ``GET`` includes ``HEAD``.
     :ivar role: who may call it.
     :ivar action: what the audit log names it, such as ``view page``; empty: it is not logged.
+    :ivar doc: its description in the document of the API; None: it is no part of the API.
     """
 
     path: str
@@ -136,6 +138,7 @@ class Endpoint:
     methods: tuple[str, ...] = ("GET",)
     role: Role = Role.VIEWER
     action: str = ""
+    doc: Doc | None = None
     _segments: tuple[str, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:

@@ -19,6 +19,22 @@ from lbcompanion.crawler.admin.endpoint import (
     json_response,
     read_json_object,
 )
+from lbcompanion.crawler.admin.endpoint_doc import (
+    AFTER_NUMBER,
+    BOOLEAN,
+    INTEGER,
+    LIMIT,
+    TEXT,
+    TIME,
+    TIME_TEXT,
+    TOKEN,
+    Doc,
+    Schema,
+    array,
+    obj,
+    one_of,
+    or_null,
+)
 from lbcompanion.crawler.admin.listener import MAX_BODY_BYTES
 from lbcompanion.crawler.admin.recordings_api import read_limit, read_number
 from lbcompanion.crawler.erasure.criteria import BadCriteria, dump_entry, dump_matches, dump_result, read_selection
@@ -28,6 +44,45 @@ from lbcompanion.crawler.queue.erasures import Selection
 from lbcompanion.protocol import shapes
 
 _WRITERS = ("api", "command")
+
+
+_RESULT = obj(
+    dry_run=BOOLEAN,
+    **dict.fromkeys(("recordings", "archived", "losses", "routes", "records", "files", "bytes"), INTEGER),
+    waiting=INTEGER,
+    files_waiting=INTEGER,
+)
+_MATCHES = obj(dry_run=BOOLEAN, recordings=INTEGER, archived=INTEGER)
+
+
+def _one_or_more(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {**array(schema), "minItems": 1, "maxItems": 500}]}
+
+
+_URL = {"type": "string", "pattern": r"^[hH][tT][tT][pP][sS]?://[^\x00-\x1f\x7f]*$"}
+_VISITOR = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]+$", "not": {"enum": ["0", "1"]}}
+_BODY = {
+    **obj(
+        ("token", "url", "visitor", "before", "dry_run", "by"),
+        token=_one_or_more({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,63}$"}),
+        url=_one_or_more(_URL),
+        visitor=_one_or_more(_VISITOR),
+        before=TIME_TEXT,
+        dry_run=BOOLEAN,
+        by=one_of("api", "command"),
+    ),
+    "anyOf": [{"required": [name]} for name in ("token", "url", "visitor", "before")],
+}
+_ERASE = Doc("Erase the recordings that meet all criteria.", answer={"anyOf": [_RESULT, _MATCHES]}, body=_BODY)
+_ONE = Doc("Erase one recording.", answer=_RESULT, params=TOKEN)
+_ENTRY = obj(
+    **dict.fromkeys(("id", "recordings", "archived", "losses", "routes", "records", "files", "bytes"), INTEGER),
+    at=TIME,
+    finished_at=or_null(TIME),
+    by=TEXT,
+    criteria=TEXT,
+)
+_ENTRIES = Doc("The erasures, newest first.", (LIMIT, AFTER_NUMBER), obj(erasures=array(_ENTRY), next=or_null(TEXT)))
 
 
 class EraseApi:
@@ -43,9 +98,11 @@ class EraseApi:
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
         return [
-            Endpoint("/api/erase", self._post, ("POST",), role=Role.OPERATOR, action="erase"),
-            Endpoint("/api/recordings/{token}", self._delete, ("DELETE",), role=Role.OPERATOR, action="erase"),
-            Endpoint("/api/erasures", self._entries),
+            Endpoint("/api/erase", self._post, ("POST",), role=Role.OPERATOR, action="erase", doc=_ERASE),
+            Endpoint(
+                "/api/recordings/{token}", self._delete, ("DELETE",), role=Role.OPERATOR, action="erase", doc=_ONE
+            ),
+            Endpoint("/api/erasures", self._entries, doc=_ENTRIES),
         ]
 
     async def _post(self, call: Call) -> Response:

@@ -17,6 +17,7 @@ from twisted.protocols.basic import FileSender
 from twisted.web.server import Request
 
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, Stream
+from lbcompanion.crawler.admin.endpoint_doc import FILTERS, TOKEN, VISITOR, Doc
 from lbcompanion.crawler.admin.recordings_api import read_query
 from lbcompanion.crawler.archive.export import Export, ExportFailed
 from lbcompanion.crawler.archive.reading import ArchiveReader
@@ -33,6 +34,11 @@ MEDIA_TYPE = "application/wacz"
 #: The most pages and bytes of one exported file; the command has no limits.
 MAX_PAGES, MAX_BYTES = 10_000, 2 << 30
 
+
+_PAGES = Doc("Archived pages with their files.", FILTERS, media_type=MEDIA_TYPE)
+_WALK = Doc("The archived pages of a visitor with their files.", FILTERS, media_type=MEDIA_TYPE, params=VISITOR)
+
+_ONE = Doc("An archived page with its files.", media_type=MEDIA_TYPE, params=TOKEN)
 
 #: Sends a file, and returns what is to be called when the client has disconnected.
 Sender = Callable[[BinaryIO, Request], Callable[[], None]]
@@ -66,9 +72,9 @@ class ExportApi:
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
         return [
-            Endpoint("/api/export", self._export, action="export"),
-            Endpoint("/api/sessions/{visitor}/export", self._export_walk, action="export"),
-            Endpoint("/api/recordings/{token}/export", self._export_one, action="export"),
+            Endpoint("/api/export", self._export, action="export", doc=_PAGES),
+            Endpoint("/api/sessions/{visitor}/export", self._export_walk, action="export", doc=_WALK),
+            Endpoint("/api/recordings/{token}/export", self._export_one, action="export", doc=_ONE),
         ]
 
     async def _export(self, call: Call) -> Response | Stream:

@@ -20,13 +20,14 @@ from lbcompanion.crawler.access.login_pace import LoginPace
 from lbcompanion.crawler.access.passwords import token_hash
 from lbcompanion.crawler.access.sessions import Sessions
 from lbcompanion.crawler.access.users_file import User, Users, UsersFile, UsersFileError, is_name
-from lbcompanion.crawler.admin.audit_trail import AuditTrail
+from lbcompanion.crawler.admin.audit_trail import AuditTrail, Subject
 from lbcompanion.crawler.admin.endpoint import Call, Caller, Endpoint, HttpError, Role
 from lbcompanion.crawler.admin.peers import Peer, peer_of
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.audit import FAILED, REFUSED
 from lbcompanion.protocol import shapes
+from lbcompanion.protocol.visitors import is_pseudonym
 from lbcompanion.settings import Networks
 
 #: The session's cookie. ``__Host-`` needs ``Secure``, which not every browser accepts without TLS.
@@ -111,18 +112,17 @@ class AccessGuard:
         caller = await self._caller(request, peer)
         if caller is None:
             raise _log_in_first(request, has_page=self._access.users is not None)
-        token = call.params.get("token", "")
-        token = token if shapes.TOKEN.fullmatch(token) else ""
+        about, detail = _subject(call)
         if endpoint.role is Role.OPERATOR and caller.role is not Role.OPERATOR:
             action = endpoint.action or f"{request.method.decode('latin-1')} {endpoint.path}"
-            await self._access.trail.write(caller, action, result=REFUSED, token=token)
+            await self._access.trail.write(caller, action, result=REFUSED, about=about, detail=detail)
             self._access.metrics.count_access_refused("role")
             raise HttpError(403, "the role operator is needed", _challenge("insufficient_scope", caller))
         if caller.how == "password" and request.method not in _SAFE_METHODS:
             require_same_origin(request)
         if not endpoint.action:
             return evolve(call, user=caller)
-        number = await self._access.trail.write(caller, endpoint.action, token=token)
+        number = await self._access.trail.write(caller, endpoint.action, about=about, detail=detail)
         return evolve(call, user=caller, describe=partial(self._access.trail.describe, number))
 
     async def _caller(self, request: Request, peer: Peer) -> Caller | None:
@@ -189,6 +189,15 @@ class AccessGuard:
             raise too_fast(wait)
         pace.begin(caller.address)
         await self._access.trail.write(caller, "log-in", result=FAILED, detail=detail)
+
+
+def _subject(call: Call) -> tuple[Subject, str]:
+    """Return what a call is about, and the tokens in its query, such as those of a comparison."""
+    tokens = [each for name in ("token", "a", "b") if shapes.TOKEN.fullmatch(each := call.argument(name))]
+    token, visitor = call.params.get("token", ""), call.params.get("visitor", "") or call.argument("visitor")
+    # Another text could be the value of a visitor's cookie.
+    visitor = visitor if is_pseudonym(visitor) else ""
+    return Subject(token if shapes.TOKEN.fullmatch(token) else "", visitor), ", ".join(tokens)
 
 
 def too_fast(wait: float) -> HttpError:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, Response, Role, json_response
+from lbcompanion.crawler.admin.endpoint_doc import Doc
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import BacklogError
+
+_STATS = Doc(
+    "Counters since the start, and how many recordings have each outcome.",
+    answer={"type": "object", "required": ["recordings", "archived", "lost", "open"]},
+)
 
 
 class Monitoring:
@@ -34,7 +40,7 @@ class Monitoring:
         return [
             Endpoint("/healthz", self._health_text, role=Role.ANYBODY),
             Endpoint("/metrics", self._metrics_text, role=Role.ANYBODY if self._is_open else Role.VIEWER),
-            Endpoint("/api/stats", self._stats),
+            Endpoint("/api/stats", self._stats, doc=_STATS),
         ]
 
     async def numbers(self) -> dict[str, Any]:

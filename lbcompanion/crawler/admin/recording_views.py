@@ -54,7 +54,7 @@ class RecordingViews:
         body = await self._recordings.archived_body(replayed.row)
         lines, masked = await self._parse(source_lines, body, replayed.recorded.content_type)
         cut = len(body) > MAX_SOURCE_BYTES
-        return _view("recording_source.html", "Source", replayed, lines=lines, masked=masked, is_cut=cut)
+        return _view(call, "recording_source.html", "Source", replayed, lines=lines, masked=masked, is_cut=cut)
 
     async def _headers(self, call: Call) -> Response:
         replayed = await self._replay.replayed(call.params["token"])
@@ -63,13 +63,14 @@ class RecordingViews:
         except ArchiveError as failure:
             raise HttpError(500, str(failure)) from None
         left_out = replayed.recorded.page.fields.get(headers.FIELDS_LEFT_OUT.text.lower(), "")
-        return _view("recording_headers.html", "Headers", replayed, warc=warc, http=http, left_out=left_out)
+        return _view(call, "recording_headers.html", "Headers", replayed, warc=warc, http=http, left_out=left_out)
 
     async def _files(self, call: Call) -> Response:
         replayed = await self._replay.replayed(call.params["token"])
         page = await self._replay.rewritten(replayed)
         reasons = {**page.missing, **replayed.reasons}
         return _view(
+            call,
             "recording_files.html",
             "Files",
             replayed,
@@ -80,9 +81,9 @@ class RecordingViews:
         )
 
 
-def _view(template: str, tab: str, replayed: Replayed, **values: Any) -> Response:
+def _view(call: Call, template: str, tab: str, replayed: Replayed, **values: Any) -> Response:
     each: Mapping[str, Any] = json_views.recording(replayed.row)
-    return html_response(render(template, here="", tab=tab, each=each, **values))
+    return html_response(render(template, here="", user=call.user, tab=tab, each=each, **values))
 
 
 def source_lines(body: bytes, content_type: str) -> tuple[list[Markup], int]:

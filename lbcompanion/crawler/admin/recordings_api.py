@@ -10,6 +10,20 @@ from attrs import field, frozen
 
 from lbcompanion.crawler.admin import json_views
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, json_response
+from lbcompanion.crawler.admin.endpoint_doc import (
+    CURSORS,
+    FILTERS,
+    PAGING,
+    RECORDING,
+    TEXT,
+    TIME,
+    TOKEN,
+    WHOLE_RECORDING,
+    Doc,
+    array,
+    obj,
+    or_null,
+)
 from lbcompanion.crawler.archive.errors import ArchiveError, FileOfAnotherCrawler
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.crawl.scheduler import Defer
@@ -22,12 +36,26 @@ from lbcompanion.protocol import shapes
 from lbcompanion.sticky.routes import Routes
 
 _DEFAULT_LIMIT, _MAX_LIMIT = 100, 1000
-#: No cursor is longer.
-_MAX_CURSOR_CHARS = 64
-
 #: CSP of an archived page, which is untrusted: the sandbox gives it an opaque origin and forbids scripts and forms; and
 #: nothing is loaded, since its author must not learn who looks at it, nor reach what the viewer's browser can reach.
 ARCHIVED_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:"
+
+
+_LISTING = Doc(
+    "Recordings that fulfil all filters, the page that was viewed last first.",
+    (*PAGING, *FILTERS),
+    obj(recordings=array(RECORDING), **CURSORS),
+)
+_ONE = Doc("One recording.", answer=WHOLE_RECORDING, params=TOKEN)
+_PAGE = Doc("The archived bytes of a page, with its own type.", media_type="*/*", params=TOKEN)
+_ROUTE = obj(
+    **dict.fromkeys(("site", "node", "state", "source"), TEXT),
+    **dict.fromkeys(("proven_at", "expires_at"), or_null(TIME)),
+    cookies=array(TEXT),
+    dialect=or_null(TEXT),
+    learnt_at=TIME,
+)
+_ROUTES = Doc("The crawler's route to each node.", answer=obj(routes=array(_ROUTE)))
 
 
 @frozen
@@ -55,8 +83,6 @@ def read_query(call: Call) -> Query:
     except BadFilter as failure:
         raise HttpError(400, str(failure)) from None
     after, before = (_read_cursor(call, name) for name in ("after", "before"))
-    if after is not None and before is not None:
-        raise HttpError(400, "after, before: only one of them is allowed")
     return Query(read_limit(call), after, before, filters, texts)
 
 
@@ -84,7 +110,7 @@ def _read_cursor(call: Call, name: str) -> Position | None:
     if not text:
         return None
     try:
-        return Position.read(text[:_MAX_CURSOR_CHARS])
+        return Position.read(text)
     except ValueError:
         raise HttpError(400, f"{name}: allowed is what next or previous of a listing has") from None
 
@@ -127,10 +153,10 @@ class Recordings:
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints of the API."""
         return [
-            Endpoint("/api/routes", self._routes_json),
-            Endpoint("/api/recordings", self._listing_json),
-            Endpoint("/api/recordings/{token}", self._recording_json),
-            Endpoint("/api/recordings/{token}/page", self._page, action="view page"),
+            Endpoint("/api/routes", self._routes_json, doc=_ROUTES),
+            Endpoint("/api/recordings", self._listing_json, doc=_LISTING),
+            Endpoint("/api/recordings/{token}", self._recording_json, doc=_ONE),
+            Endpoint("/api/recordings/{token}/page", self._page, action="view page", doc=_PAGE),
         ]
 
     async def row(self, token: str) -> Any:

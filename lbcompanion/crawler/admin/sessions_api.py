@@ -8,11 +8,37 @@ from typing import Any
 
 from lbcompanion.crawler.admin import json_views
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, json_response
+from lbcompanion.crawler.admin.endpoint_doc import (
+    CURSORS,
+    FILTERS,
+    INTEGER,
+    PAGING,
+    STEP,
+    TEXT,
+    TIME,
+    VISITOR,
+    Doc,
+    array,
+    obj,
+)
 from lbcompanion.crawler.admin.recordings_api import cursors, read_query
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.queue.walks import Walk, Walks
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol.visitors import is_pseudonym
+
+_SESSION = {"visitor": TEXT, "first_at": TIME, "last_at": TIME, "pages": INTEGER}
+_LISTING = Doc(
+    "Visitors, the one with the last view first.",
+    (*PAGING, *(each for each in FILTERS if each.name in ("from", "to", "site"))),
+    obj(sessions=array(obj(**_SESSION)), **CURSORS),
+)
+_ONE = Doc(
+    "A visitor's recordings, in the order of the views.",
+    PAGING,
+    obj(**_SESSION, recordings=array(STEP), **CURSORS),
+    params=VISITOR,
+)
 
 
 class SessionsApi:
@@ -28,8 +54,8 @@ class SessionsApi:
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
         return [
-            Endpoint("/api/sessions", self._listing_json),
-            Endpoint("/api/sessions/{visitor}", self._walk_json, action="view session"),
+            Endpoint("/api/sessions", self._listing_json, doc=_LISTING),
+            Endpoint("/api/sessions/{visitor}", self._walk_json, action="view session", doc=_ONE),
         ]
 
     async def listing(self, call: Call) -> dict[str, Any]:

@@ -10,7 +10,23 @@ from typing import Any
 from attrs import evolve
 
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, json_response
-from lbcompanion.crawler.admin.line_diff import Difference, difference
+from lbcompanion.crawler.admin.endpoint_doc import (
+    BOOLEAN,
+    CURSORS,
+    FILTERS,
+    INTEGER,
+    PAGING,
+    TEXT,
+    TIME,
+    WITHOUT_STARS,
+    Doc,
+    Parameter,
+    array,
+    obj,
+    one_of,
+    or_null,
+)
+from lbcompanion.crawler.admin.line_diff import Difference, Kind, difference
 from lbcompanion.crawler.admin.recordings_api import Recordings, cursors, read_query
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.queue.search import FoundPage, Search
@@ -20,6 +36,34 @@ from lbcompanion.model import Verdict, to_rfc3339
 #: Between two tags a line of the source may end: some pages are one line.
 _BETWEEN_TAGS = re.compile(r"(?<=>)(?=<)")
 _LONG_LINE_CHARS = 200
+
+
+_VERSION = obj(
+    **dict.fromkeys(("sha256", "first_token", "last_token"), TEXT),
+    **dict.fromkeys(("first_at", "last_at"), TIME),
+    title=or_null(TEXT),
+    bytes=or_null(INTEGER),
+    nodes=array(TEXT),
+    recordings=INTEGER,
+)
+_SEEN = {"token": TEXT, "viewed_at": TIME, "node": TEXT, "sha256": TEXT}
+_VERSIONS = Doc(
+    "The archived recordings of one address, and the groups of those with the same bytes.",
+    (
+        Parameter("url", "The whole address of a page.", WITHOUT_STARS, required=True),
+        *PAGING,
+        *(each for each in FILTERS if each.name not in ("url", "outcome")),
+    ),
+    obj(url=TEXT, versions=array(_VERSION), recordings=array(obj(**_SEEN)), **CURSORS),
+)
+_RUN = obj(kind=one_of(*(each.value for each in Kind)), lines=array(TEXT), count=INTEGER)
+_DIFFERENCE = obj(changes=array(_RUN), cut=BOOLEAN, exact=BOOLEAN)
+_SIDE = obj(**_SEEN, url=TEXT)
+_COMPARE = Doc(
+    "The difference of two archived pages.",
+    (Parameter("a", "A token.", required=True), Parameter("b", "A token.", required=True)),
+    obj(a=_SIDE, b=_SIDE, same=BOOLEAN, text=_DIFFERENCE, source=_DIFFERENCE),
+)
 
 
 class VersionsApi:
@@ -38,8 +82,8 @@ class VersionsApi:
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
         return [
-            Endpoint("/api/versions", self._versions_json),
-            Endpoint("/api/compare", self._compare_json, action="compare pages"),
+            Endpoint("/api/versions", self._versions_json, doc=_VERSIONS),
+            Endpoint("/api/compare", self._compare_json, action="compare pages", doc=_COMPARE),
         ]
 
     async def versions(self, call: Call) -> dict[str, Any]:

@@ -169,8 +169,11 @@ class Archive:
             self._name, self._committed_end, self._opened_at = file.name, file.committed, file.opened_at
 
     def _keep_unknown(self, path: Path, committed: int) -> int:
-        """Keep whole records that an older queue does not know, and return where they end."""
-        end = end_of_records(path, committed)
+        """Keep whole records that an older queue does not know, and return where they end.
+
+        The file is read from its beginning: it may be one of another queue, in which no record ends at ``committed``.
+        """
+        end = max(committed, end_of_records(path, 0))
         if end > committed:
             self._index.extend(path.name, end)
             self._log.critical(

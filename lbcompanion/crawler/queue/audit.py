@@ -37,6 +37,7 @@ class AuditLine:
     :ivar action: such as ``view page`` or ``log-in``.
     :ivar result: ``allowed``, ``refused`` (by the role, or by the pace of log-ins) or ``failed``.
     :ivar token: of the recording, or empty.
+    :ivar visitor: the pseudonym of the visitor whose walk it is, or empty; else it is the one of the recording.
     :ivar detail: further words; never a value that identifies a visitor.
     """
 
@@ -46,6 +47,7 @@ class AuditLine:
     action: str
     result: str = ALLOWED
     token: str = ""
+    visitor: str = ""
     detail: str = ""
 
 
@@ -62,8 +64,8 @@ class AuditLog:
         """
         values: dict[str, Any] = {name: _fitting(value, _LENGTHS[name]) for name, value in asdict(line).items()}
         with self._database.change() as connection:
-            visitor = None
-            if line.token:
+            visitor = values["visitor"] or None
+            if line.token and not visitor:
                 query = select(RECORDINGS.c.visitor).where(RECORDINGS.c.token == values["token"])
                 visitor = connection.execute(query).scalar() or None
             values |= {"at": now, "token": values["token"] or None, "visitor": visitor}

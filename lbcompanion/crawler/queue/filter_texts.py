@@ -23,6 +23,11 @@ class BadFilter(CompanionError):
     """A filter cannot be read; the text says which one and what would be right."""
 
 
+def is_one_line(text: str) -> bool:
+    """Whether a text has no control characters."""
+    return _TEXT.fullmatch(text) is not None
+
+
 def read_filters(given: Mapping[str, str], visitors: Callable[[str], tuple[str, ...]] | None = None) -> Filters:
     """Read filters.
 
@@ -31,7 +36,7 @@ def read_filters(given: Mapping[str, str], visitors: Callable[[str], tuple[str, 
     :raises BadFilter: if one of them cannot be read.
     """
     for name, text in given.items():
-        if not _TEXT.fullmatch(text):
+        if not is_one_line(text):
             raise BadFilter(f"{name}: control characters are not allowed")
     status = given.get("status", "")
     if status and not _STATUS.fullmatch(status):

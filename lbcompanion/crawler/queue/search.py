@@ -6,9 +6,8 @@ has found and where it has stopped; the next page continues there.
 
 from __future__ import annotations
 
-import binascii
-import math
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+import re
+import struct
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
@@ -40,6 +39,10 @@ _CHECKED = tuple(
     RECORDINGS.c[name] for name in ("id", "viewed_at", "token", "url", "page_url", "title_key", "reason", *_INDEXED)
 )
 _LAST_CHARACTER = "\U0010ffff"
+
+#: What a cursor looks like. It excludes numbers that are not finite, or far from any time.
+CURSOR_PATTERN = r"[0-689a-e][0-9a-f]{15}[0-7][0-9a-f]{15}"
+_CURSOR = struct.Struct(">dQ")
 
 Condition = ColumnElement[bool]
 # A table of its own: a piece's columns must not take the place of these.
@@ -124,8 +127,8 @@ class Position:
 
     @property
     def cursor(self) -> str:
-        """The text that names the position."""
-        return urlsafe_b64encode(f"{self.viewed_at!r} {self.id}".encode()).decode().rstrip("=")
+        """The text that names the position: both numbers in hexadecimal."""
+        return _CURSOR.pack(self.viewed_at, self.id).hex()
 
     @classmethod
     def read(cls, cursor: str) -> Position:
@@ -133,15 +136,9 @@ class Position:
 
         :raises ValueError: if the text is not a cursor.
         """
-        try:
-            text = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode("ascii")
-        except (binascii.Error, UnicodeError):
-            raise ValueError("not a cursor") from None
-        viewed_at, _, number = text.partition(" ")
-        found = cls(float(viewed_at), int(number)) if len(number) < 20 else cls(math.nan, 0)
-        if not math.isfinite(found.viewed_at) or not 0 <= found.id < 1 << 63 or found.cursor != cursor:
+        if not re.fullmatch(CURSOR_PATTERN, cursor):
             raise ValueError("not a cursor")
-        return found
+        return cls(*_CURSOR.unpack(bytes.fromhex(cursor)))
 
 
 @frozen
@@ -189,7 +186,7 @@ class Search:
         """Return a page of the listing.
 
         :param after: the page begins behind this position.
-        :param before: the page ends in front of this position; not together with ``after``.
+        :param before: the page ends in front of this position. With ``after``, it is where the listing ends.
         :raises BacklogError: if the database fails.
         """
         with self._database.read() as connection:
@@ -197,14 +194,14 @@ class Search:
             hits = self._find(query, limit + 1)
             positions = hits.positions[:limit]
             rows = _rows(connection, positions)
-        if before is not None:
+        if before is not None and after is None:
             rows.reverse()
         has_more = len(hits.positions) > limit
         first, last = (positions[0], positions[-1]) if positions else (None, None)
         if hits.stopped_at is not None and not has_more:
             last, has_more = hits.stopped_at, True
         searched_to = hits.stopped_at.viewed_at if hits.stopped_at is not None and len(positions) < limit else None
-        if before is None:
+        if before is None or after is not None:
             return FoundPage(tuple(rows), last if has_more else None, first or after if after else None, searched_to)
         return FoundPage(tuple(rows), first or before, last if has_more else None, searched_to)
 
@@ -244,8 +241,9 @@ class _Query:
         self, connection: Connection, filters: Filters, after: Position | None, before: Position | None
     ) -> None:
         self._connection = connection
-        self.start = before if before is not None else after
-        self._is_forward = before is None
+        self.start = before if after is None else after
+        self._is_forward = before is None or after is not None
+        self._end = before if after is not None else None
         self._filters = filters
         indexed, self._others = _conditions(filters, connection.dialect.name)
         self._indexed = dict(sorted(indexed.items(), key=lambda each: _INDEXED.index(each[0])))
@@ -303,6 +301,8 @@ class _Query:
             found.append(viewed_at < self._filters.end)
         if self.start is not None:
             found += _behind(self.start, is_forward=self._is_forward)
+        if self._end is not None:
+            found += _behind(self._end, is_forward=False)
         return found
 
     def _ordered(self, query: Select[Any]) -> Select[Any]:

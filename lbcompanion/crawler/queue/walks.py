@@ -13,7 +13,7 @@ from lbcompanion.crawler.queue.schema import RECORDINGS
 from lbcompanion.crawler.queue.search import Filters, FoundPage, Position, Search
 
 #: In front of every recording.
-_BEGINNING = Position(-1e300, 0)
+_BEGINNING = Position(-1e100, 0)
 
 
 @frozen

@@ -7,7 +7,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from lbcompanion.crawler.admin.audit_trail import AuditTrail
+from lbcompanion.crawler.admin.audit_trail import AuditTrail, Subject
 from lbcompanion.crawler.admin.endpoint import Caller, HttpError, Role
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue.audit import AuditLine
@@ -33,8 +33,8 @@ class TrailTests(SynchronousTestCase):
 
     def test_a_line(self) -> None:
         self.log.write.return_value = 7
-        self.assertEqual(self.result(self.trail.write(CALLER, "view page", token="t1")), 7)
-        line = AuditLine("ann", "token", "10.0.0.1", "view page", "allowed", "t1", "")
+        self.assertEqual(self.result(self.trail.write(CALLER, "view page", about=Subject("t1"))), 7)
+        line = AuditLine("ann", "token", "10.0.0.1", "view page", "allowed", "t1", "", "")
         self.log.write.assert_called_once_with(line, 5.0)
 
     def test_what_is_not_written_is_refused_and_told(self) -> None:

@@ -9,6 +9,9 @@ from attrs import evolve
 
 from lbcompanion.checks import network
 from lbcompanion.crawler.access.users_file import change_users
+from lbcompanion.crawler.admin.endpoint import Call, Endpoint, Response, json_response
+from lbcompanion.crawler.admin.guard import AccessGuard
+from lbcompanion.crawler.admin.listener import AdminResource
 from lbcompanion.crawler.queue.database import BacklogError
 from tests.support.access_case import OPERATOR_TOKEN, USERS, VIEWER_TOKEN, AccessCase, add_users, bearer
 from tests.support.crawler_api import BASE
@@ -141,6 +144,19 @@ class AuditTests(AccessCase):
         (line,) = body["audit"]
         self.assertEqual((line["user"], line["how"], line["address"]), ("vera", "token", "127.0.0.1"))
         self.assertEqual((line["token"], line["visitor"], line["result"]), (token, "v1", "allowed"))
+
+    def test_whose_walk_was_looked_at(self) -> None:
+        pseudonym = "v1" + "a" * 22
+
+        async def found(_call: Call) -> Response:
+            return json_response({})
+
+        endpoint = Endpoint("/walk/{visitor}", found, action="view session")
+        self.listen(AdminResource([endpoint], guard=AccessGuard(self.access)))
+        for path in (f"/walk/{pseudonym}", "/walk/secret-cookie", f"/walk/x?visitor={pseudonym}&a=t1&b=t2"):
+            self.assertEqual(self.status(path, headers=bearer(VIEWER_TOKEN)), 200)
+        found_lines = [(row["visitor"], row["detail"]) for row in self.audit.entries(9)[::-1]]
+        self.assertEqual(found_lines, [(pseudonym, ""), (None, ""), (None, "t1, t2")])
 
     def test_nothing_is_shown_that_cannot_be_logged(self) -> None:
         path = f"/api/recordings/{self.tokens[0]}/page"

@@ -78,7 +78,9 @@ def test_a_line_is_described() -> None:
 
 def test_any_text_fits() -> None:
     rig = Rig()
-    rig.log.write(AuditLine("u" * 999, "how" * 99, "\x00" * 99, "a\n" * 99, "r" * 99, "t" * 999, "\ud800" * 999), 1.0)
+    rig.log.write(
+        AuditLine("u" * 999, "how" * 99, "\x00" * 99, "a\n" * 99, "r" * 99, "t" * 999, detail="\ud800" * 999), 1.0
+    )
     row = rig.log.entries(1)[0]
     assert len(row["user"]) == 128
     assert row["action"].startswith("a?a?")

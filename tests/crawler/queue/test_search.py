@@ -179,6 +179,8 @@ def test_pages_in_both_directions_while_recordings_arrive(database: Database) ->
     newest = search.page(Filters(), 3, before=back.previous)
     assert (tokens(newest), newest.previous) == (["t9", "t8"], None)
     assert tokens(search.page(Filters(), 3, after=newest.next)) == ["t7", "t6", "t5"]
+    between = search.page(Filters(), 9, after=first.next, before=second.next)
+    assert tokens(between) == ["t4", "t3"]
     last = search.page(Filters(), 3, after=second.next)
     assert (tokens(last), last.next) == (["t1"], None)
 
@@ -207,15 +209,16 @@ def test_a_search_reads_a_bounded_number_of_recordings(database: Database) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "AAAA", "MS4wIDE=x", "bmFuIDE", "MSAtMQ", "aW5mIDE", "é", "MSAxIDE", "M" * 900]
+    "text",
+    ["", "x", "0" * 31, "0" * 33, "7ff0" + "0" * 28, "fff8" + "0" * 28, "0" * 16 + "f" * 16, "A" * 32, "\u0660" * 32],
 )
 def test_not_a_cursor(text: str) -> None:
-    with pytest.raises(ValueError, match=r"cursor|float|int"):
+    with pytest.raises(ValueError, match="not a cursor"):
         Position.read(text)
 
 
 def test_a_cursor_is_exact() -> None:
-    for position in (Position(1 / 3, 1), Position(1e308, (1 << 63) - 1), Position(-0.0, 0), Position(1.7e9 + 0.1, 5)):
+    for position in (Position(1 / 3, 1), Position(1e200, (1 << 63) - 1), Position(-0.0, 0), Position(1.7e9 + 0.1, 5)):
         assert Position.read(position.cursor) == position
 
 

@@ -51,5 +51,6 @@ class ErasePages:
     async def _erase(self, call: Call) -> Response:
         require_same_origin(call.request)
         each, selection = await self._selection(call)
+        await call.describe(f"by {selection.criteria}")
         done = await self._erasure.eraser.erase(selection, "api")
         return html_response(render("erase.html", here="", user=call.user, each=each, matches=None, done=done))
