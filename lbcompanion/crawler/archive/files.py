@@ -171,9 +171,9 @@ class Archive:
     def _keep_unknown(self, path: Path, committed: int) -> int:
         """Keep whole records that an older queue does not know, and return where they end.
 
-        The file is read from its beginning: it may be one of another queue, in which no record ends at ``committed``.
+        The whole file is read: it may be one of another queue, in which no record ends at ``committed``.
         """
-        end = max(committed, end_of_records(path, 0))
+        end = max(committed, end_of_records(path))
         if end > committed:
             self._index.extend(path.name, end)
             self._log.critical(

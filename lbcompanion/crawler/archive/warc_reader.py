@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from io import BytesIO
 from typing import Any, BinaryIO
 
@@ -17,6 +18,8 @@ from lbcompanion.errors import CompanionError
 
 # Read from the stream at once. Each record is a gzip member of its own (WARC 1.1, annex D).
 _CHUNK_BYTES = 65536
+#: The first bytes of a gzip member (RFC 1952, section 2.3), and of a record within it.
+_GZIP_START, _WARC_START = b"\x1f\x8b\x08", b"WARC/"
 
 
 class UnreadableRecord(CompanionError):
@@ -100,6 +103,33 @@ def plain_records(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
             return
         yield plain, offset, length
         offset += length
+
+
+def start_of_record(stream: BinaryIO, offset: int) -> int:
+    """Return where the next record seems to start: a gzip member with the first bytes of one; -1: nowhere.
+
+    :param offset: where to begin, such as within a damaged record.
+    """
+    kept = b""
+    stream.seek(offset)
+    while chunk := bytes(stream.read(_CHUNK_BYTES)):
+        data = kept + chunk
+        found = data.find(_GZIP_START)
+        while found >= 0:
+            if _is_record(stream, offset + found):
+                return offset + found
+            found = data.find(_GZIP_START, found + 1)
+        kept = data[1 - len(_GZIP_START) :]
+        offset += len(data) - len(kept)
+        stream.seek(offset + len(kept))
+    return -1
+
+
+def _is_record(stream: BinaryIO, offset: int) -> bool:
+    stream.seek(offset)
+    with suppress(zlib.error):
+        return zlib.decompressobj(wbits=31).decompress(stream.read(_CHUNK_BYTES), len(_WARC_START)) == _WARC_START
+    return False
 
 
 def raw_record(stream: BinaryIO, record: StoredRecord) -> bytes:
