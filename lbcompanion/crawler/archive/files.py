@@ -317,8 +317,13 @@ class Archive:
         return record
 
     def _may_refer_to(self, payload: Payload) -> bool:
-        """Whether the file of a payload is still there: in the folder, or in an object store."""
+        """Whether the file of a payload is still there, in the folder or in an object store, and this crawler's.
+
+        An erasure by another crawler, which has taken the file over, could not rewrite the file that is written here.
+        """
         file = self._index.file(payload.file)
+        if file is not None and file.crawler not in ("", self._index.crawler):
+            file = None
         try:
             is_there = file is not None and (bool(file.place) or self._path(file.name).stat().st_size >= file.committed)
         except OSError:
