@@ -60,7 +60,7 @@ def test_damage_is_reported(tmp_path: Path) -> None:
             list(stored_records(io.BytesIO(data[: max(cut, 1)] if cut < len(data) else data + b"x")))
 
 
-@pytest.mark.parametrize("before", [0, 1, 65533, 65534, 65535, 65536, 131070])
+@pytest.mark.parametrize("before", [0, 1, 2**18 - 3, 2**18 - 2, 2**18 - 1, 2**18, 2**19 - 2])
 def test_the_next_record_after_damage(before: int) -> None:
     """At the edges of the parts that are read too; other gzip members and their first bytes are passed over."""
     record = gzip.compress(b"WARC/1.1\r\n")
