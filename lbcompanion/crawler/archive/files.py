@@ -55,8 +55,8 @@ class Archive:
     :param min_free_bytes: nothing is archived while the disk has less free space; 0: no limit.
     :param health: where failures are reported.
     :param revisit_bytes: how long the files are in all to whose payloads a new file may refer; 0: no other file.
-    :ivar reader: reads pages and files of the archive.
     :param on_new_folder: called after the folder was created; it may refuse it with a :class:`CompanionError`.
+    :ivar reader: reads pages and files of the archive.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The archive files of crawlers that used a shared queue and did not come back.
 
 Another crawler with the same object store takes over the uploaded files, so that erasures reach them. Files on the disk
-of a crawler that is gone can only be told.
+of a crawler that is gone are only reported.
 """
 
 from __future__ import annotations
