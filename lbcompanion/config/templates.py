@@ -148,7 +148,7 @@ class StarterNode:
 
 @frozen
 class Starter:
-    """A farm as ``init`` was told of it.
+    """The description of a farm from which ``init`` writes its files.
 
     :ivar crawler: where the nodes send their notices.
     :ivar balancers: the balancer's addresses, from which the nodes take forwarding headers.
