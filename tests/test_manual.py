@@ -242,13 +242,16 @@ def usage_problem(arguments: list[str]) -> str:
     from lbcompanion.cli import main
 
     command: click.Command = main
+    # A command keeps the help option that its first context names, so each context has its parent's settings.
+    context = click.Context(command, **command.context_settings)
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
         name, *arguments = arguments
         if name not in command.commands:
             return f"no command {name}"
         command = command.commands[name]
+        context = click.Context(command, parent=context, **command.context_settings)
     try:
-        parser = command.make_parser(click.Context(command))
+        parser = command.make_parser(context)
         _, left, _ = parser.parse_args(list(arguments))
     except click.UsageError as error:
         return error.format_message()
