@@ -205,8 +205,8 @@ def _check_names(nodes: list[str]) -> None:
     if wrong or not nodes or len(set(nodes)) < len(nodes):
         shown = wrong[0] if wrong else ",".join(nodes)
         raise click.BadParameter(
-            f'"{shown}"; allowed: different names of 1 to 32 letters, digits, _ or -, except "crawler"; if two hosts would '
-            "get the same name, give one a name: NAME=HOST",
+            f'"{shown}"; allowed: different names of 1 to 32 letters, digits, _ or -, except "crawler"; if two hosts '
+            "would get the same name, give one a name: NAME=HOST",
             param_hint="--nodes",
         )
 

@@ -1,6 +1,6 @@
 """The access token that a crawler writes for commands on the same machine.
 
-Each start of a crawler writes a new token into its ``state_dir``. Only the crawler's user can read that folder, and this
+Each start of a crawler writes a new token into its ``state_dir``. Only the crawler's user can read that folder. This
 user can change the queue anyway.
 """
 

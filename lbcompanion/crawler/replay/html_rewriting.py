@@ -2,8 +2,8 @@
 
 The page is read into tokens, and a new page is written from them: all attributes are quoted, each ``<`` in a text or a
 value is escaped, and comments and the content of scripts are left out. So every parser reads the same tokens in the
-result, even if parsers disagree about the page's tree, raw text, CDATA sections or comments. A policy and a sandbox (see
-:mod:`lbcompanion.crawler.admin.replay_pages`) stop what would pass nevertheless.
+result, even if parsers disagree about the page's tree, raw text, CDATA sections or comments. A policy and a sandbox
+(see :mod:`lbcompanion.crawler.admin.replay_pages`) stop what would pass nevertheless.
 
 Reading takes linear time; a page of a megabyte takes about a second, so it is done in another thread.
 """
