@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 SECRET_NAME = "farm.secret"
 CRAWLER_NAME = "crawler.toml"
-#: Where the systemd units keep what the services write.
+#: The folder of everything that the services of the systemd units write.
 SERVICE_STATE = "/var/lib/lbcompanion"
 
 _NODE = """\
@@ -99,7 +99,7 @@ give_up_after_seconds = 900
 origin = "{origin}"
 
 # The balancer's address, if DNS does not lead to it: for example "tcp:10.0.0.5:80".
-connect = "{connect}"
+connect = ""
 
 # The same as on the nodes.
 dialect = "{dialect}"
@@ -148,13 +148,12 @@ class StarterNode:
 
 @frozen
 class Starter:
-    """A farm as ``init`` was told of it.
+    """The description of a farm from which ``init`` writes its files.
 
     :ivar crawler: where the nodes send their notices.
     :ivar balancers: the balancer's addresses, from which the nodes take forwarding headers.
     :ivar dialect: of the balancer's cookie.
     :ivar cookies: the names of that cookie.
-    :ivar connect: where the crawler finds the balancer, if not by the origin's name.
     :ivar as_service: whether the files are for the systemd units.
     """
 
@@ -164,7 +163,6 @@ class Starter:
     balancers: Sequence[str] = ()
     dialect: str = "auto"
     cookies: Sequence[str] = ()
-    connect: Address | None = None
     as_service: bool = False
 
 
@@ -217,8 +215,9 @@ def _node_file(starter: Starter, node: StarterNode) -> str:
 
 def _admin_host(starter: Starter, node: StarterNode) -> str:
     """A balancer on another machine checks ``/readyz``: it has to reach the admin listener."""
-    is_remote = bool(starter.balancers) and node.address is not None and _is_address(node.address.host)
-    return node.address.host if is_remote and node.address is not None else "127.0.0.1"
+    if starter.balancers and node.address is not None and _is_address(node.address.host):
+        return node.address.host
+    return "127.0.0.1"
 
 
 def _crawler_file(starter: Starter) -> str:
@@ -232,7 +231,6 @@ def _crawler_file(starter: Starter) -> str:
         queue=f"{SERVICE_STATE}/crawler/crawler.db" if starter.as_service else "crawler.db",
         archive=f"{SERVICE_STATE}/archive" if starter.as_service else "archive",
         origin=starter.origin,
-        connect="" if starter.connect is None else starter.connect.endpoint,
         dialect=starter.dialect,
         cookies=_list(starter.cookies),
         nodes="".join(

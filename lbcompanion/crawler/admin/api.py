@@ -8,6 +8,7 @@ from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.audit_api import AuditApi
 from lbcompanion.crawler.admin.dashboard.erasing import ErasePages
 from lbcompanion.crawler.admin.dashboard.pages import DashboardPages
+from lbcompanion.crawler.admin.dashboard.rendering import error_page
 from lbcompanion.crawler.admin.dashboard.versions import VersionPages
 from lbcompanion.crawler.admin.dashboard.walks import WalkPages
 from lbcompanion.crawler.admin.erase_api import EraseApi
@@ -64,10 +65,10 @@ def admin_resource(
     :param erasure: erases on request; None: nothing can be erased.
     :param read: reads pages on a thread that may wait for an object store; None: the backlog's thread.
     :param parse: rewrites pages for their replay on a thread of its own; None: the backlog's thread.
-    :param access: who may do what; None: nobody is asked, and nothing is logged.
+    :param access: users and their roles; None: nobody has to log in, and nothing is logged.
     :param check_passwords: checks passwords on a thread; None: the backlog's thread.
     :param open_metrics: whether ``/metrics`` needs no log-in.
-    :param activity: the counts over time; None: there are none.
+    :param activity: the counts over time; None if nothing is counted.
     :param export: exports pages; None: nothing can be exported.
     """
     search = Search(database)
@@ -107,9 +108,9 @@ def admin_resource(
     if export is not None:
         endpoints += export.endpoints()
     if access is None:
-        return AdminResource([*endpoints, openapi_endpoint(endpoints)], hosts=hosts)
+        return AdminResource([*endpoints, openapi_endpoint(endpoints)], hosts=hosts, error_page=error_page)
     endpoints += AuditApi(access.trail.log, defer).endpoints()
     endpoints.append(openapi_endpoint(endpoints))
     if access.users is not None:
         endpoints += LogIn(access, check_passwords or defer).endpoints()
-    return AdminResource(endpoints, hosts=hosts, guard=AccessGuard(access))
+    return AdminResource(endpoints, hosts=hosts, guard=AccessGuard(access), error_page=error_page)
