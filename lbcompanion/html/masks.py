@@ -19,6 +19,7 @@ import lolhtml
 
 from lbcompanion.errors import CompanionError
 from lbcompanion.html.bytesearch import find, lowered, split
+from lbcompanion.html.character_references import attribute_value
 from lbcompanion.html.elements import VOID
 from lbcompanion.html.nesting import OPTIONAL_PARENTS, closes_in_order, names, worst_search_steps
 from lbcompanion.html.tokenizer_patterns import ATTRIBUTE, START_TAG, TAG_NAME
@@ -53,7 +54,6 @@ _FLAG = re.compile(r"\s+[is]\s*\]")
 _COMPARED = re.compile(r""""([^"]*)"|'([^']*)'|=\s*([^\s"'\]]+)|[.#]([\w-]+)""")
 _ATTRIBUTE_NAME = re.compile(r"\[\s*([\w-]+)")
 _SPACES = "\t\n\f\r "
-_REFERENCE = re.compile(r"&(?:#[xX][0-9a-fA-F]+;?|#[0-9]+;?|([A-Za-z][A-Za-z0-9]*+(?:;|(?![A-Za-z0-9=]))))")
 _END_TAG_NAME = re.compile(rb"</([A-Za-z][^\t\n\f\r />]*)")
 _WHOLE_START_TAG = re.compile(START_TAG)
 _TO_THE_END = names("html body")
@@ -425,18 +425,6 @@ class _Before:
     def element(self, element: lolhtml.Element) -> None:
         self.seen = True
         element.before(self._word, lolhtml.ContentType.HTML)
-
-
-def attribute_value(value: str) -> str:
-    """An attribute's value with its character references read (HTML Standard, section 13.2.5.73)."""
-
-    def character(found: re.Match[str]) -> str:
-        name = found.group(1)
-        if name is None:
-            return unescape(found.group())
-        return html5.get(name, found.group())
-
-    return _REFERENCE.sub(character, value)
 
 
 def _required_words(selector: str) -> tuple[bytes, ...]:
