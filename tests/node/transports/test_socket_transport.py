@@ -301,6 +301,7 @@ def test_both_ends_send_small_segments_at_once() -> None:
         async with served() as (asking, machine):
             for sock in (asking, machine.transport.get_extra_info("socket")):
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert machine.told == ["made", "eof", None]
 
     run(go())
 
