@@ -99,7 +99,7 @@ give_up_after_seconds = 900
 origin = "{origin}"
 
 # The balancer's address, if DNS does not lead to it: for example "tcp:10.0.0.5:80".
-connect = "{connect}"
+connect = ""
 
 # The same as on the nodes.
 dialect = "{dialect}"
@@ -154,7 +154,6 @@ class Starter:
     :ivar balancers: the balancer's addresses, from which the nodes take forwarding headers.
     :ivar dialect: of the balancer's cookie.
     :ivar cookies: the names of that cookie.
-    :ivar connect: where the crawler finds the balancer, if not by the origin's name.
     :ivar as_service: whether the files are for the systemd units.
     """
 
@@ -164,7 +163,6 @@ class Starter:
     balancers: Sequence[str] = ()
     dialect: str = "auto"
     cookies: Sequence[str] = ()
-    connect: Address | None = None
     as_service: bool = False
 
 
@@ -232,7 +230,6 @@ def _crawler_file(starter: Starter) -> str:
         queue=f"{SERVICE_STATE}/crawler/crawler.db" if starter.as_service else "crawler.db",
         archive=f"{SERVICE_STATE}/archive" if starter.as_service else "archive",
         origin=starter.origin,
-        connect="" if starter.connect is None else starter.connect.endpoint,
         dialect=starter.dialect,
         cookies=_list(starter.cookies),
         nodes="".join(

@@ -6,10 +6,10 @@ visitor: an erasure does not change them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from threading import Lock
 
-from attrs import Factory, asdict, define, frozen
+from attrs import Factory, define, frozen
 
 #: The length of the buckets that are counted, in seconds.
 STEP_SECONDS = 60
@@ -61,10 +61,6 @@ class Counts:
         self.delay += more.delay
         self.within = [one + other for one, other in zip(self.within, more.within, strict=True)]
 
-    def as_dict(self) -> dict[str, object]:
-        """Return the values by name."""
-        return asdict(self)
-
 
 class Activity:
     """Counts pages until :meth:`take` takes the counts away. Threads may share it."""
@@ -105,11 +101,3 @@ class Activity:
 
 def _bucket(now: float, node: str, outcome: str, reason: str = "") -> Bucket:
     return Bucket(int(now) // STEP_SECONDS * STEP_SECONDS, STEP_SECONDS, node, outcome, reason)
-
-
-def summed(counts: Iterable[Counts]) -> Counts:
-    """Return the sum of counts."""
-    total = Counts()
-    for each in counts:
-        total.add(each)
-    return total

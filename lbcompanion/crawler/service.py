@@ -123,7 +123,7 @@ class CrawlerService(MultiService):
         self._name = crawler_name(settings.crawler)
         self._database = Database(open_engine(settings.crawler.queue), self._health)
         self._activity = Activity()
-        self._backlog = Backlog(self._database, lambda node: self._activity.seen(node, self._now()))
+        self._backlog = Backlog(self._database)
         self._activity_table = ActivityTable(self._database, self._name)
         self._activity_writer = ActivityWriter(
             self._activity, self._activity_table, defer=self._defer, reactor=reactor, now=self._now
@@ -398,9 +398,12 @@ class CrawlerService(MultiService):
 
     def _add_to_backlog(self, arrivals: list[Arrival], losses: list[Loss]) -> int:
         erasures = self._erasure.erasures if self._erasure is not None else self.erasures
-        admitted = Admission(self._database, self._backlog, erasures).add(arrivals, losses, self._now())
+        now = self._now()
+        admitted = Admission(self._database, self._backlog, erasures).add(arrivals, losses, now)
         self._metrics.count_refused_erased(admitted.refused)
-        return admitted.new
+        for node in admitted.new:
+            self._activity.seen(node, now)
+        return len(admitted.new)
 
     def _on_added(self, new: int, *, lost: bool) -> int:
         if (new or lost) and self._scheduler is not None:

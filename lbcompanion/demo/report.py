@@ -21,6 +21,7 @@ def start_text(farm: DemoFarm) -> str:
     lines = [
         f"[bold]The site[/]        {plan.origin}/   through {label_of(farm.balancer)}",
         f"[bold]The dashboard[/]   {farm.api_url}/",
+        f"[bold]Visitors' walks[/] {farm.api_url}/visitors   their pages, as they were seen",
         f"[bold]The crawler API[/] {farm.api_url}/api/recordings",
         f"[bold]Notices go to[/]   http://{LOOPBACK}:{plan.intake_port}/notices",
     ]

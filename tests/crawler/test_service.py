@@ -19,6 +19,8 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent
 
 from lbcompanion.crawler.archive import uploads
+from lbcompanion.crawler.queue.activity_table import ActivityTable
+from lbcompanion.crawler.queue.database import Database, open_engine
 from lbcompanion.crawler.service import CrawlerService, StartFailed
 from lbcompanion.protocol.notices import write_notices
 from lbcompanion.protocol.signatures import Signer
@@ -62,6 +64,13 @@ class ServiceTests(TestCase):
             await deferLater(reactor, 0.05)
         raise AssertionError("no outcome in time")
 
+    def counted(self) -> dict[tuple[str, str], int]:
+        """The pages by node and outcome that a crawler has counted, read once it has stopped."""
+        database = Database(open_engine(f"sqlite:///{self.folder / 'state' / 'crawler.db'}"))
+        counts = ActivityTable(database, "").read(0, 1e12, 60)
+        database.close()
+        return {(bucket.node, bucket.outcome): each.pages for bucket, each in counts.items()}
+
     def test_from_notice_to_archive_over_real_listeners(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._whole())
 
@@ -84,7 +93,9 @@ class ServiceTests(TestCase):
         for path in (self.folder / "state", self.folder / "archive"):
             self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o700)
         self.assertEqual(stat.S_IMODE(os.stat(self.folder / "state" / "crawler.db").st_mode), 0o600)
+        await self.post(service.intake_port, write_notices([self.farm.notice(token)]))  # again: seen once all the same
         await service.stopService()
+        self.assertEqual(self.counted(), {("n3", "seen"): 1, ("n3", "archived"): 1})
         self.assertTrue(any("archived" in line for line in logged))
         self.assertFalse(any(token in line or "SRV=n" in line for line in logged))
         self.assertEqual(b"".join(file.read_bytes() for file in (self.folder / "state").iterdir()).count(b"SRV=n"), 0)

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import evolve
 
+from lbcompanion.crawler.activity import Activity
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.crawl.round_runner import RoundRunner
 from lbcompanion.crawler.crawl.route_refresh import RouteRefresher
@@ -40,6 +41,7 @@ class InMemoryCrawler:
         self.archive.recover()
         self.routes = Routes(load_trusted_routes(self.route_table, settings.sites))
         self.metrics = CrawlerMetrics()
+        self.activity = Activity()
         contexts = build_sites(settings, farm.clock, self.routes, self.route_table.save, farm.now, farm.agents)
         limits = LadderLimits(give_up_after_seconds=settings.crawler.give_up_after_seconds)
         round_runner = RoundRunner(
@@ -60,6 +62,7 @@ class InMemoryCrawler:
             give_up_after_seconds=settings.crawler.give_up_after_seconds,
             requisites=settings.requisites,
             route_refresher=self.route_refresher,
+            activity=self.activity,
         )
 
     @staticmethod

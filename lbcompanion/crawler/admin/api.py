@@ -8,6 +8,7 @@ from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.audit_api import AuditApi
 from lbcompanion.crawler.admin.dashboard.erasing import ErasePages
 from lbcompanion.crawler.admin.dashboard.pages import DashboardPages
+from lbcompanion.crawler.admin.dashboard.rendering import error_page
 from lbcompanion.crawler.admin.dashboard.versions import VersionPages
 from lbcompanion.crawler.admin.dashboard.walks import WalkPages
 from lbcompanion.crawler.admin.erase_api import EraseApi
@@ -107,9 +108,9 @@ def admin_resource(
     if export is not None:
         endpoints += export.endpoints()
     if access is None:
-        return AdminResource([*endpoints, openapi_endpoint(endpoints)], hosts=hosts)
+        return AdminResource([*endpoints, openapi_endpoint(endpoints)], hosts=hosts, error_page=error_page)
     endpoints += AuditApi(access.trail.log, defer).endpoints()
     endpoints.append(openapi_endpoint(endpoints))
     if access.users is not None:
         endpoints += LogIn(access, check_passwords or defer).endpoints()
-    return AdminResource(endpoints, hosts=hosts, guard=AccessGuard(access))
+    return AdminResource(endpoints, hosts=hosts, guard=AccessGuard(access), error_page=error_page)

@@ -19,6 +19,7 @@ from lbcompanion.web import QuietSite
 MAX_BODY_BYTES = 1 << 20
 
 _PROBLEM = "application/problem+json"
+_FIRST_ERROR = 400
 
 
 class Guard(Protocol):
@@ -38,17 +39,24 @@ class AdminResource(Resource):
     :param endpoints: the paths.
     :param hosts: host names that requests may use, besides IP addresses and ``localhost``.
     :param guard: checks who asks; None: nobody is asked.
+    :param error_page: makes the page of an error for people, of its status and reason; None: all errors are JSON.
     """
 
     isLeaf = True
 
     def __init__(
-        self, endpoints: Iterable[Endpoint], *, hosts: tuple[str, ...] = (), guard: Guard | None = None
+        self,
+        endpoints: Iterable[Endpoint],
+        *,
+        hosts: tuple[str, ...] = (),
+        guard: Guard | None = None,
+        error_page: Callable[[int, str], Response] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._endpoints = tuple(endpoints)
         self._hosts = hosts
         self._guard = guard
+        self._error_page = error_page
         self._log = Logger(namespace="lbcompanion.crawler.admin")
 
     def render(self, request: Request) -> int:
@@ -56,7 +64,7 @@ class AdminResource(Resource):
         gone = _Gone()
         request.notifyFinish().addBoth(gone.set)
         done: Deferred[Response | Stream] = ensureDeferred(self._dispatch(request))
-        done.addErrback(self._refuse)
+        done.addErrback(self._refuse, request)
         done.addCallback(self._send, request, gone)
         done.addErrback(lambda failure: self._log.failure("an answer could not be sent", failure=failure))
         return NOT_DONE_YET
@@ -86,12 +94,15 @@ class AdminResource(Resource):
         allowed = allowed_methods(each for each, _ in found)
         raise HttpError(405, f"only {allowed.replace(', ', ' and ')} here", (("allow", allowed),))
 
-    def _refuse(self, failure: Any) -> Response:
+    def _refuse(self, failure: Any, request: Request) -> Response:
         status, why, headers = 500, "the crawler could not answer", ()
         if failure.check(HttpError):
             status, why, headers = failure.value.status, str(failure.value), failure.value.headers
         else:
             self._log.error("a request failed: {kind}: {why}", kind=failure.type.__name__, why=str(failure.value))
+        if self._error_page is not None and status >= _FIRST_ERROR and _wants_page(request):
+            page = self._error_page(status, why)
+            return Response(page.body, page.content_type, (*page.headers, *headers), status)
         # A problem of no type of its own has the phrase of its status as title (RFC 9457, section 4.2.1).
         problem = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": why}
         return Response(json_bytes(problem), _PROBLEM, headers, status)
@@ -112,6 +123,12 @@ class AdminResource(Resource):
         if request.method != b"HEAD":
             request.write(response.body)
         request.finish()
+
+
+def _wants_page(request: Request) -> bool:
+    """Whether a person asks for a page of the dashboard, not a program for data."""
+    accepted = ",".join(request.requestHeaders.getRawHeaders("accept", []))
+    return "text/html" in accepted.lower() and not request.path.startswith(b"/api/")
 
 
 class _Gone:

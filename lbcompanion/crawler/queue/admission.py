@@ -17,11 +17,11 @@ from lbcompanion.model import Loss
 class Admitted:
     """The result of a delivery.
 
-    :ivar new: how many notices were new.
+    :ivar new: the origin node of each new notice.
     :ivar refused: how many were left out, because their recordings are erased.
     """
 
-    new: int
+    new: tuple[str, ...]
     refused: int
 
 

@@ -85,35 +85,31 @@ class PendingNotice:
 class Backlog:
     """The queue, over the crawler's database.
 
-    :param on_new: is called for each new notice, with its origin node.
     :param clock: measures how long a count takes.
     """
 
     def __init__(
         self,
         database: Database,
-        on_new: Callable[[str], None] | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._database = database
-        self._on_new = on_new or (lambda _node: None)
         self._clock = clock
         self._counted: dict[str, int] | None = None
         self._counted_at = self._counted_until = 0.0
         self._searched_at = float("-inf")
 
-    def add(self, arrivals: Iterable[Arrival], now: float) -> int:
+    def add(self, arrivals: Iterable[Arrival], now: float) -> tuple[str, ...]:
         """Store notices; a notice with a known token counts as the same notice.
 
-        :returns: the number of new notices.
+        :returns: the origin node of each new notice.
         """
-        new = 0
+        new: list[str] = []
         with self._database.change() as connection:
             # In one order, so that two crawlers that store the same notices do not wait for each other.
             for each in sorted(arrivals, key=lambda arrival: arrival.notice.token):
                 if insert_new(connection, RECORDINGS, [_new_row(each, now)]):
-                    new += 1
-                    self._on_new(each.owner)
+                    new.append(each.owner)
                     continue
                 row = connection.execute(
                     select(RECORDINGS.c.outcome, RECORDINGS.c.cookies, RECORDINGS.c.visitor).where(
@@ -126,7 +122,7 @@ class Backlog:
                     connection.execute(update(RECORDINGS).where(where).values(values))
             if new:
                 self._database.notify(connection, NOTICES)
-        return new
+        return tuple(new)
 
     def add_losses(self, losses: Iterable[Loss], now: float) -> int:
         """Store losses; open notices of these copies become due at once.

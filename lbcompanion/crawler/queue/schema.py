@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql
 
+from lbcompanion.crawler.activity import DELAY_LIMITS
 from lbcompanion.schema_migrations import Migration, migrations_table
 
 METADATA = MetaData()
@@ -315,7 +316,7 @@ ACTIVITY = Table(
     Column("attempts", BigInteger, nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("delay", Double, nullable=False),  # seconds from views to the archive, in sum
-    # Pages that were archived within 1, 10, 60 and 600 seconds.
-    *(Column(f"within_{limit}", BigInteger, nullable=False) for limit in (1, 10, 60, 600)),
+    # Pages whose delay was within each limit, in seconds.
+    *(Column(f"within_{limit}", BigInteger, nullable=False) for limit in DELAY_LIMITS),
     **_MYSQL,
 )

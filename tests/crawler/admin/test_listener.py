@@ -9,6 +9,7 @@ import treq
 from treq.testing import StubTreq
 from twisted.trial.unittest import SynchronousTestCase
 
+from lbcompanion.crawler.admin.dashboard.rendering import error_page
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, Role, Stream, json_response
 from lbcompanion.crawler.admin.listener import AdminResource
 from tests.support.crawler_api import ApiCase
@@ -69,6 +70,18 @@ class TableTests(SynchronousTestCase):
     def test_the_status_is_the_handlers(self) -> None:
         response, body = self.get("/a/b")
         self.assertEqual((response.code, body), (202, b'{"name": "b"}\n'))
+
+    def test_people_get_a_page_and_programs_json(self) -> None:
+        for path, accepted, kind in (
+            ("/none", "text/html,*/*;q=0.8", "text/html; charset=utf-8"),
+            ("/none", "*/*", "application/problem+json"),
+            ("/api/none", "text/html", "application/problem+json"),
+        ):
+            http = StubTreq(AdminResource([], error_page=error_page))
+            asked = http.get("http://127.0.0.1" + path, headers={"Accept": accepted})
+            response = self.successResultOf(asked)
+            self.assertEqual((response.code, response.headers.getRawHeaders("content-type")), (404, [kind]), path)
+            self.assertIn(b"here is nothing here", self.successResultOf(treq.content(response)))
 
     def test_a_guard_refuses(self) -> None:
         self.assertEqual(self.get("/a/b", "DELETE")[0].code, 403)

@@ -57,6 +57,18 @@ class CrawlTests(SynchronousTestCase):
     def attempts(self, crawler: InMemoryCrawler, token: str) -> Any:
         return recording(crawler.row(token))["attempts"]
 
+    def test_outcomes_are_counted_over_time(self) -> None:
+        farm = SimulatedFarm()
+        crawler = self.crawler(farm, sticky=INSERT)
+        token, lost = farm.nodes["n2"].capture(b"<p>12345"), farm.nodes["n1"].capture(b"x")
+        farm.nodes["n1"].forget(lost, "expired")
+        crawler.take(token, {"SRV": "n2"})
+        crawler.take(lost)
+        counts = {(each.node, each.outcome, each.reason): counts for each, counts in crawler.activity.take().items()}
+        self.assertEqual(set(counts), {("n2", "archived", ""), ("n1", "lost", "expired")})
+        archived = counts["n2", "archived", ""]
+        self.assertEqual((archived.pages, archived.attempts, archived.bytes, archived.delay), (1, 1, 8, 0.0))
+
     def test_requisites_come_from_the_same_node(self) -> None:
         farm = SimulatedFarm()
         for name, node in farm.nodes.items():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lbcompanion.crawler.activity import ARCHIVED, SEEN, Bucket, Counts, summed
+from lbcompanion.crawler.activity import ARCHIVED, SEEN, Bucket, Counts
 from lbcompanion.crawler.queue.activity_table import HOURS_SECONDS, MINUTES_SECONDS, ActivityTable
 from lbcompanion.crawler.queue.database import Database, open_engine
 
@@ -37,7 +37,7 @@ def test_old_minutes_become_hours_and_nothing_is_lost_or_counted_twice(database:
     pages = len(range(0, 180, 7))
     for now in (start, start + MINUTES_SECONDS + 3600, start + MINUTES_SECONDS + 7200, start + 10 * DAY):
         table.fold(now)
-        assert summed(table.read(start, start + DAY, 3600).values()).pages == pages
+        assert sum(each.pages for each in table.read(start, start + DAY, 3600).values()) == pages
     assert {bucket.at % 3600 for bucket in table.read(start, start + DAY, 60)} == {0}
 
 

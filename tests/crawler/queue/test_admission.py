@@ -37,8 +37,8 @@ def test_erased_notices_and_losses_are_left_out() -> None:
     crawler = Crawler("sqlite://")
     crawler.erase("t1", "t2")
     losses = [Loss("t1", LOST), Loss("t4", LOST)]
-    assert crawler.admission.add([arrival("t1"), arrival("t3")], losses, NOW) == Admitted(1, 1)
-    assert crawler.admission.add([arrival("t2")], losses[:1], NOW) == Admitted(0, 1)
+    assert crawler.admission.add([arrival("t1"), arrival("t3")], losses, NOW) == Admitted(("n1",), 1)
+    assert crawler.admission.add([arrival("t2")], losses[:1], NOW) == Admitted((), 1)
     assert [row["token"] for row in crawler.backlog.recordings(9)] == ["t3"]
     assert (crawler.backlog.loss_of("t1"), crawler.backlog.loss_of("t4")) == (None, LOST)
     crawler.database.close()
@@ -73,12 +73,12 @@ def test_an_erasure_at_the_same_moment(url: str, monkeypatch: pytest.MonkeyPatch
         return add(*arguments)
 
     monkeypatch.setattr(Backlog, "add", lambda _self, *arguments: add_later(*arguments))
-    assert intake.admission.add([arrival("t1")], [], NOW) == Admitted(1, 0)
+    assert intake.admission.add([arrival("t1")], [], NOW) == Admitted(("n1",), 0)
     thread.join()
     assert was_waiting == [True]
     assert intake.backlog.recordings(9) == []
     monkeypatch.undo()
-    assert intake.admission.add([arrival("t1")], [], NOW) == Admitted(0, 1)
+    assert intake.admission.add([arrival("t1")], [], NOW) == Admitted((), 1)
     for each in (intake, other):
         each.database.close()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+
+from lbcompanion.crawler.admin.endpoint import Response, html_response
 
 _HERE = Path(__file__).parent
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -78,3 +81,10 @@ def render(template: str, **values: Any) -> str:
 def static(name: str) -> bytes:
     """Return a file that browsers load."""
     return (_HERE / "static" / name).read_bytes()
+
+
+def error_page(status: int, why: str) -> Response:
+    """Return the page of an error."""
+    return html_response(
+        render("error.html", here="", status=status, phrase=HTTPStatus(status).phrase, why=why), status
+    )

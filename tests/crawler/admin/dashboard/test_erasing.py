@@ -20,11 +20,11 @@ class ErasePagesTests(ErasingCase):
 
     def test_a_question_comes_first(self) -> None:
         token = self.tokens[0]
-        self.assertIn("Erase 1 recordings?", self.get(f"/recording/{token}/erase")[1].decode())
+        self.assertIn("Erase this recording?", self.get(f"/recording/{token}/erase")[1].decode())
         self.assertEqual(self.get(f"/api/recordings/{token}")[0].code, 200)
         code, body = self.answer(f"/recording/{token}/erase", **SAME)
         self.assertEqual(code, 200)
-        self.assertIn("1 recordings and 1 records of the archive are erased", body)
+        self.assertIn("Recordings erased: 1. Records removed from the archive: 1.", body)
         self.assertEqual(self.get(f"/api/recordings/{token}")[0].code, 404)
         self.assertEqual(self.get(f"/recording/{token}/erase")[0].code, 404)
 

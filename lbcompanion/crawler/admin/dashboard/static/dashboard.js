@@ -59,9 +59,9 @@
   function localFields(form) {
     form.querySelectorAll("input[data-time]").forEach(function (field) {
       var at = new Date(field.value);
+      field.value = "";
       field.type = "datetime-local";
       if (!isNaN(at)) field.value = new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
-      else field.value = "";
     });
     form.addEventListener("submit", function () {
       form.querySelectorAll("input[data-time]").forEach(function (field) {
