@@ -37,9 +37,9 @@ access_token_option = click.option(
 
 
 def access_token(file: Path | None) -> str:
-    """Return the access token of a file, or else of the environment; empty: there is none.
+    """Return the access token in a file, or without a file the one in the environment; empty if neither has one.
 
-    :raises click.BadParameter: if it is no token.
+    :raises click.BadParameter: if the file cannot be read, or the text is not an access token.
     """
     try:
         token = file.read_text("ascii").strip() if file is not None else os.environ.get("LBC_TOKEN", "").strip()

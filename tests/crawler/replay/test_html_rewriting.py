@@ -75,7 +75,7 @@ def shown(markup: str | bytes, content_type: str = "text/html; charset=utf-8") -
         ("x<img src=y", "x"),
     ],
 )  # fmt: skip
-def test_markup_is_written_again_from_its_tokens(markup: str, result: str) -> None:
+def test_markup_is_rewritten(markup: str, result: str) -> None:
     assert shown(markup) == result
 
 

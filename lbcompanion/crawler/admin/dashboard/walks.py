@@ -54,5 +54,5 @@ class WalkPages:
 
 
 def page_link(path: str, filters: dict[str, str], name: str, cursor: str | None) -> str:
-    """Return the address of another page of a list; empty if there is none."""
+    """Return the address of another page of a list; empty without a cursor."""
     return f"{path}?{urlencode({**filters, name: cursor})}" if cursor else ""
