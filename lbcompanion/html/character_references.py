@@ -11,9 +11,13 @@ _REFERENCE = re.compile(r"&(#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[A-Za-z][A-Za-z0-9]{0,
 
 
 def attribute_text(value: bytes) -> str:
+    """Return an attribute's value, as written in UTF-8, with its character references resolved."""
+    return attribute_value(value.decode("utf-8"))
+
+
+def attribute_value(value: str) -> str:
     """Return an attribute's value with its character references resolved, by the rules for attributes."""
-    text = value.decode("utf-8")
-    return _REFERENCE.sub(_referred, text) if "&" in text else text
+    return _REFERENCE.sub(_referred, value) if "&" in value else value
 
 
 def _referred(reference: re.Match[str]) -> str:

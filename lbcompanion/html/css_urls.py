@@ -39,6 +39,8 @@ _ESCAPED = re.compile(
 _CLOSES: Final = {")": "(", "]": "[", "}": "{"}
 #: Functions whose string arguments are URLs.
 _STRINGS_ARE_URLS = frozenset({"url", "src", "image-set", "-webkit-image-set"})
+#: Functions that stand for values of other declarations. The name of an author's own function begins with two dashes.
+_SUBSTITUTIONS = frozenset({"var", "env", "attr", "if", "inherit"})
 _CHARSET = re.compile(rb'@charset "([\x00-\x21\x23-\x7f]{1,100})";')
 
 
@@ -62,11 +64,13 @@ class CssUrls:
 class CssUrlPlace:
     """One place of a URL in a style sheet or a style attribute.
 
-    :ivar start: where the string or the ``url(...)`` starts in the text.
+    :ivar start: where the string, the ``url(...)`` or the name of the substitution starts in the text.
     :ivar end: where it ends.
-    :ivar url: as written, with escapes resolved.
+    :ivar url: as written, with escapes resolved; empty for a substitution.
     :ivar is_function: whether it is an unquoted ``url(...)``; else it is a string.
     :ivar is_imported: whether it is that of an ``@import``.
+    :ivar is_substitution: whether it is the name of a function such as ``var`` in an ``image-set()``. It may stand for
+        a string of another declaration, which is a URL only here.
     """
 
     start: int
@@ -74,6 +78,7 @@ class CssUrlPlace:
     url: str
     is_function: bool
     is_imported: bool
+    is_substitution: bool = False
 
 
 def read_css(text: str, max_steps: int, max_urls: int) -> CssUrls:
@@ -84,7 +89,7 @@ def read_css(text: str, max_steps: int, max_urls: int) -> CssUrls:
 
 
 def css_url_places(text: str) -> list[CssUrlPlace]:
-    """Return where the URLs are in a text, all of which is searched; those of :func:`read_css` and no others."""
+    """Return where the URLs are in a text, all of which is searched: those of :func:`read_css`, and substitutions."""
     reader = _Reader(text, sys.maxsize, sys.maxsize)
     reader.read()
     return reader.places
@@ -116,6 +121,8 @@ class _Reader:
         self.places: list[CssUrlPlace] = []
         #: The open blocks, innermost last: a bracket, or a function's name.
         self._open: list[str] = []
+        #: How many of them have strings that are URLs.
+        self._open_with_urls = 0
         #: The at-rule whose prelude is being read; empty outside of one.
         self._at_rule = ""
         self._at_depth = 0
@@ -170,7 +177,11 @@ class _Reader:
         if not token["function"]:
             return position
         if name != "url" or _QUOTE_FOLLOWS.match(self._text, position):
+            if self._open_with_urls and (name in _SUBSTITUTIONS or name.startswith("--")):
+                place = CssUrlPlace(*token.span("name"), "", is_function=True, is_imported=False, is_substitution=True)
+                self.places.append(place)
             self._open.append(name)
+            self._open_with_urls += name in _STRINGS_ARE_URLS
             return position
         unquoted = _UNQUOTED.match(self._text, position)
         if unquoted is not None:
@@ -191,7 +202,7 @@ class _Reader:
 
     def _close(self, bracket: str) -> None:
         if self._open and (self._open[-1] if self._open[-1] in "([{" else "(") == _CLOSES[bracket]:
-            self._open.pop()
+            self._open_with_urls -= self._open.pop() in _STRINGS_ARE_URLS
             if len(self._open) < self._at_depth:
                 self._at_rule = ""
 

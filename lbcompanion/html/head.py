@@ -18,6 +18,7 @@ from lbcompanion.html.tokenizer_patterns import (
     RAW_TEXT,
     WS,
     attributes,
+    raw_text_ends,
     tag_name,
     unescaped,
 )
@@ -35,7 +36,7 @@ _TOKEN = re.compile(
     rb"|(?P<tag><(?:" + _IN_HEAD + rb")(?=[" + WS + rb"/>])" + ATTRIBUTES + rb">)"
     rb"|</(?!(?:head|body|html|br)[" + WS + rb"/>])[A-Za-z][^" + WS + rb"/>]*+" + ATTRIBUTES + rb">"
 )
-_END_TAGS = {name: re.compile(rb"(?i)</" + name + rb"(?=[" + WS + rb"/>])") for name in RAW_TEXT}
+_END_TAGS = raw_text_ends(*RAW_TEXT)
 
 
 @frozen

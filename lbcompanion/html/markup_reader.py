@@ -10,7 +10,15 @@ import re
 from collections.abc import Iterable
 
 from lbcompanion.html.elements import BREAKOUT, HTML_ONLY, VOID, as_bytes
-from lbcompanion.html.tokenizer_patterns import ATTRIBUTES, BOGUS_COMMENT, EMPTY_END_TAG, RAW_TEXT, WS, any_case
+from lbcompanion.html.tokenizer_patterns import (
+    ATTRIBUTES,
+    BOGUS_COMMENT,
+    EMPTY_END_TAG,
+    RAW_TEXT,
+    WS,
+    any_case,
+    raw_text_ends,
+)
 
 _FOREIGN = (b"svg", b"math")
 # Inside of foreign elements, HTML is read as such again in these (section 13.2.6, "integration point"). Which end tags
@@ -57,7 +65,7 @@ _INTEGRATION_RUN = re.compile(
     rb"(?:[^<]++|(?!<!(?:--|\[CDATA\[))" + BOGUS_COMMENT + rb"|" + EMPTY_END_TAG + rb"|<(?![A-Za-z/!?]))*"
 )
 _TAG = re.compile(rb"<(/?[A-Za-z][^" + WS + rb"/>]*+)" + ATTRIBUTES + rb">")
-_RAW_END = {name: re.compile(rb"(?i)</" + name + _TAG_END) for name in RAW_TEXT}
+_RAW_END = raw_text_ends(*RAW_TEXT)
 # A script in which a comment starts may hold a script (section 13.2.5.17 and on).
 _SCRIPT_TOKEN = re.compile(
     rb"(?i)(?P<open><!--)|(?P<close>-->)|(?P<start><script" + _TAG_END + rb")|(?P<end></script" + _TAG_END + rb")"

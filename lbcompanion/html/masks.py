@@ -10,17 +10,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from hashlib import sha256
 from html import unescape
-from html.entities import html5
 
 import lolhtml
 
 from lbcompanion.errors import CompanionError
 from lbcompanion.html.bytesearch import find, lowered, split
+from lbcompanion.html.character_references import attribute_value
 from lbcompanion.html.elements import VOID
 from lbcompanion.html.nesting import OPTIONAL_PARENTS, closes_in_order, names, worst_search_steps
+from lbcompanion.html.selectors import (
+    attribute_names,
+    compared_characters,
+    has_combinator,
+    references_to,
+    required_words,
+)
 from lbcompanion.html.tokenizer_patterns import ATTRIBUTE, START_TAG, TAG_NAME
 
 #: The attributes that a masked element keeps, the first of each name: what selectors, style sheets and labels need.
@@ -44,16 +50,6 @@ _HTML = lolhtml.ContentType.HTML
 #: How many elements of one page may be masked: each takes about 20 us.
 MAX_MASKED = 5_000
 
-_WORD = re.compile(r"[A-Za-z0-9_-]+|[^\x00-\x7f]")
-_WHOLE_SELECTOR = re.compile(r"""[A-Za-z0-9_\-\s*.#>+~=^$|"'\[\]]+""", re.ASCII)
-# Between two elements, or between two selectors.
-_COMBINATOR = re.compile(r"[\s>+~,](?![^\[]*\])")
-_FLAG = re.compile(r"\s+[is]\s*\]")
-# What a selector compares with an attribute's value, and the attributes that it names.
-_COMPARED = re.compile(r""""([^"]*)"|'([^']*)'|=\s*([^\s"'\]]+)|[.#]([\w-]+)""")
-_ATTRIBUTE_NAME = re.compile(r"\[\s*([\w-]+)")
-_SPACES = "\t\n\f\r "
-_REFERENCE = re.compile(r"&(?:#[xX][0-9a-fA-F]+;?|#[0-9]+;?|([A-Za-z][A-Za-z0-9]*+(?:;|(?![A-Za-z0-9=]))))")
 _END_TAG_NAME = re.compile(rb"</([A-Za-z][^\t\n\f\r />]*)")
 _WHOLE_START_TAG = re.compile(START_TAG)
 _TO_THE_END = names("html body")
@@ -81,9 +77,9 @@ class Masks:
         self.ascii_only = all(selector.isascii() for selector in self.selectors)
         # Long words come first: most pages lack them, so one search is enough.
         self._words = [
-            (selector, sorted(_required_words(selector), key=len, reverse=True)) for selector in self.selectors
+            (selector, sorted(required_words(selector), key=len, reverse=True)) for selector in self.selectors
         ]
-        self._references, self._reference_start = _references_to(_compared_characters(self.selectors))
+        self._references, self._reference_start = references_to(compared_characters(self.selectors))
 
     @staticmethod
     def _check(selector: str) -> None:
@@ -130,7 +126,7 @@ class Masks:
             end = self._end_of_matches(page, selectors)
             masked = _masked_beginning(body, end, selectors, self._max_elements) if end else None
             return _masked(body, selectors, self._max_elements) if masked is None else masked
-        plain = _PlainAttributes(body, _attribute_names(selectors))
+        plain = _PlainAttributes(body, attribute_names(selectors))
         return plain.restored(_masked(plain.body, selectors, self._max_elements))
 
     def _end_of_matches(self, page: bytes, selectors: list[str]) -> int:
@@ -141,7 +137,7 @@ class Masks:
         last = 0
         for selector, words in self._words:
             if selector in selectors:
-                if not words or _COMBINATOR.search(selector):
+                if not words or has_combinator(selector):
                     return 0
                 last = max(last, page.rfind(words[0]) + len(words[0]))
         end = page.find(b">", last) + 1
@@ -425,63 +421,3 @@ class _Before:
     def element(self, element: lolhtml.Element) -> None:
         self.seen = True
         element.before(self._word, lolhtml.ContentType.HTML)
-
-
-def attribute_value(value: str) -> str:
-    """An attribute's value with its character references read (HTML Standard, section 13.2.5.73)."""
-
-    def character(found: re.Match[str]) -> str:
-        name = found.group(1)
-        if name is None:
-            return unescape(found.group())
-        return html5.get(name, found.group())
-
-    return _REFERENCE.sub(character, value)
-
-
-def _required_words(selector: str) -> tuple[bytes, ...]:
-    """Words that every matching page contains, in lower case; empty if the selector is too complex to say."""
-    if not _WHOLE_SELECTOR.fullmatch(selector):
-        return ()
-    words = _WORD.findall(_FLAG.sub("]", selector).lower())
-    return tuple(word.encode() for word in dict.fromkeys(words) if len(word) > 1)
-
-
-def _attribute_names(selectors: Iterable[str]) -> frozenset[str] | None:
-    """The attributes that selectors compare; None if a selector is too complex to say."""
-    names: set[str] = set()
-    for selector in selectors:
-        if "\\" in selector:
-            return None
-        names.update(name.lower() for name in _ATTRIBUTE_NAME.findall(selector) if name.isascii())
-        names.update(("class",) if "." in selector else (), ("id",) if "#" in selector else ())
-    return frozenset(names)
-
-
-def _compared_characters(selectors: Iterable[str]) -> frozenset[str]:
-    """The characters that selectors compare with those of attribute values, in either case."""
-    characters: set[str] = set()
-    for selector in selectors:
-        if "\\" in selector:
-            characters.update(map(chr, range(0x20, 0x7F)))
-        characters.update(*(part for groups in _COMPARED.findall(selector) for part in groups))
-        if "." in selector or "~=" in selector:
-            characters.update(_SPACES)
-        if "|=" in selector:
-            characters.add("-")
-    return frozenset(case for character in characters for case in (character, character.lower(), character.upper()))
-
-
-@lru_cache(maxsize=8)
-def _references_to(characters: frozenset[str]) -> tuple[re.Pattern[bytes] | None, bytes]:
-    """A pattern of the references to these characters in a page in lower case, and what all of them begin with."""
-    if not characters:
-        return None, b""
-    codes = {ord(character) for text in characters for character in text}
-    decimal = "|".join(f"{code}" for code in sorted(codes))
-    hexadecimal = "|".join(f"{code:x}" for code in sorted(codes))
-    names = sorted({name.lower() for name, text in html5.items() if not characters.isdisjoint(text)}, key=len)
-    # Longer names come first, so that a shorter one does not match in their place.
-    named = "".join("|" + re.escape(name) for name in reversed(names))
-    pattern = rf"&(?:#0*+(?:{decimal})(?![0-9]);?|#x0*+(?:{hexadecimal})(?![0-9a-f]);?{named})"
-    return re.compile(pattern.encode()), b"&" if named else b"&#"

@@ -17,6 +17,7 @@ from lbcompanion.html.tokenizer_patterns import (
     EMPTY_END_TAG,
     RAW_TEXT,
     WS,
+    raw_text_ends,
 )
 
 
@@ -65,7 +66,7 @@ _TOKEN = re.compile(
     + rb">"
 )
 _TOKEN_START = re.compile(rb"<[A-Za-z/!?]")
-_RAW_END = {name.decode(): re.compile(rb"(?i)</" + name + rb"(?=[" + WS + rb"/>])") for name in RAW_TEXT}
+_RAW_END = {name.decode(): pattern for name, pattern in raw_text_ends(*RAW_TEXT).items()}
 
 _FOREIGN = names("svg math")
 _UNCERTAIN_IN_MATH = names("mglyph malignmark plaintext select template") | frozenset(_RAW_END)

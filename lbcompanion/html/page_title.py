@@ -7,7 +7,17 @@ from html import unescape
 
 from lbcompanion.html.requisite_links import page_encoding
 from lbcompanion.html.text_codecs import decode
-from lbcompanion.html.tokenizer_patterns import BOGUS_COMMENT, COMMENT, EMPTY_END_TAG, END_TAG, START_TAG, tag_name
+from lbcompanion.html.tokenizer_patterns import (
+    BOGUS_COMMENT,
+    COMMENT,
+    EMPTY_END_TAG,
+    END_TAG,
+    RAW_TEXT,
+    START_TAG,
+    TEXT,
+    raw_text_ends,
+    tag_name,
+)
 
 #: Only this much of a page is searched. Each byte is read a fixed number of times.
 MAX_SEARCHED_BYTES = 256 * 1024
@@ -18,12 +28,9 @@ _MAX_TOKENS = 5000
 
 _TOKEN = re.compile(
     rb"(?P<start>" + START_TAG + rb")|(?P<end>" + END_TAG + rb")|" + COMMENT
-    + rb"|" + BOGUS_COMMENT + rb"|" + EMPTY_END_TAG + rb"|(?:[^<]++|<(?![A-Za-z/!?]))++"
+    + rb"|" + BOGUS_COMMENT + rb"|" + EMPTY_END_TAG + rb"|" + TEXT
 )  # fmt: skip
-_RAW_TEXT_ENDS = {
-    name: re.compile(rb"</" + name + rb"(?=[\t\n\f\r />])", re.IGNORECASE)
-    for name in (b"script", b"style", b"title", b"textarea", b"xmp", b"iframe", b"noembed", b"noframes", b"noscript")
-}
+_RAW_TEXT_ENDS = raw_text_ends(*RAW_TEXT)
 _FOREIGN = frozenset({b"svg", b"math"})
 #: No database stores these as they are, and no title shows them.
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff]")

@@ -13,12 +13,12 @@ from attrs import evolve, frozen
 
 from lbcompanion.html import charset as charsets
 from lbcompanion.html.bytesearch import find, lowered, split
+from lbcompanion.html.character_references import attribute_value
 from lbcompanion.html.exclude_marks import EXCLUDE_WORD, Mark, blocks, is_mark, unbalanced
 from lbcompanion.html.masks import (
     Enclose,
     Masks,
     RedactionError,
-    attribute_value,
     limit_search_steps,
     rewritten,
     unique_word,

@@ -24,8 +24,11 @@ from lbcompanion.html.tokenizer_patterns import (
     COMMENT,
     EMPTY_END_TAG,
     END_TAG,
+    RAW_TEXT,
     START_TAG,
+    TEXT,
     attributes,
+    raw_text_ends,
     tag_name,
 )
 from lbcompanion.html.urls import MAX_URL_CHARS, document_base, resolve_url
@@ -45,12 +48,10 @@ _MAX_SRCDOC_DEPTH = 4
 
 _TOKEN = re.compile(
     rb"(?P<start>" + START_TAG + rb")|(?P<end>" + END_TAG + rb")|(?P<cdata><!\[CDATA\[)|" + COMMENT
-    + rb"|" + BOGUS_COMMENT + rb"|" + EMPTY_END_TAG + rb"|(?:[^<]++|<(?![A-Za-z/!?]))++"
+    + rb"|" + BOGUS_COMMENT + rb"|" + EMPTY_END_TAG + rb"|" + TEXT
 )  # fmt: skip
-_RAW_TEXT_ENDS = {
-    name: re.compile(rb"</" + name + rb"(?=[\t\n\f\r />])", re.IGNORECASE)
-    for name in (b"script", b"style", b"title", b"textarea", b"xmp", b"iframe", b"noembed", b"noframes")
-}
+# Without scripts, what is in <noscript> is markup.
+_RAW_TEXT_ENDS = raw_text_ends(*(name for name in RAW_TEXT if name != b"noscript"))
 _FOREIGN = frozenset({b"svg", b"math"})
 
 _LINK_RELATIONS = frozenset(

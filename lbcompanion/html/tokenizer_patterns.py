@@ -53,6 +53,14 @@ RAW_TEXT = (
     b"xmp",
 )
 
+#: Text, up to the next tag or comment.
+TEXT = rb"(?:[^<]++|<(?![A-Za-z/!?]))++"
+
+
+def raw_text_ends(*names: bytes) -> dict[bytes, re.Pattern[bytes]]:
+    """By elements of raw text, the pattern that finds the end of their content: the name of their end tag."""
+    return {name: re.compile(rb"</" + name + rb"(?=[" + WS + rb"/>])", re.IGNORECASE) for name in names}
+
 
 def any_case(*names: bytes) -> bytes:
     """Names in either case, as alternatives of a pattern; faster than ``re.IGNORECASE``."""

@@ -7,20 +7,26 @@ from html import unescape
 
 from lbcompanion.html.requisite_links import page_encoding
 from lbcompanion.html.text_codecs import decode
-from lbcompanion.html.tokenizer_patterns import BOGUS_COMMENT, COMMENT, EMPTY_END_TAG, END_TAG, START_TAG, tag_name
+from lbcompanion.html.tokenizer_patterns import (
+    BOGUS_COMMENT,
+    COMMENT,
+    EMPTY_END_TAG,
+    END_TAG,
+    START_TAG,
+    TEXT,
+    raw_text_ends,
+    tag_name,
+)
 
 #: Only this much of a page is read.
 MAX_READ_BYTES = 2 * 1024 * 1024
 
 _TOKEN = re.compile(
     rb"(?P<tag>" + START_TAG + rb"|" + END_TAG + rb")|(?P<other>" + COMMENT + rb"|" + BOGUS_COMMENT + rb"|"
-    + EMPTY_END_TAG + rb")|(?P<text>(?:[^<]++|<(?![A-Za-z/!?]))++)"
+    + EMPTY_END_TAG + rb")|(?P<text>" + TEXT + rb")"
 )  # fmt: skip
 #: Elements whose content is not shown.
-_HIDDEN = {
-    name: re.compile(rb"</" + name + rb"(?=[\t\n\f\r />])", re.IGNORECASE)
-    for name in (b"script", b"style", b"template", b"iframe", b"noembed", b"noframes", b"noscript")
-}
+_HIDDEN = raw_text_ends(b"script", b"style", b"template", b"iframe", b"noembed", b"noframes", b"noscript")
 #: Elements within a line.
 _INLINE = frozenset(
     b"a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr q rp rt ruby s samp "

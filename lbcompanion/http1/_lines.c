@@ -9,10 +9,11 @@
 #include <Python.h>
 #include <string.h>
 
-#define MOST_NAMES 128
+#define MOST_NAMES 64
 #define LONGEST_NAME 32
 #define NOT_FORWARDED (1L << 30)
 #define SINGLETON (1L << 29)
+#define ONE_SPELLING (1L << 28)
 #define DUPLICATE 1L
 
 typedef struct {
@@ -33,7 +34,8 @@ static Table of_request, of_response;
 static int ready = 0;
 static PyObject *get_method, *post_method;
 
-/* Bits: 1 a token character (RFC 9110 section 5.6.2), 2 may stand in a value, 4 may stand in a target. */
+/* Bits: 1 a token character (RFC 9110 section 5.6.2), 2 may stand in a value, 4 may stand in a target, 8 a token
+ * character other than a letter or a digit. */
 static unsigned char kinds[256];
 static unsigned char lower[256];
 
@@ -42,12 +44,12 @@ make_kinds(void)
 {
     for (int c = 0; c < 256; c++) {
         lower[c] = (unsigned char)((c >= 'A' && c <= 'Z') ? c + 32 : c);
-        int token = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                    (c != 0 && c < 128 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+        int mark = c != 0 && c < 128 && strchr("!#$%&'*+-.^_`|~", c) != NULL;
+        int token = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || mark;
         /* A tab is left to the Python reader. */
         int value = c >= 32 && c != 127;
         int target = c > 32 && c < 127 && c != '#';
-        kinds[c] = (unsigned char)(token | (value << 1) | (target << 2));
+        kinds[c] = (unsigned char)(token | (value << 1) | (target << 2) | (mark << 3));
     }
 }
 
@@ -65,6 +67,25 @@ look_up(const Table *table, const unsigned char *name, Py_ssize_t size)
             return &table->entries[i];
     }
     return NULL;
+}
+
+/* Whether a name that is not in the table differs only in marks from one whose other spellings are not forwarded. */
+static int
+is_other_spelling(const Table *table, const unsigned char *name, Py_ssize_t size)
+{
+    if (size > LONGEST_NAME)
+        return 0;
+    for (int i = table->from[size]; i < table->from[size + 1]; i++) {
+        if (!(table->entries[i].flags & ONE_SPELLING))
+            continue;
+        const unsigned char *known = (const unsigned char *)PyBytes_AS_STRING(table->entries[i].name);
+        Py_ssize_t at = 0;
+        while (at < size && (known[at] == '-' ? kinds[name[at]] & 8 : lower[name[at]] == known[at]))
+            at++;
+        if (at == size)
+            return 1;
+    }
+    return 0;
 }
 
 /* Joins a further line's value to the one that is there. Returns 0, or -1 with an exception. */
@@ -125,7 +146,7 @@ read_fields(const Table *table, const unsigned char *raw, Py_ssize_t at, Py_ssiz
         at += 2;
         (*count)++;
         const Entry *entry = look_up(table, raw + start, name_size);
-        if (entry == NULL || !(entry->flags & NOT_FORWARDED)) {
+        if (entry == NULL ? !is_other_spelling(table, raw + start, name_size) : !(entry->flags & NOT_FORWARDED)) {
             memcpy(to + written, raw + start, (size_t)(at - start));
             written += at - start;
         }
@@ -330,7 +351,7 @@ static int
 fill(Table *table, PyObject *names)
 {
     if (!PyDict_Check(names) || PyDict_Size(names) > MOST_NAMES) {
-        PyErr_SetString(PyExc_ValueError, "a dict of at most 128 names is needed");
+        PyErr_SetString(PyExc_ValueError, "a dict of at most 64 names is needed");
         return -1;
     }
     for (int i = 0; i < table->count; i++)

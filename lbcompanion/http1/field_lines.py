@@ -7,7 +7,6 @@ reader does not accept, and all heads if it was not built.
 
 from __future__ import annotations
 
-import itertools
 import re
 from types import ModuleType
 from typing import Final
@@ -57,6 +56,10 @@ RANGE: Final = 4096
 _NOT_FORWARDED: Final = 1 << 30
 # A singleton field (RFC 9110 section 5.5).
 _SINGLETON: Final = 1 << 29
+# Its other spellings are not forwarded: names that have other marks in the places of the hyphens, such as
+# X_Forwarded_For. CGI, WSGI and Rack give an application both names as one, some servers for every mark, so a visitor's
+# field could replace the companion's. Puma before 6.4.3 and Unicorn frame a body by Content_Length.
+_ONE_SPELLING: Final = 1 << 28
 
 _HOP_BY_HOP = {
     b"connection": CONNECTION | _NOT_FORWARDED,
@@ -72,24 +75,8 @@ _HOP_BY_HOP = {
 HOP_BY_HOP = frozenset(_HOP_BY_HOP)
 
 
-def _with_underscores(*names: bytes) -> dict[bytes, int]:
-    """Other spellings of fields that the companion writes itself, with underscores instead of hyphens: not forwarded.
-
-    CGI, WSGI and Rack give an application both spellings under one name, so a visitor's could replace the companion's.
-    """
-    spellings: dict[bytes, int] = {}
-    for name in names:
-        first, *rest = name.split(b"-")
-        for separators in itertools.product((b"-", b"_"), repeat=len(rest)):
-            spelling = first + b"".join(itertools.chain.from_iterable(zip(separators, rest, strict=True)))
-            if spelling != name:
-                spellings[spelling] = _NOT_FORWARDED
-    return spellings
-
-
 _COMMON_FIELDS = {**_HOP_BY_HOP, b"content-length": HAS_FRAMING | _NOT_FORWARDED | _SINGLETON}
-#: The indexed fields of a request, with their flags.
-REQUEST_FIELDS: dict[bytes, int] = {
+_REQUEST_FIELDS: dict[bytes, int] = {
     **_COMMON_FIELDS,
     b"host": _SINGLETON,
     b"cookie": 0,
@@ -119,8 +106,12 @@ REQUEST_FIELDS: dict[bytes, int] = {
     b"if-range": RANGE,
     headers.CAPTURE.key: CAPTURE_REQUESTED,
     headers.FORWARDED_BY.key: FORWARDED_BY | _NOT_FORWARDED,
-    # Parsers of servers know Content-Length by its exact name, and CGI has another name for it.
-    **_with_underscores(b"transfer-encoding", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"),
+}
+#: The indexed fields of a request, with their flags.
+REQUEST_FIELDS: dict[bytes, int] = {
+    # The companion writes these itself, or believes them if a trusted proxy sent them.
+    name: flags | (_ONE_SPELLING if flags & (_NOT_FORWARDED | FORWARDED) else 0)
+    for name, flags in _REQUEST_FIELDS.items()
 }
 #: The indexed fields of a response, with their flags.
 RESPONSE_FIELDS: dict[bytes, int] = {
@@ -142,6 +133,7 @@ RESPONSE_FIELDS: dict[bytes, int] = {
     b"last-modified": BODY_DEPENDENT,
 }
 
+_MARKS = re.compile(rb"[^0-9a-z]")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 _SPACED_LINE = re.compile(
@@ -151,10 +143,11 @@ _SPACED_LINE = re.compile(
 )
 # The bytes allowed in a head beside its line ends: no control characters (RFC 9110 section 5.5).
 ALLOWED_BYTES = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
-# Cache from spellings of names to lower-case names and flags; -1 for fields that are not indexed. It is bounded,
-# because the peer chooses the names.
+# Cache from spellings of names to lower-case names and flags. It is bounded, because the peer chooses the names.
 _MAX_CACHED_NAMES = 4096
+# In place of the flags of a field that is not indexed: it is forwarded, or it is another spelling that is not.
 _NOT_INDEXED: Final = -1
+_OTHER_SPELLING: Final = _NOT_FORWARDED
 
 _NameCache = BoundedCache[bytes, tuple[bytes, int]]
 
@@ -176,7 +169,10 @@ def _cache_name(spelling: bytes, table: dict[bytes, int], cache: _NameCache) -> 
     if not _TOKEN.fullmatch(spelling):
         return None
     name = spelling.lower()
-    return cache.put(spelling, (name, table.get(name, _NOT_INDEXED)))
+    flags = table.get(name, _NOT_INDEXED)
+    if flags == _NOT_INDEXED and table.get(_MARKS.sub(b"-", name), 0) & _ONE_SPELLING:
+        flags = _OTHER_SPELLING
+    return cache.put(spelling, (name, flags))
 
 
 def _has_space_around(line: bytes) -> bool:
@@ -224,6 +220,8 @@ def read_lines(raw: bytes, start: int, *, response: bool) -> Lines | None:
             return None
         if line_flags & _NOT_FORWARDED:
             not_forwarded.append(number)
+            if line_flags == _OTHER_SPELLING:
+                continue
         if name in values:
             flags |= line_flags | (DUPLICATE if line_flags & _SINGLETON else 0)
             values[name] += (b"; " if name == b"cookie" else b", ") + value

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from justhtml import JustHTML
 
 from lbcompanion.html import masks
-from lbcompanion.html.masks import KEPT_ATTRIBUTES, Masks, RedactionError, attribute_value, bare_tag
+from lbcompanion.html.masks import KEPT_ATTRIBUTES, Masks, RedactionError, bare_tag
 from lbcompanion.html.redaction import redact
 from lbcompanion.settings import CaptureTable
 
@@ -161,21 +161,6 @@ def test_what_is_not_masked_stays_byte_for_byte_beside_references() -> None:
 )
 def test_bare_tag(tag: bytes, bare: bytes) -> None:
     assert bare_tag(tag) == bare
-
-
-@pytest.mark.parametrize(
-    ("written", "value"),
-    [
-        ("&amp;&#65;&#x42;&#X43", "&ABC"),
-        ("&ampx &amp=1 &amp;=1 &copy=2 &copy", "&ampx &amp=1 &=1 &copy=2 \xa9"),
-        ("&notit; &not;it; &nothing; & &;", "&notit; \xacit; &nothing; & &;"),
-        ("&#0;&#xD800;&#128;", "\ufffd\ufffd\u20ac"),
-    ],
-)
-def test_character_references_in_attributes(written: str, value: str) -> None:
-    assert attribute_value(written) == value
-    element = JustHTML(f'<b title="{written}">', sanitize=False).query("b")[0]
-    assert element.attrs["title"] == value
 
 
 def test_selectors_beyond_ascii_are_compared_in_the_page_s_encoding() -> None:

@@ -143,20 +143,45 @@ def test_the_compiled_reader_takes_the_usual_form_itself() -> None:
     assert compiled() is not None
 
 
-@pytest.mark.parametrize("name", [b"Transfer-Encoding", b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host"])
-def test_spellings_that_applications_take_for_the_companions_own_fields_are_not_forwarded(name: bytes) -> None:
-    """CGI, WSGI and Rack give both spellings the same name."""
+#: The companion writes these fields itself, or believes a trusted proxy's.
+_OWN = [
+    *(b"Transfer-Encoding", b"Content-Length", b"Keep-Alive", b"Proxy-Authorization", b"Lbc-Forwarded-By"),
+    *(b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"X-Forwarded-Port"),
+]
+
+
+@pytest.mark.parametrize("name", _OWN)
+@pytest.mark.parametrize("mark", list(b"!#$%&'*+.^_`|~"))
+def test_other_spellings_of_the_companions_own_fields_are_not_forwarded(name: bytes, mark: int) -> None:
+    """CGI, WSGI and Rack give X_Forwarded_For and X-Forwarded-For the same name."""
     words = name.split(b"-")
     for number in range(1, 2 ** (len(words) - 1)):
         spelling = words[0]
         for at, word in enumerate(words[1:]):
-            spelling += (b"_" if number >> at & 1 else b"-") + word
+            spelling += (bytes([mark]) if number >> at & 1 else b"-") + word
         for written in (spelling, spelling.upper(), spelling.lower()):
-            head = read_request_head(b"GET / HTTP/1.1\r\nHost: a\r\n%b: 192.0.2.1\r\nX_Other: 1\r\n\r\n" % written)
+            raw = b"\r\n%b: 192.0.2.1\r\n%b: 1\r\nX_Other: 1\r\n\r\n" % (written, written)
+            found = read_lines(raw, 2, response=False)
+            assert found == (b"X_Other: 1\r\n", {}, 0, 3)
+            same(b"GET / HTTP/1.1" + raw, False)
+            head = read_request_head(b"GET / HTTP/1.1\r\nHost: a" + raw)
             assert end_to_end(head) == b"Host: a\r\nX_Other: 1\r\n"
-            found = read_lines(b"\r\n%b: 192.0.2.1\r\nX_Other: 1\r\n\r\n" % written, 2, response=False)
-            assert found is not None
-            assert found[0] == b"X_Other: 1\r\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"X_Real_IP", b"X_Forwarded_Prefix", b"_", b"Api_Key", b"X_Forwarded_For_", b"X__Forwarded_For", b"Cookie_"],
+)
+def test_other_names_with_underscores_are_forwarded(name: bytes) -> None:
+    raw = b"GET / HTTP/1.1\r\nHost: a\r\n%b: 1\r\n\r\n" % name
+    same(raw, False)
+    assert end_to_end(read_request_head(raw)) == b"Host: a\r\n%b: 1\r\n" % name
+
+
+def test_a_response_keeps_names_with_underscores() -> None:
+    line = b"Content_Length: 1\r\nTransfer_Encoding: 1\r\n"
+    same(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n", True)
+    assert end_to_end(read_response_head(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n")) == line
 
 
 def test_lines_doubled_and_joined() -> None:

@@ -9,6 +9,8 @@ from lbcompanion.html.css_urls import CssUrlPlace, css_url_places
 
 #: Browsers request nothing for it.
 NOTHING = "about:invalid"
+#: Written for a function that may stand for any address. No browser knows it, so the declaration is invalid.
+_UNKNOWN_FUNCTION = "not-shown"
 _UNSAFE_IN_STRING = re.compile(r'["\\\x00-\x1f\x7f<>]')
 #: What another parser than the one for raw text could read as markup, or as a character reference.
 _MARKUP = re.compile(r"<(?=[A-Za-z/!?])")
@@ -19,10 +21,17 @@ ReplaceUrl = Callable[[CssUrlPlace], str]
 
 
 def rewrite_css(text: str, replace: ReplaceUrl) -> str:
-    """Return a style sheet, or the text of a ``style`` attribute, with its URLs replaced."""
+    """Return a style sheet, or the text of a ``style`` attribute, with its URLs replaced.
+
+    A ``var()`` in an ``image-set()`` may stand for a string that is no URL elsewhere: such an image is left out.
+    """
     parts: list[str] = []
     position = 0
     for place in css_url_places(text):
+        if place.is_substitution:
+            parts += (text[position : place.start], _UNKNOWN_FUNCTION)
+            position = place.end
+            continue
         written = f'"{_UNSAFE_IN_STRING.sub(_escaped, replace(place))}"'
         parts += (text[position : place.start], f"url({written})" if place.is_function else written)
         position = place.end

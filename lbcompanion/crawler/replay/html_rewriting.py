@@ -11,7 +11,7 @@ Reading takes linear time; a page of a megabyte takes about a second, so it is d
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import StrEnum
 from html import escape
 from urllib.parse import quote
@@ -19,43 +19,22 @@ from urllib.parse import quote
 from attrs import evolve, field, frozen
 
 from lbcompanion.crawler.replay.css_rewriting import NOTHING, rewrite_css, safe_in_element
+from lbcompanion.crawler.replay.page_tokens import FOREIGN, RAW_TEXT_ELEMENTS, PageTokens
 from lbcompanion.html.character_references import attribute_text
 from lbcompanion.html.css_urls import CssUrlPlace
 from lbcompanion.html.elements import VOID, as_bytes
 from lbcompanion.html.requisite_links import page_encoding
 from lbcompanion.html.srcset import srcset_candidates
 from lbcompanion.html.text_codecs import decode
-from lbcompanion.html.tokenizer_patterns import (
-    BOGUS_COMMENT,
-    COMMENT,
-    EMPTY_END_TAG,
-    END_TAG,
-    START_TAG,
-    attributes,
-    tag_name,
-)
+from lbcompanion.html.tokenizer_patterns import attributes, tag_name
 from lbcompanion.html.urls import MAX_URL_CHARS, document_base, resolve_url
 
 #: Documents in ``srcdoc`` within documents in ``srcdoc``: deeper ones are left empty.
 MAX_SRCDOC_DEPTH = 4
 
-_TOKEN = re.compile(
-    rb"(?P<start>" + START_TAG + rb")|(?P<end>" + END_TAG + rb")|(?P<cdata><!\[CDATA\[)|(?P<comment>" + COMMENT
-    + rb")|(?P<bogus>" + BOGUS_COMMENT + rb"|" + EMPTY_END_TAG + rb")|(?P<text>(?:[^<]++|<(?![A-Za-z/!?]))++)"
-)  # fmt: skip
 _DOCTYPE = re.compile(rb"<!doctype[^<>]*>", re.IGNORECASE)
 _NAME = re.compile(rb"""[A-Za-z][^\x00-\x20"'<>/=&`\x7f]*""")
 _ATTRIBUTE_NAME = re.compile(rb"""[^\x00-\x20"'<>/=&`\x7f]+""")
-_RAW_TEXT_ENDS = {
-    name: re.compile(rb"</" + name + rb"(?=[\t\n\f\r />])", re.IGNORECASE)
-    for name in (b"style", b"title", b"textarea", b"xmp", b"iframe", b"noembed", b"noframes")
-}
-#: In a script, ``<!--`` and ``<script`` together hide an end tag (HTML Standard section 13.2.5.17 and on).
-_SCRIPT_TOKEN = re.compile(
-    rb"(?P<open><!--)|(?P<close>-->)|(?P<start><script(?=[\t\n\f\r />]))|(?P<end></script(?=[\t\n\f\r />]))",
-    re.IGNORECASE,
-)
-_FOREIGN = frozenset({b"svg", b"math"})
 _VOID = as_bytes(VOID)
 #: Elements whose tags are left out. Their content stays.
 _DROPPED_ELEMENTS = frozenset(
@@ -92,7 +71,7 @@ _TEXT_ATTRIBUTES = frozenset(
     {b"title", b"alt", b"value", b"placeholder", b"label", b"summary", b"content", b"id", b"class", b"name", b"for"}
     | {b"lang", b"xmlns", b"xmlns:xlink", b"pattern", b"abbr", b"headers", b"part", b"slot", b"itemprop", b"property"}
 )  # fmt: skip
-_SPECIAL = b"|".join(sorted({*_RAW_TEXT_ENDS, *_DROPPED_ELEMENTS, *_FOREIGN, b"script", b"meta", b"link", b"embed"}))
+_SPECIAL = b"|".join(sorted({*RAW_TEXT_ELEMENTS, *_DROPPED_ELEMENTS, *FOREIGN, b"meta", b"link", b"embed"}))
 #: Text and tags that are written as they are, which most of a page consists of.
 _PLAIN = re.compile(
     rb"(?:[^<]++|</?(?!(?:" + _SPECIAL + rb")[ >])[a-z][a-z0-9]*+(?: (?:class|id|title|alt|width|height|colspan|rowspan"
@@ -195,8 +174,8 @@ class _Rewriter:
         self.refresh: Refresh | None = None
         self._page = page
         self._is_xml = is_xml
+        self._tokens = PageTokens(page, _PLAIN, is_xml=is_xml)
         self._has_frames = b"frame" in page.lower()
-        self._foreign = 0
         self._out: list[bytes] = []
         self._written: dict[tuple[bytes, bool], bytes] = {}
         self._place = place
@@ -206,7 +185,7 @@ class _Rewriter:
         """The base URL: the first ``<base href>`` counts for the whole page, as for the crawler."""
         if b"<base" not in self._page.lower():
             return place.base
-        for kind, token, _position in self._tokens():
+        for kind, token, _position in self._tokens.read():
             if kind == "start" and tag_name(token) == b"base":
                 href = attributes(token).get(b"href")
                 if href is not None:
@@ -216,8 +195,7 @@ class _Rewriter:
 
     def rewrite(self) -> bytes:
         """Return the document."""
-        self._foreign = 0
-        for kind, token, position in self._tokens():
+        for kind, token, position in self._tokens.read():
             if kind == "plain":
                 self._out.append(token)
             elif kind == "start":
@@ -233,64 +211,6 @@ class _Rewriter:
             elif kind == "raw":
                 self._raw_text(*token.split(b"\0", 1))
         return b"".join(self._out)
-
-    def _tokens(self) -> Iterator[tuple[str, bytes, int]]:
-        """The tokens with their kinds, and how many start tags came before each.
-
-        A token ``raw`` has the name of an element, NUL and its text. Where nothing matches, the rest is a tag or a
-        comment without an end, which browsers drop.
-        """
-        page, position, tags = self._page, 0, 0
-        while position < len(page):
-            if plain := _PLAIN.match(page, position):
-                yield "plain", plain[0], tags
-                position = plain.end()
-                tags += 1
-            if (token := _TOKEN.match(page, position)) is None:
-                return
-            position, kind = token.end(), token.lastgroup or ""
-            if kind == "cdata":
-                end = b"]]>" if self._is_xml or self._foreign else b">"
-                at = page.find(end, position)
-                # Elsewhere than in SVG, MathML and XML it is a comment.
-                if len(end) > 1:
-                    yield kind, page[position : at if at >= 0 else len(page)], tags
-                position = len(page) if at < 0 else at + len(end)
-                continue
-            yield kind, token[0], tags
-            if kind == "end" and tag_name(token[0]) in _FOREIGN:
-                self._foreign = max(0, self._foreign - 1)
-            if kind == "start":
-                tags += 1
-                name = tag_name(token[0])
-                is_closed = token[0].endswith(b"/>") and (self._is_xml or self._foreign > 0)
-                if name in _FOREIGN and not token[0].endswith(b"/>"):
-                    self._foreign += 1
-                if name == b"plaintext":
-                    yield "plaintext", page[position:], tags
-                    return
-                if not is_closed and (name in _RAW_TEXT_ENDS or name == b"script"):
-                    start, position = position, self._raw_text_end(name, position)
-                    yield "raw", name + b"\0" + page[start:position], tags
-
-    def _raw_text_end(self, name: bytes, position: int) -> int:
-        if name != b"script":
-            found = _RAW_TEXT_ENDS[name].search(self._page, position)
-            return found.start() if found else len(self._page)
-        depth = 0
-        while token := _SCRIPT_TOKEN.search(self._page, position):
-            kind, position = token.lastgroup, token.end()
-            if kind == "open":
-                depth, position = max(depth, 1), position - 2  # its dashes may be those of the end
-            elif kind == "close":
-                depth = 0
-            elif kind == "start":
-                depth = 2 if depth else 0
-            elif depth < 2:
-                return token.start()
-            else:
-                depth = 1
-        return len(self._page)
 
     def _raw_text(self, name: bytes, text: bytes) -> None:
         if name == b"style":
@@ -308,7 +228,7 @@ class _Rewriter:
             self._out.append(b"</" + name + b">")
 
     def _start_tag(self, tag: bytes) -> None:
-        key = (tag, self._foreign > 0)
+        key = (tag, self._tokens.foreign > 0)
         written = self._written.get(key)
         if written is None:
             written = self._written[key] = self._rewritten_tag(tag)
@@ -329,12 +249,12 @@ class _Rewriter:
 
     def _end(self, name: bytes, tag: bytes) -> bytes:
         """How a start tag is to end: an element that is closed by it is closed for other readers too."""
-        is_element = (self._is_xml or self._foreign) and tag.endswith(b"/>")
-        if name in _RAW_TEXT_ENDS or name == b"script":
+        is_element = (self._is_xml or self._tokens.foreign) and tag.endswith(b"/>")
+        if name in RAW_TEXT_ELEMENTS:
             return b"></" + name + b">" if is_element else b">"
         if not tag.endswith(b"/>") or (name in _VOID and not self._is_xml):
             return b">"
-        return b"></" + name + b">" if self._is_xml and not self._foreign and name not in _VOID else b"/>"
+        return b"></" + name + b">" if self._is_xml and not self._tokens.foreign and name not in _VOID else b"/>"
 
     def _attributes(self, name: bytes, values: dict[bytes, str]) -> dict[bytes, str] | None:
         """Return the attributes of an element as they are written; None: its tag is left out."""

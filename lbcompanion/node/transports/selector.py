@@ -27,27 +27,51 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return asyncio.SelectorEventLoop(DescriptorSelector())
 
 
+class _Keys(dict[Any, selectors.SelectorKey]):
+    """The keys by descriptor; those of other file objects are looked up by their ``fileno()``."""
+
+    def __missing__(self, fileobj: Any) -> selectors.SelectorKey:
+        if isinstance(fileobj, int):
+            raise KeyError(fileobj)
+        return self[self.descriptor_of(fileobj)]
+
+    def descriptor_of(self, fileobj: Any) -> int:
+        """The descriptor of a file object, also after it was closed.
+
+        :raises ValueError: if it is closed and not registered.
+        """
+        if isinstance(fileobj, int):
+            return fileobj
+        descriptor: int = fileobj.fileno()
+        if descriptor >= 0:
+            return descriptor
+        for key in self.values():
+            if key.fileobj is fileobj:
+                return key.fd
+        raise ValueError(f"a closed file that is not registered: {fileobj!r}")
+
+
 class DescriptorSelector(selectors.BaseSelector):
-    """epoll(7) for descriptors; other file objects are looked up by their ``fileno()``."""
+    """epoll(7), in the first place for descriptors."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._keys: dict[Any, selectors.SelectorKey] = {}
-        #: The key of a descriptor; raises KeyError if it is not registered.
+        self._keys = _Keys()
+        #: The key of a descriptor or a file object; raises KeyError if it is not registered.
         self.get_key = self._keys.__getitem__  # type: ignore[assignment, method-assign]
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         """Register a descriptor for the events."""
-        descriptor = fileobj if type(fileobj) is int else fileobj.fileno()
+        descriptor = fileobj if type(fileobj) is int else self._keys.descriptor_of(fileobj)
         if descriptor in self._keys:
             raise KeyError(f"descriptor {descriptor} is registered already")
         self._epoll.register(descriptor, _to_epoll(events))
-        key = self._keys[descriptor] = selectors.SelectorKey(descriptor, descriptor, events, data)
+        key = self._keys[descriptor] = selectors.SelectorKey(fileobj, descriptor, events, data)
         return key
 
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
         """Unregister a descriptor, which may be closed already."""
-        descriptor = fileobj if type(fileobj) is int else fileobj.fileno()
+        descriptor = fileobj if type(fileobj) is int else self._keys.descriptor_of(fileobj)
         key = self._keys.pop(descriptor)
         # A closed descriptor is unregistered already.
         with suppress(OSError):
@@ -56,7 +80,7 @@ class DescriptorSelector(selectors.BaseSelector):
 
     def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         """Replace the events and the data of a descriptor."""
-        descriptor = fileobj if type(fileobj) is int else fileobj.fileno()
+        descriptor = fileobj if type(fileobj) is int else self._keys.descriptor_of(fileobj)
         old = self._keys[descriptor]
         if events != old.events:
             try:
@@ -64,7 +88,7 @@ class DescriptorSelector(selectors.BaseSelector):
             except BaseException:
                 self.unregister(descriptor)
                 raise
-        key = self._keys[descriptor] = selectors.SelectorKey(descriptor, descriptor, events, data)
+        key = self._keys[descriptor] = selectors.SelectorKey(old.fileobj, descriptor, events, data)
         return key
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:

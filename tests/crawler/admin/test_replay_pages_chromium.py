@@ -14,8 +14,12 @@ from typing import Any
 
 import pytest
 
+from lbcompanion.crawler.admin.replay_pages import REPLAY_POLICY
+from lbcompanion.crawler.replay.addresses import ReplayAddresses
+from lbcompanion.crawler.replay.html_rewriting import rewrite_page
 from tests.support.admin_server import AdminServer, RecordedPages, requisite
 from tests.support.browser import ARGUMENTS
+from tests.support.fixed_server import Server
 from tests.support.hostile_pages import ENCODED, FIELDS, HOSTILE, SVG
 from tests.support.programs import need_program
 
@@ -118,6 +122,45 @@ def test_a_hostile_page_reaches_nobody(
         token = recorded.record(whole.encode(), f"/{name.replace(' ', '-')}", origin="http://www.example.com")
         look(browser, f"{crawler.origin}/replay/{token}/").close()
     assert outside.heard == []
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[Server]:
+    """A server that adds nothing to its answers."""
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def tracker() -> Iterator[Listener]:
+    """Another listener, so that what one page does late is not counted for the next one."""
+    listener = Listener()
+    yield listener
+    listener.close()
+
+
+def show(page: bytes, fields: dict[str, str], bare: Server, browser: Any) -> None:
+    bare.answers["/"] = 200, {"Content-Type": "text/html; charset=utf-8", **fields}, page
+    look(browser, f"{bare.origin}/").close()
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_policy_alone_stops_each_request(name: str, bare: Server, browser: Any, tracker: Listener) -> None:
+    """The page is not rewritten. Browsers may still connect without a request: for ``preconnect``, for frames."""
+    page = f"<!DOCTYPE html><p id=seen>seen</p>{filled(HOSTILE[name], tracker)[1]}"
+    show(page.encode(), {"Content-Security-Policy": REPLAY_POLICY}, bare, browser)
+    assert [each for each in tracker.heard if each] == []
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_rewriting_alone_stops_each_request(name: str, bare: Server, browser: Any, tracker: Listener) -> None:
+    """The page has no policy."""
+    page = f"<!DOCTYPE html><p id=seen>seen</p>{filled(HOSTILE[name], tracker)[1]}"
+    addresses = ReplayAddresses("T", "utf-8", {}, {})
+    found = rewrite_page(page.encode(), "http://www.example.com/", "text/html; charset=utf-8", addresses)
+    show(found.body, {}, bare, browser)
+    assert tracker.heard == []
 
 
 @pytest.mark.parametrize("name", ENCODED)

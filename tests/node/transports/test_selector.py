@@ -7,7 +7,7 @@ import select
 import selectors
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 import pytest
@@ -21,9 +21,15 @@ pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="this syste
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _SOCKETS = 3
-_ACTIONS = ("register", "modify", "unregister", "get_key", "send", "hang up")
+_ACTIONS = ("register", "modify", "unregister", "get_key", "send", "hang up", "close")
+#: An action, the number of a socket, events, and whether the socket is given instead of its descriptor.
 _STEPS = st.lists(
-    st.tuples(st.sampled_from(_ACTIONS), st.integers(0, _SOCKETS - 1), st.sampled_from((_READ, _WRITE, _READ | _WRITE)))
+    st.tuples(
+        st.sampled_from(_ACTIONS),
+        st.integers(0, _SOCKETS - 1),
+        st.sampled_from((_READ, _WRITE, _READ | _WRITE)),
+        st.booleans(),
+    )
 )
 
 
@@ -32,6 +38,7 @@ class _Pairs:
 
     def __init__(self) -> None:
         self.pairs = [socket.socketpair() for _ in range(_SOCKETS)]
+        self.descriptors = [ours.fileno() for ours, _ in self.pairs]
         self.numbers = {ours.fileno(): number for number, (ours, _) in enumerate(self.pairs)}
 
     def close(self) -> None:
@@ -43,27 +50,31 @@ class _Pairs:
 def _outcome(call: Callable[[], Any], numbers: dict[int, int]) -> object:
     try:
         key = call()
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OSError) as error:
         return type(error)
-    return None if key is None else (numbers[key.fd], key.events, key.data)
+    return numbers[key.fd], key.events, key.data, type(key.fileobj)
 
 
-def _trace(tried: selectors.BaseSelector, steps: list[tuple[str, int, int]]) -> list[object]:
+def _trace(tried: selectors.BaseSelector, steps: list[tuple[str, int, int, bool]]) -> list[object]:
     """The results of the steps, and what is ready after each."""
     seen: list[object] = []
     with closing(tried), closing(_Pairs()) as sockets:
         numbers = sockets.numbers
-        for at, (action, number, events) in enumerate(steps):
+        for at, (action, number, events, by_socket) in enumerate(steps):
             ours, others = sockets.pairs[number]
             if action == "send":
                 if others.fileno() >= 0:
-                    others.send(b"x")
+                    with suppress(OSError):
+                        others.send(b"x")
             elif action == "hang up":
                 others.close()
+            elif action == "close":
+                ours.close()
             else:
                 more = (events, at) if action in {"register", "modify"} else ()
                 call = getattr(tried, action)
-                seen.append(_outcome(lambda: call(ours.fileno(), *more), numbers))  # noqa: B023
+                fileobj = ours if by_socket else sockets.descriptors[number]
+                seen.append(_outcome(lambda: call(fileobj, *more), numbers))  # noqa: B023
             ready = [(numbers[key.fd], key.data, mask) for key, mask in tried.select(0)]
             seen.append(sorted(ready))
             seen.append(sorted(numbers[key.fd] for key in tried.get_map().values()))
@@ -71,7 +82,7 @@ def _trace(tried: selectors.BaseSelector, steps: list[tuple[str, int, int]]) -> 
 
 
 @given(steps=_STEPS)
-def test_it_reports_what_the_selector_of_python_reports(steps: list[tuple[str, int, int]]) -> None:
+def test_it_reports_what_the_selector_of_python_reports(steps: list[tuple[str, int, int, bool]]) -> None:
     assert _trace(DescriptorSelector(), steps) == _trace(selectors.EpollSelector(), steps)
 
 
@@ -137,6 +148,28 @@ def test_the_loop_of_the_node_uses_it_in_both_directions(monkeypatch: pytest.Mon
 
     with closing(new_event_loop()) as loop:
         assert loop.run_until_complete(pass_on()) == sent
+
+
+def test_a_reader_is_added_replaced_and_removed_by_its_socket() -> None:
+    """asyncio takes a file object in place of a descriptor, and hands it to the selector as it is."""
+    heard: list[str] = []
+
+    async def listen() -> None:
+        loop = asyncio.get_running_loop()
+        with closing(_Pairs()) as sockets:
+            ours, others = sockets.pairs[0]
+            loop.add_reader(ours, heard.append, "first")
+            loop.add_reader(ours, heard.append, "second")
+            others.send(b"x")
+            async with asyncio.timeout(10):
+                while not heard:
+                    await asyncio.sleep(0)
+            assert loop.remove_reader(ours)
+            assert not loop.remove_reader(ours)
+
+    with closing(new_event_loop()) as loop:
+        loop.run_until_complete(listen())
+    assert set(heard) == {"second"}
 
 
 def test_without_epoll_the_loop_is_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:

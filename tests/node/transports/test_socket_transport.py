@@ -8,8 +8,8 @@ import gc
 import os
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import pytest
@@ -259,28 +259,37 @@ def test_abort_drops_the_queue_and_is_reported_later() -> None:
     run(go())
 
 
-def test_reset_is_an_error_to_the_peer() -> None:
-    async def go() -> None:
-        loop = asyncio.get_running_loop()
-        machines: list[Noted] = []
+@asynccontextmanager
+async def served() -> AsyncIterator[tuple[socket.socket, Noted]]:
+    """A dialled socket, and the machine of the connection that a server accepted from it."""
+    loop = asyncio.get_running_loop()
+    machines: list[Noted] = []
 
-        def make() -> Noted:
-            machines.append(Noted())
-            return machines[-1]
+    def make() -> Noted:
+        machines.append(Noted())
+        return machines[-1]
 
-        with listening() as door:
-            server = SocketServer(loop, door, make, 10)
-            asking = await connect_socket(loop, Target(loop, ("tcp", "127.0.0.1", door.getsockname()[1])))
+    with listening() as door:
+        server = SocketServer(loop, door, make, 10)
+        with closing(await connect_socket(loop, Target(loop, ("tcp", "127.0.0.1", door.getsockname()[1])))) as asking:
             async with asyncio.timeout(WAIT):
                 while not machines:
                     await asyncio.sleep(0.001)
-                reset(machines[0].transport)
-                with pytest.raises(ConnectionResetError):
-                    await loop.sock_recv(asking, 10)
-            assert machines[0].told == ["made", None]
-            asking.close()
-            server.close()
-            server.close()
+                yield asking, machines[0]
+        async with asyncio.timeout(WAIT):
+            while machines[0].told[-1] is not None:
+                await asyncio.sleep(0.001)
+        server.close()
+        server.close()
+
+
+def test_reset_is_an_error_to_the_peer() -> None:
+    async def go() -> None:
+        async with served() as (asking, machine):
+            reset(machine.transport)
+            with pytest.raises(ConnectionResetError):
+                await asyncio.get_running_loop().sock_recv(asking, 10)
+            assert machine.told == ["made", None]
 
     run(go())
 
@@ -289,27 +298,10 @@ def test_both_ends_send_small_segments_at_once() -> None:
     """The accepted socket inherits it from the listening one, the dialled socket gets it before it connects."""
 
     async def go() -> None:
-        loop = asyncio.get_running_loop()
-        machines: list[Noted] = []
-
-        def make() -> Noted:
-            machines.append(Noted())
-            return machines[-1]
-
-        with listening() as door:
-            server = SocketServer(loop, door, make, 10)
-            asking = await connect_socket(loop, Target(loop, ("tcp", "127.0.0.1", door.getsockname()[1])))
-            async with asyncio.timeout(WAIT):
-                while not machines:
-                    await asyncio.sleep(0.001)
-            for sock in (asking, machines[0].transport.get_extra_info("socket")):
+        async with served() as (asking, machine):
+            for sock in (asking, machine.transport.get_extra_info("socket")):
                 assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            asking.close()
-            async with asyncio.timeout(WAIT):
-                while machines[0].told[-1] is not None:
-                    await asyncio.sleep(0.001)
-            assert machines[0].told == ["made", "eof", None]
-            server.close()
+        assert machine.told == ["made", "eof", None]
 
     run(go())
 
