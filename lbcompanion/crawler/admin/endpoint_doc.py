@@ -45,11 +45,6 @@ def obj(optional: Sequence[str] = (), /, **members: Schema) -> Schema:
     return {"type": "object", "properties": members, "required": required, "additionalProperties": False}
 
 
-def counts(*names: str) -> Schema:
-    """Return the schema of an object of whole numbers."""
-    return obj(**dict.fromkeys(names, INTEGER))
-
-
 def ref(name: str) -> Schema:
     """Refer to a schema of the document's components."""
     return {"$ref": f"#/components/schemas/{name}"}

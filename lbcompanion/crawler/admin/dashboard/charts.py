@@ -57,7 +57,6 @@ class Chart:
     width: float = WIDTH
     height: float = HEIGHT
     left: float = _LEFT
-    bottom: float = HEIGHT - _BOTTOM
 
 
 def ceiling(highest: float) -> float:
