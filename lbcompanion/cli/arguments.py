@@ -37,7 +37,7 @@ access_token_option = click.option(
 
 
 def access_token(file: Path | None) -> str:
-    """Return the access token of a file, or else of the environment; empty: there is none.
+    """Return the access token from a file, or without a file from the environment; empty if neither has one.
 
     :raises click.BadParameter: if it is no token.
     """

@@ -205,7 +205,7 @@ def _check_names(nodes: list[str]) -> None:
     if wrong or not nodes or len(set(nodes)) < len(nodes):
         shown = wrong[0] if wrong else ",".join(nodes)
         raise click.BadParameter(
-            f'"{shown}"; allowed: names of 1 to 32 letters, digits, _ or -, each once, none of them "crawler"; a host '
+            f'"{shown}"; allowed: names of 1 to 32 letters, digits, _ or -, each once, and not "crawler"; a host '
             "needs a name where two would have the same: NAME=HOST",
             param_hint="--nodes",
         )

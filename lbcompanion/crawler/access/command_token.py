@@ -1,4 +1,4 @@
-"""The token by which a command reaches the crawler whose ``state_dir`` it can read.
+"""The token of the crawler's own commands: a command that can read ``state_dir`` may use the API.
 
 Each start of a crawler writes a new one. The folder is readable by the crawler's user only, who could change the queue
 anyway.

@@ -25,7 +25,7 @@ PAGE_POLICY = (
 
 
 class Role(StrEnum):
-    """Who may call an endpoint. An operator may do what a viewer may; without users everybody is an operator."""
+    """The role that an endpoint needs. An operator may do what a viewer may; without users everybody is an operator."""
 
     ANYBODY = "anybody"
     VIEWER = "viewer"
@@ -73,7 +73,7 @@ class Stream:
 
 @frozen
 class Caller:
-    """Who makes a request.
+    """The user or program that makes a request.
 
     :ivar name: of the user; empty where no log-in is configured.
     :ivar role: what the user may do.

@@ -1,4 +1,4 @@
-"""What an endpoint takes and returns, as JSON Schema 2020-12, for the document of the API."""
+"""Parameters and answers of endpoints, as JSON Schema 2020-12, for the document of the API."""
 
 from __future__ import annotations
 

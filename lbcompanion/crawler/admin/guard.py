@@ -44,9 +44,9 @@ _COMMAND = "command"
 
 @frozen
 class ForwardAuth:
-    """The headers by which a trusted proxy names the user.
+    """The headers with which a trusted proxy names the user.
 
-    :ivar header: with the user's name; empty: none.
+    :ivar header: with the user's name; empty: no proxy names users.
     :ivar role_header: with the role; empty: the role is the one in the file of users.
     """
 
@@ -56,7 +56,7 @@ class ForwardAuth:
 
 @frozen
 class Access:
-    """What the guard and the log-in page need.
+    """The parts that the guard and the log-in page share.
 
     :ivar users: the file of users; None without one.
     :ivar proxies: the trusted proxies.
@@ -142,7 +142,7 @@ class AccessGuard:
 
     async def _refuse_forged(self, peer: Peer) -> HttpError:
         header = self._access.forward_auth.header
-        why = f"{header} came from {peer.connected or 'a Unix socket'}, which is none of admin_proxies"
+        why = f"{header} came from {peer.connected or 'a Unix socket'}, which is not in admin_proxies"
         await self._count_failure(Caller("", Role.ANYBODY, "proxy", peer.client), f"{header} of no trusted proxy")
         self._log.warn("a request to the admin listener is refused: {why}", why=why)
         return HttpError(403, why)

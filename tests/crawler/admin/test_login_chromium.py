@@ -113,7 +113,7 @@ def test_in_and_out(page: Any, context: Any, admin: str) -> None:
     assert "olga" not in page.content()
 
 
-def test_a_wrong_password_is_told(page: Any, crawler: CrawlerWithUsers) -> None:
+def test_a_wrong_password_is_reported(page: Any, crawler: CrawlerWithUsers) -> None:
     page.goto(f"http://localhost:{crawler.port}/login")
     page.get_by_label("Name").fill("vera")
     page.get_by_label("Password").fill("wrong")

@@ -1,4 +1,4 @@
-"""Pictures of what happened over time: the geometry of their SVG, which a template draws."""
+"""Pictures of the counts over time: the geometry of their SVG, which a template draws."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Chart:
     """A picture.
 
     :ivar summary: the picture in words.
-    :ivar line: the points of a line over the bars, for SVG; empty: there is none.
+    :ivar line: the points of a line over the bars, for SVG; empty: no line.
     """
 
     title: str

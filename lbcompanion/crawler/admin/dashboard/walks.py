@@ -8,7 +8,7 @@ from lbcompanion.crawler.admin.dashboard.rendering import render
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, Response, html_response
 from lbcompanion.crawler.admin.sessions_api import SessionsApi
 
-#: What may be said of the last views.
+#: The filters of the list of visitors.
 _FILTERS = ("from", "to", "site")
 
 
@@ -54,5 +54,5 @@ class WalkPages:
 
 
 def page_link(path: str, filters: dict[str, str], name: str, cursor: str | None) -> str:
-    """Return the address of another page of a list; empty if there is none."""
+    """Return the address of another page of a list; empty without a cursor."""
     return f"{path}?{urlencode({**filters, name: cursor})}" if cursor else ""
