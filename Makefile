@@ -85,7 +85,7 @@ test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready $(VENV)/r
 
 # What is marked is left out (pyproject.toml says what each mark means), and few examples of each property are tried.
 # A test is worth more than its log here: nothing reads what was logged. Each plugin that is left out costs CPU at every
-# test; none of them finds a failure that `make test` does not find.
+# test; `make test` has all of them.
 QUICK = -p no:logging --capture=sys $(foreach plugin,warnings unraisableexception threadexception xdist xdist.looponfail \
     cacheprovider stepwise junitxml faulthandler doctest,-p no:$(plugin))
 

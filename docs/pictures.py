@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -22,8 +23,8 @@ from lbcompanion.demo.processes import companion_command
 HERE = Path(__file__).parent
 _ADDRESS = re.compile(r"^The dashboard +(http://\S+?)/?$", re.MULTILINE)
 _WAIT_SECONDS = 180.0
-_NEW_VERSION = re.compile(r"Winter sale")
-_CHROMIUM = ("/usr/bin/chromium", "/usr/bin/google-chrome")
+_NEW_VERSION = "Winter sale"
+_CHROMIUM = ("chromium", "google-chrome")
 
 
 def main() -> int:
@@ -75,7 +76,7 @@ def _pair(dashboard: str) -> tuple[str, str] | None:
     found = _asked(f"{dashboard}/api/recordings?limit=1000&title=Home&outcome=archived")["recordings"]
     for newer in found:
         page = urlopen(f"{dashboard}/api/recordings/{newer['token']}/page", timeout=10).read().decode()
-        if _NEW_VERSION.search(page):
+        if _NEW_VERSION in page:
             return str(found[-1]["token"]), str(newer["token"])
     return None
 
@@ -84,7 +85,8 @@ def _take(dashboard: str, visitor: str, pair: tuple[str, str]) -> None:
     walk = _walk(dashboard, visitor)
     changed = next(n for n in range(1, len(walk)) if walk[n]["origin_node"] != walk[n - 1]["origin_node"])
     with sync_playwright() as playwright:
-        program = next(path for path in _CHROMIUM if Path(path).exists())
+        # None: the Chromium that Playwright has downloaded.
+        program = next(filter(None, map(shutil.which, _CHROMIUM)), None)
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1100, "height": 820}, color_scheme="light")
         page.goto(f"{dashboard}/visitors/{visitor}")

@@ -143,7 +143,7 @@ class Miss:
 
 @frozen
 class RoutingCookie:
-    """A cookie by which the balancer chooses the node, reduced to its routing part.
+    """A cookie that the balancer uses to choose the node, reduced to its routing part.
 
     :ivar value: the raw value to send, never decoded or quoted. Not shown in ``repr``.
     """

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from lbcompanion import settings
 from lbcompanion.config import tables
+from lbcompanion.config.systemd_units import install_commands
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.node.metrics.admin import NodeMetrics
 from lbcompanion.node.metrics.counters import Counters
@@ -242,13 +243,16 @@ def usage_problem(arguments: list[str]) -> str:
     from lbcompanion.cli import main
 
     command: click.Command = main
+    # A command keeps the help option that its first context names, so each context has its parent's settings.
+    context = click.Context(command, **command.context_settings)
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
         name, *arguments = arguments
         if name not in command.commands:
             return f"no command {name}"
         command = command.commands[name]
+        context = click.Context(command, parent=context, **command.context_settings)
     try:
-        parser = command.make_parser(click.Context(command))
+        parser = command.make_parser(context)
         _, left, _ = parser.parse_args(list(arguments))
     except click.UsageError as error:
         return error.format_message()
@@ -269,14 +273,41 @@ def test_a_stale_command_is_noticed(stale: str) -> None:
     assert problem(stale.split()) != ""
 
 
+def set_up_a_site(page: str) -> tuple[CliRunner, list[list[str]]]:
+    """Run the ``init`` of a page in this folder; the commands of the page."""
+    from lbcompanion.cli import main
+
+    runner = CliRunner()
+    commands = [words for where, words in console_commands() if where == page]
+    init = next(words for words in commands if words[:2] == ["lbcompanion", "init"])
+    result = runner.invoke(main, init[1:])
+    assert result.exit_code == 0, result.output
+    return runner, commands
+
+
+def test_the_readme_sets_up_a_site_whose_files_are_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lbcompanion.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    runner, commands = set_up_a_site("README.md")
+    files = {words[words.index("--config") + 1] for words in commands if "--config" in words}
+    assert files == {"farm/n1.toml", "farm/crawler.toml"}
+    for file in sorted(files):
+        result = runner.invoke(main, ["check-config", file])
+        assert result.exit_code == 0, result.output
+    assert (tmp_path / "farm" / "haproxy.cfg").exists()
+
+
+def test_the_commands_that_install_a_service_are_those_of_init() -> None:
+    text = (DOCS / "running.rst").read_text()
+    assert [line for line in install_commands("farm", "n1") if f"   $ {line}\n" not in text] == []
+
+
 def test_the_commands_that_set_up_a_site_work_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lbcompanion.cli import main
 
     monkeypatch.chdir(tmp_path)
-    runner = CliRunner()
-    commands = [words for page, words in console_commands() if page == "running.rst"]
-    init = next(words for words in commands if words[:2] == ["lbcompanion", "init"])
-    assert runner.invoke(main, init[1:]).exit_code == 0
+    runner, commands = set_up_a_site("running.rst")
     monkeypatch.chdir(tmp_path / "farm")
     for name in ("check-config", "explain"):
         words = next(words for words in commands if words[:2] == ["lbcompanion", name])

@@ -37,9 +37,9 @@ access_token_option = click.option(
 
 
 def access_token(file: Path | None) -> str:
-    """Return the access token from a file, or without a file from the environment; empty if neither has one.
+    """Return the access token in a file, or without a file the one in the environment; empty if neither has one.
 
-    :raises click.BadParameter: if it is no token.
+    :raises click.BadParameter: if the file cannot be read, or the text is not an access token.
     """
     try:
         token = file.read_text("ascii").strip() if file is not None else os.environ.get("LBC_TOKEN", "").strip()

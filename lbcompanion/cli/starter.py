@@ -84,7 +84,7 @@ def init(
 ) -> None:
     """Write configurations for nodes and crawler, and a fresh secret, into DIR.
 
-    On a terminal, what is not given is asked.
+    On a terminal, the command asks for the most important options that are not given.
     """
     ask = _ask if (nodes_text is None or origin is None) and _is_terminal() else _default
     nodes_text = nodes_text or _required(ask, "--nodes", "The nodes, separated by commas (web1=10.0.0.1,web2=10.0.0.2)")
@@ -205,8 +205,8 @@ def _check_names(nodes: list[str]) -> None:
     if wrong or not nodes or len(set(nodes)) < len(nodes):
         shown = wrong[0] if wrong else ",".join(nodes)
         raise click.BadParameter(
-            f'"{shown}"; allowed: names of 1 to 32 letters, digits, _ or -, each once, and not "crawler"; a host '
-            "needs a name where two would have the same: NAME=HOST",
+            f'"{shown}"; allowed: different names of 1 to 32 letters, digits, _ or -, except "crawler"; if two hosts '
+            "would get the same name, give one a name: NAME=HOST",
             param_hint="--nodes",
         )
 

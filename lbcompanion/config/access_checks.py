@@ -1,4 +1,4 @@
-"""Checks of the keys about who may use the crawler's admin listener."""
+"""Checks of the keys about access to the crawler's admin listener."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_local(endpoint: str) -> bool:
 
 
 def has_log_in(crawler: Mapping[str, Any]) -> bool:
-    """Whether callers of the admin listener are asked who they are."""
+    """Whether callers of the admin listener have to log in."""
     return bool(crawler.get("users_file") or crawler.get("forward_auth_header"))
 
 
@@ -67,7 +67,7 @@ def check_access(crawler: Mapping[str, Any], admin: str, add_error: Callable[[st
 
 
 def access_warnings(crawler: CrawlerTable) -> list[tuple[str, str]]:
-    """Return what is wrong about who may use the admin listener: the key, and a description."""
+    """Return the warnings about access to the admin listener: the key, and a description."""
     if not crawler.users_file and not crawler.forward_auth_header and not is_local(crawler.admin):
         return [("crawler.admin", "nobody has to log in: everybody who can reach it may see and erase everything")]
     if crawler.users_file and not crawler.users_file.exists():

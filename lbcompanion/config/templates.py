@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 SECRET_NAME = "farm.secret"
 CRAWLER_NAME = "crawler.toml"
-#: Where the systemd units keep what the services write.
+#: The folder of everything that the services of the systemd units write.
 SERVICE_STATE = "/var/lib/lbcompanion"
 
 _NODE = """\
@@ -148,7 +148,7 @@ class StarterNode:
 
 @frozen
 class Starter:
-    """A farm as ``init`` was told of it.
+    """The description of a farm from which ``init`` writes its files.
 
     :ivar crawler: where the nodes send their notices.
     :ivar balancers: the balancer's addresses, from which the nodes take forwarding headers.
@@ -215,8 +215,9 @@ def _node_file(starter: Starter, node: StarterNode) -> str:
 
 def _admin_host(starter: Starter, node: StarterNode) -> str:
     """A balancer on another machine checks ``/readyz``: it has to reach the admin listener."""
-    is_remote = bool(starter.balancers) and node.address is not None and _is_address(node.address.host)
-    return node.address.host if is_remote and node.address is not None else "127.0.0.1"
+    if starter.balancers and node.address is not None and _is_address(node.address.host):
+        return node.address.host
+    return "127.0.0.1"
 
 
 def _crawler_file(starter: Starter) -> str:

@@ -37,7 +37,7 @@ _MEASURED = re.compile(r"time|timing|rate|limit|trace|request-?id|correlation|no
 
 @frozen
 class Feature:
-    """A part of the responses by which nodes can be distinguished.
+    """A part of the responses that differs between nodes.
 
     :ivar kind: ``node`` (named by a companion), ``header``, ``cookie`` or ``body``; empty if there is no such part.
     :ivar name: the header's or cookie's name.

@@ -212,7 +212,7 @@ def build(dependencies: NodeDependencies) -> Parts:
 
 
 def _node_id(node: NodeTable) -> bytes:
-    """A name for the field by which a loop is recognised: farms beside each other may have nodes of the same name."""
+    """The node's name in the field that shows loops: farms beside each other may have nodes of the same name."""
     configured = repr((node.name, node.listen, node.upstream, str(node.state_dir)))
     return f"{node.name}-{sha256(configured.encode()).hexdigest()[:8]}".encode()
 

@@ -1,4 +1,4 @@
-"""The body of ``PUT page/TOKEN``, by which a node sends a copy and its metadata to a peer.
+"""The body of ``PUT page/TOKEN``: a copy and its metadata, which a node sends to a peer.
 
 The body is a :class:`Frame`: a line of JSON, then the page's bytes. The processes of one node exchange frames as well
 (:mod:`lbcompanion.node.processes.siblings`).

@@ -112,7 +112,7 @@ class Via(Enum):
 
 @frozen
 class Identity:
-    """A node's name, and the farm's secret by which the node proves its name."""
+    """A node's name, and the farm's secret, which proves it."""
 
     node: str
     secret: bytes = field(repr=False)

@@ -110,7 +110,7 @@ def _loss(entry: object, location: str) -> Loss:
     payload = _object(entry, location)
     reason = payload.get("reason")
     if not isinstance(reason, str) or not 0 < len(reason) <= _MAX_REASON_CHARS or _UNSENDABLE.search(reason):
-        _reject(location, "reason", f"a text of 1 to {_MAX_REASON_CHARS} characters, none of them a control")
+        _reject(location, "reason", f"a text of 1 to {_MAX_REASON_CHARS} characters, without control characters")
     return Loss(_token(payload, location), LossReason.read(reason))
 
 
@@ -210,7 +210,7 @@ def _cookies(entry: Mapping[str, Any], location: str) -> Mapping[str, str]:
         _reject(location, "cookies", f"an object of at most {_MAX_COOKIES} cookies, name to value")
     for name, value in cookies.items():
         if not 0 < len(name) <= _MAX_NAME_CHARS or _UNSENDABLE.search(name):
-            _reject(location, "cookies", f"named with 1 to {_MAX_NAME_CHARS} characters, none of them a control")
+            _reject(location, "cookies", f"named with 1 to {_MAX_NAME_CHARS} characters, without control characters")
         if not isinstance(value, str) or len(value) > _MAX_VALUE_CHARS or _UNSENDABLE.search(value):
-            _reject(location, "cookies", f"texts of at most {_MAX_VALUE_CHARS} characters, none of them a control")
+            _reject(location, "cookies", f"texts of at most {_MAX_VALUE_CHARS} characters, without control characters")
     return cookies

@@ -45,7 +45,7 @@ class LadderLimits:
 
 @frozen
 class Knowledge:
-    """The facts by which a step is chosen.
+    """The facts that decide about the next step.
 
     :ivar owner: the node that the token names.
     :ivar recorded: the routing cookies of the notice.

@@ -147,7 +147,7 @@ class CookieReader:
         """Whether the answer to a replay says that it went elsewhere; see
         :meth:`lbcompanion.sticky.dialects.interface.Dialect.detects_move`.
 
-        True where one of the balancers passed says so, None where one of them cannot tell.
+        True if one of the passed balancers detects a move, None if one of them cannot know.
         """
         moves = []
         for cookie in sent:

@@ -20,8 +20,11 @@ def test_only_low_ports_get_the_capability_for_them() -> None:
     assert low[CRAWLER_UNIT] == plain[CRAWLER_UNIT]
 
 
-def test_commands_install_one_node() -> None:
-    assert install_commands("farm", "n1")[-1] == "systemctl daemon-reload && systemctl enable --now lbcompanion-node@n1"
+def test_commands_install_the_files_of_one_node_only() -> None:
+    commands = install_commands("farm", "n1")
+    assert "farm/n1.toml farm/farm.secret /etc/lbcompanion/" in commands[2]
+    assert "crawler" not in " ".join(commands)
+    assert commands[-1] == "systemctl daemon-reload && systemctl enable --now lbcompanion-node@n1"
 
 
 @pytest.mark.programs

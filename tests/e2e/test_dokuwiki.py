@@ -23,7 +23,7 @@ __all__ = ["chromium"]
 
 _NODES = ("n1", "n2")
 _WORKERS = 8
-#: Of the workers of a node, the crawler may use so many at a time; the visitors of this test use at most the others.
+#: The number of a node's workers that the crawler may use at a time. The visitors of this test use at most the others.
 _SHARE = 3
 _VISITORS = 10
 _VIEWS_EACH = 6

@@ -1,7 +1,7 @@
-"""The token of the crawler's own commands: a command that can read ``state_dir`` may use the API.
+"""The access token that a crawler writes for commands on the same machine.
 
-Each start of a crawler writes a new one. The folder is readable by the crawler's user only, who could change the queue
-anyway.
+Each start of a crawler writes a new token into its ``state_dir``. Only the crawler's user can read that folder. This
+user can change the queue anyway.
 """
 
 from __future__ import annotations

@@ -65,10 +65,10 @@ def admin_resource(
     :param erasure: erases on request; None: nothing can be erased.
     :param read: reads pages on a thread that may wait for an object store; None: the backlog's thread.
     :param parse: rewrites pages for their replay on a thread of its own; None: the backlog's thread.
-    :param access: who may do what; None: nobody is asked, and nothing is logged.
+    :param access: users and their roles; None: nobody has to log in, and nothing is logged.
     :param check_passwords: checks passwords on a thread; None: the backlog's thread.
     :param open_metrics: whether ``/metrics`` needs no log-in.
-    :param activity: the counts over time; None: there are none.
+    :param activity: the counts over time; None if nothing is counted.
     :param export: exports pages; None: nothing can be exported.
     """
     search = Search(database)

@@ -44,9 +44,9 @@ _COMMAND = "command"
 
 @frozen
 class ForwardAuth:
-    """The headers with which a trusted proxy names the user.
+    """The headers in which a trusted proxy names the user and the role.
 
-    :ivar header: with the user's name; empty: no proxy names users.
+    :ivar header: with the user's name; empty if no proxy names users.
     :ivar role_header: with the role; empty: the role is the one in the file of users.
     """
 

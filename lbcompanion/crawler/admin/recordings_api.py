@@ -112,7 +112,7 @@ def _read_cursor(call: Call, name: str) -> Position | None:
     try:
         return Position.read(text)
     except ValueError:
-        raise HttpError(400, f"{name}: allowed is what next or previous of a listing has") from None
+        raise HttpError(400, f"{name}: use the value of next or previous of an earlier answer") from None
 
 
 def cursors(found: FoundPage) -> dict[str, Any]:

@@ -133,7 +133,7 @@ class GroupCommit:
     :param gather_seconds: how long to wait for one further page; 0: pages are only gathered while others are written.
     :param may_come: how many pages may still come; without any, nothing is waited for.
     :param on_commit: called when pages have been written together.
-    :param enough_pages: with so many pages, or ``enough_bytes``, no more are waited for.
+    :param enough_pages: with this number of pages, or with ``enough_bytes``, pages do not wait for others.
     """
 
     def __init__(

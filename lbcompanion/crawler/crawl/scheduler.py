@@ -74,7 +74,7 @@ class Scheduler:
     :param parse: reads pages and style sheets in another thread.
     :param activity: counts outcomes over time.
     :param gather_seconds: how long pages and confirmations wait for others, to be written or sent together.
-    :param gather_pages: with so many pages, or ``gather_bytes``, they are written at once.
+    :param gather_pages: this number of pages, or ``gather_bytes``, are written at once.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 A crawler that is killed between the commit of a page and its confirmation would leave the copy at its node until it
 expires. Whether a page was confirmed is not stored, because that would cost a transaction. So the last archived pages
-are confirmed once more; a node that has no such copy says so, and nothing changes.
+are confirmed once more. A node ignores a confirmation of a copy that it does not have.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from lbcompanion.crawler.queue.schema import ARCHIVES, DOOMED_FILES, FILES, PAYL
 from lbcompanion.crawler.queue.url_keys import url_key
 from lbcompanion.model import Attempt, Verdict, to_rfc3339
 
-#: The last archived pages are in so many files.
+#: The number of files in which the last archived pages are looked for.
 _NEWEST_FILES = 2
 # Made once: to make a statement takes SQLAlchemy longer than to run it.
 _SET_COMMITTED = update(FILES).where(FILES.c.name == bindparam("the_file"))

@@ -28,8 +28,8 @@ class QueueOfAnotherFarm(CompanionError):
 def check_farm(database: Database, secret: bytes) -> None:
     """Note the farm's secret at the queue, as a keyed hash, or compare it with the one that is noted there.
 
-    :param secret: with the accepted secrets, of which one may be the noted one: the secret is being replaced then.
-    :raises QueueOfAnotherFarm: if none of them is the noted one.
+    :param secret: with the accepted secrets. One of these may be the noted one while the secret is being replaced.
+    :raises QueueOfAnotherFarm: if the noted secret is another one.
     :raises BacklogError: if the database fails.
     """
     marks = [_mark(each) for each in accepted_secrets(secret)]

@@ -136,7 +136,7 @@ class FileReplacements:
         """Replace files, in one transaction.
 
         :param moved_payloads: the records that got the payloads of removed ones.
-        :param references: how the references from and to these files change; None: there are none.
+        :param references: how the references from and to these files change; None if there are no references.
         :raises BacklogError: if it failed, or the files have other recordings or references than they had; nothing is
             changed then.
         """

@@ -1,7 +1,7 @@
 """The archive files of crawlers that used a shared queue and did not come back.
 
 Another crawler with the same object store takes over the uploaded files, so that erasures reach them. Files on the disk
-of a crawler that is gone can only be told.
+of a crawler that is gone can only be reported.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class GoneCrawlers:
     """The other crawlers of a queue that are gone.
 
     :param name: of this crawler.
-    :param store_url: the object store of this crawler; empty: none.
+    :param store_url: the object store of this crawler; empty if it has no object store.
     """
 
     def __init__(self, database: Database, name: str, store_url: str = "") -> None:

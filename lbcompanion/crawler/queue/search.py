@@ -146,7 +146,7 @@ class FoundPage:
     """A page of the listing.
 
     :ivar rows: newest first.
-    :ivar next: where the next page, with older recordings, begins; None if there are none.
+    :ivar next: where the next page, with older recordings, begins; None if there are no older recordings.
     :ivar previous: where the previous page ends; None if there are no newer recordings as far as is known.
     :ivar searched_to: the search stopped at this time of view, because it would have taken too long; more recordings
         may be behind it. None if it did not stop.

@@ -82,7 +82,7 @@ class Walks:
         return FoundPage(found.rows[::-1], found.previous, previous)
 
     def neighbours(self, row: Any) -> tuple[str | None, str | None]:
-        """Return the tokens of the visitor's recordings before and after a recording; None where there are none."""
+        """Return the tokens of the visitor's recordings before and after a recording; None at an end of the walk."""
         if not row["visitor"]:
             return None, None
         at = Position(row["viewed_at"], row["id"])

@@ -1,9 +1,9 @@
-"""Rewrites a page for its replay: what it loads comes from the recording, scripts and all that acts are removed.
+"""Rewrites a page for its replay: it loads files of the recording only, and has no scripts, forms or handlers.
 
-The page is written anew from its tokens: each start tag with quoted attributes, each ``<`` of a text and of a value
-escaped, no comments, the content of scripts left out. So every parser reads the same tokens in the result, whatever it
-thinks of the page's tree, of raw text, CDATA sections or comments. A policy and a sandbox (see
-:mod:`lbcompanion.crawler.admin.replay_pages`) stop what would pass nevertheless.
+The page is read into tokens, and a new page is written from them: all attributes are quoted, each ``<`` in a text or a
+value is escaped, and comments and the content of scripts are left out. So every parser reads the same tokens in the
+result, even if parsers disagree about the page's tree, raw text, CDATA sections or comments. A policy and a sandbox
+(see :mod:`lbcompanion.crawler.admin.replay_pages`) stop what would pass nevertheless.
 
 Reading takes linear time; a page of a megabyte takes about a second, so it is done in another thread.
 """

@@ -205,7 +205,7 @@ class Copies:
 
     async def _ask_others(self, method: bytes, owner: str, copy_request: CopyRequest) -> InternalResponse | None:
         """Ask other nodes for a copy that is not here: its owner, or a peer that got it when its owner stopped. None if
-        none of them knows more."""
+        no node knows more."""
         passed = None if copy_request.forwarded else self._ask_peers(method, owner, copy_request)
         answer = None if passed is None else await passed
         if answer is not None:

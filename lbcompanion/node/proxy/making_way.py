@@ -52,7 +52,7 @@ class Connection(Protocol):
 
     @property
     def user(self) -> object:
-        """The user; None if there is none."""
+        """The user; None while nobody uses the connection."""
         ...
 
     def __hash__(self) -> int:
@@ -96,7 +96,7 @@ class Pool(Protocol):
 class MakingWay(Generic[_Connection]):
     """Decides for one pool.
 
-    :param max_open: the configured limit; 0 if there is none.
+    :param max_open: the configured limit; 0 if no limit is configured.
     :param monotonic: seconds that only go forward.
     :param call_later: ``call_later(seconds, function)``, as the reactor has it.
     :param log: ``log(event, detail)``; the estimated number of workers is logged when it has changed.
@@ -212,7 +212,7 @@ class MakingWay(Generic[_Connection]):
         self.expect_answer(upstream, patience * 2)
 
     def expect_answer(self, upstream: _Connection, patience: float = UNANSWERED_SECONDS) -> None:
-        """Another connection makes way if this one has no byte after so many seconds."""
+        """Let another connection make way if this one has received no byte after ``patience`` seconds."""
         heapq.heappush(self._unanswered, (self._monotonic() + patience, next(self._order), patience, upstream))
         if self._pool.longest_idle_since() is not None:
             self._schedule_check()

@@ -16,7 +16,7 @@ def counts_hops(head: RequestHead) -> bool:
 
 
 def requested_upgrade(head: RequestHead) -> bytes | None:
-    """The protocols to which the visitor asks to switch; None if there are none."""
+    """The protocols to which the visitor asks to switch; None without ``Upgrade``."""
     return upgrade_protocols(head) if head.flags & UPGRADE else None
 
 

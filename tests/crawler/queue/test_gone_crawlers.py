@@ -1,4 +1,4 @@
-"""A crawler that does not come back: its uploaded files are taken over, and the others are told."""
+"""A crawler that does not come back: its uploaded files are taken over, and the others are reported."""
 
 from __future__ import annotations
 

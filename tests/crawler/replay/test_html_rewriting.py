@@ -76,7 +76,7 @@ def shown(markup: str | bytes, content_type: str = "text/html; charset=utf-8") -
         ("x<img src=y", "x"),
     ],
 )  # fmt: skip
-def test_markup_is_written_anew(markup: str, result: str) -> None:
+def test_markup_is_rewritten(markup: str, result: str) -> None:
     assert shown(markup) == result
 
 

@@ -45,7 +45,7 @@ class Chart:
     """A picture.
 
     :ivar summary: the picture in words.
-    :ivar line: the points of a line over the bars, for SVG; empty: no line.
+    :ivar line: the points of a line over the bars, for SVG; empty if the picture has no line.
     """
 
     title: str
