@@ -6,6 +6,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Generator, Mapping
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -17,6 +18,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from lbcompanion.errors import StoreError
+from lbcompanion.stores.sqlite_wal import use_wal
 
 #: How long a server may take to accept a connection.
 CONNECT_SECONDS = 3
@@ -25,7 +27,7 @@ STATEMENT_SECONDS = 5
 
 #: With WAL and synchronous=NORMAL, a commit survives a crash of the process, perhaps not a power failure;
 #: copies live for minutes anyway. secure_delete=FAST overwrites deleted content if that costs no extra write.
-_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=FAST", "journal_size_limit=67108864")
+_PRAGMAS = ("synchronous=NORMAL", "secure_delete=FAST", "journal_size_limit=67108864")
 
 #: Parameters of libpq (PostgreSQL manual, section 34.1.2). TCP detects a peer that vanished without closing. In the
 #: same way the server detects a node that vanished within a transaction, and releases its locks.
@@ -93,7 +95,7 @@ def sqlite(url: URL, busy_seconds: float) -> Database:
     """
     arguments = {"check_same_thread": False, "timeout": busy_seconds}
     engine = _engine(url, arguments)
-    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "connect", partial(_on_connect, busy_seconds))
     event.listen(engine, "begin", _on_begin)
     return Database(engine, shared=False, file=Path(url.database or ""))
 
@@ -176,11 +178,12 @@ def make_private(path: Path) -> None:
         os.close(descriptor)
 
 
-def _on_connect(connection: object, _entry: ConnectionPoolEntry) -> None:
+def _on_connect(busy_seconds: float, connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
     # Switch off the driver's implicit BEGIN: it comes late, and takes no write lock.
-    connection.isolation_level = None  # type: ignore[attr-defined]
+    connection.isolation_level = None
+    use_wal(connection, busy_seconds)
     for pragma in _PRAGMAS:
-        connection.execute(f"PRAGMA {pragma}").close()  # type: ignore[attr-defined]
+        connection.execute(f"PRAGMA {pragma}").close()
 
 
 def _on_begin(connection: Connection) -> None:

@@ -9,7 +9,7 @@ from attrs import evolve
 from lbcompanion.crawler.archive.export import Export
 from lbcompanion.crawler.archive.wacz import WaczWriter
 from lbcompanion.crawler.archive.warc_records import Requisite
-from lbcompanion.crawler.queue.search import Filters
+from lbcompanion.crawler.queue.filters import Filters
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import NOW, Place, copy
 from tests.support.arrivals import arrival

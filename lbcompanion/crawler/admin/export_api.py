@@ -25,7 +25,7 @@ from lbcompanion.crawler.archive.wacz import WaczWriter
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.database import BacklogError, Database
-from lbcompanion.crawler.queue.search import Filters
+from lbcompanion.crawler.queue.filters import Filters
 from lbcompanion.model import WallClock
 from lbcompanion.protocol import shapes
 from lbcompanion.protocol.visitors import is_pseudonym

@@ -29,7 +29,8 @@ from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.filter_texts import FILTER_NAMES, BadFilter, read_filters
-from lbcompanion.crawler.queue.search import Filters, FoundPage, Position, Search
+from lbcompanion.crawler.queue.filters import Filters
+from lbcompanion.crawler.queue.search import FoundPage, Position, Search
 from lbcompanion.crawler.queue.walks import Walks
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol import shapes

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lbcompanion.crawler.archive.durable_files import sync_folder
-from lbcompanion.crawler.archive.warc_reader import UnreadableRecord, stored_records
+from lbcompanion.crawler.archive.warc_reader import UnreadableRecord, start_of_record, stored_records
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 
 NAME = ".crawler.mark"
@@ -72,16 +72,21 @@ class ArchiveMark:
         return True
 
 
-def end_of_records(path: Path, committed: int) -> int:
+def end_of_records(path: Path) -> int:
     """Return where the last whole record of a file ends; what follows it is a part of one.
 
-    :param committed: where a record ends that the queue knows.
+    Damaged records before it are passed over.
+
     :raises OSError: if the file cannot be read.
     """
-    end = committed
+    end = start = 0
     with path.open("rb") as file:
-        file.seek(committed)
-        with suppress(UnreadableRecord):
-            for record in stored_records(file):
-                end = record.offset + record.length
+        while start >= 0:
+            file.seek(start)
+            try:
+                for record in stored_records(file):
+                    end = record.offset + record.length
+                return end
+            except UnreadableRecord:
+                start = start_of_record(file, max(start, end) + 1)
     return end

@@ -31,9 +31,9 @@ from lbcompanion.crawler.archive.warc_reader import (
 )
 from lbcompanion.crawler.archive.warc_records import info_record, redirected_revisit, response_of_revisit
 from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.filters import Filters, conditions
 from lbcompanion.crawler.queue.payload_places import referenced_digest
 from lbcompanion.crawler.queue.schema import FILES, PAYLOADS, RECORDINGS
-from lbcompanion.crawler.queue.search import Filters, conditions
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Verdict
 from lbcompanion.protocol import headers

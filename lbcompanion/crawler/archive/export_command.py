@@ -15,7 +15,7 @@ from lbcompanion.crawler.archive.reading import ArchiveReader
 from lbcompanion.crawler.archive.wacz import WaczWriter
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.database import Database, open_engine
-from lbcompanion.crawler.queue.search import Filters
+from lbcompanion.crawler.queue.filters import Filters
 from lbcompanion.settings import CrawlerTable
 
 

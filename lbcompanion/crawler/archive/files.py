@@ -55,8 +55,8 @@ class Archive:
     :param min_free_bytes: nothing is archived while the disk has less free space; 0: no limit.
     :param health: where failures are reported.
     :param revisit_bytes: how long the files are in all to whose payloads a new file may refer; 0: no other file.
-    :ivar reader: reads pages and files of the archive.
     :param on_new_folder: called after the folder was created; it may refuse it with a :class:`CompanionError`.
+    :ivar reader: reads pages and files of the archive.
     """
 
     def __init__(
@@ -171,9 +171,9 @@ class Archive:
     def _keep_unknown(self, path: Path, committed: int) -> int:
         """Keep whole records that an older queue does not know, and return where they end.
 
-        The file is read from its beginning: it may be one of another queue, in which no record ends at ``committed``.
+        The whole file is read: it may be one of another queue, in which no record ends at ``committed``.
         """
-        end = max(committed, end_of_records(path, 0))
+        end = max(committed, end_of_records(path))
         if end > committed:
             self._index.extend(path.name, end)
             self._log.critical(
@@ -317,8 +317,13 @@ class Archive:
         return record
 
     def _may_refer_to(self, payload: Payload) -> bool:
-        """Whether the file of a payload is still there: in the folder, or in an object store."""
+        """Whether the file of a payload is still there, in the folder or in an object store, and this crawler's.
+
+        An erasure by another crawler, which has taken the file over, could not rewrite the file that is written here.
+        """
         file = self._index.file(payload.file)
+        if file is not None and file.crawler not in ("", self._index.crawler):
+            file = None
         try:
             is_there = file is not None and (bool(file.place) or self._path(file.name).stat().st_size >= file.committed)
         except OSError:

@@ -157,7 +157,7 @@ def recent_files(index: ArchiveIndex, most_bytes: int) -> list[str]:
 
 
 class _Known:
-    """What is known while one page is encoded: also of the page itself.
+    """The known payloads while one page is encoded, those of the page itself too.
 
     :param may_refer: whether the file may refer to a payload of another file; asked once for each.
     """

@@ -172,9 +172,10 @@ class Uploads:
         return sent
 
     def _on_failure(self, failure: Any) -> None:
-        if failure.check(UploadStopped):
+        # The queue reports its failures itself. They say nothing about the object store, which needs no longer pause.
+        if failure.check(UploadStopped, BacklogError):
             return
-        known = failure.check(StoreFailed, ArchiveError, BacklogError, OSError)
+        known = failure.check(StoreFailed, ArchiveError, OSError)
         self._failures += 1
         self._metrics.count_upload(done=False)
         why = failure.getErrorMessage() if known else failure.type.__name__

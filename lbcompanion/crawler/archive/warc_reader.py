@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from io import BytesIO
 from typing import Any, BinaryIO
 
@@ -15,8 +16,12 @@ from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untype
 
 from lbcompanion.errors import CompanionError
 
-# Read from the stream at once. Each record is a gzip member of its own (WARC 1.1, annex D).
-_CHUNK_BYTES = 65536
+# Read from the stream at once, at first and at most. Each record is a gzip member of its own (WARC 1.1, annex D).
+_LEAST_CHUNK_BYTES, _CHUNK_BYTES = 4096, 1 << 18
+#: zlib's window bits for a gzip member.
+_GZIP = 31
+#: The first bytes of a gzip member (RFC 1952, section 2.3), and of a record within it.
+_GZIP_START, _WARC_START = b"\x1f\x8b\x08", b"WARC/"
 
 
 class UnreadableRecord(CompanionError):
@@ -102,6 +107,35 @@ def plain_records(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         offset += length
 
 
+def start_of_record(stream: BinaryIO, offset: int) -> int:
+    """Return where the next record seems to start: a gzip member with the first bytes of one; -1: nowhere.
+
+    :param offset: where to begin, such as within a damaged record.
+    """
+    kept = b""
+    stream.seek(offset)
+    while chunk := bytes(stream.read(_CHUNK_BYTES)):
+        data = kept + chunk
+        found = data.find(_GZIP_START)
+        while found >= 0:
+            if _is_record(stream, offset + found):
+                return offset + found
+            found = data.find(_GZIP_START, found + 1)
+        kept = data[1 - len(_GZIP_START) :]
+        offset += len(data) - len(kept)
+        stream.seek(offset + len(kept))
+    return -1
+
+
+def _is_record(stream: BinaryIO, offset: int) -> bool:
+    stream.seek(offset)
+    with suppress(zlib.error):
+        return (
+            zlib.decompressobj(wbits=_GZIP).decompress(stream.read(_LEAST_CHUNK_BYTES), len(_WARC_START)) == _WARC_START
+        )
+    return False
+
+
 def raw_record(stream: BinaryIO, record: StoredRecord) -> bytes:
     """Return a record's bytes as they are in the file.
 
@@ -125,21 +159,37 @@ def read_record(stream: BinaryIO, offset: int) -> tuple[StoredRecord, bytes]:
     return _parsed(plain, offset, length)
 
 
-def _member(stream: BinaryIO, offset: int) -> tuple[bytes, int]:
-    """Return the content of the gzip member at an offset, and the member's length; 0 at the end of the file."""
+def read_member(stream: BinaryIO, offset: int, end: int | None = None) -> tuple[bytes, int]:
+    """Return the content of the gzip member at an offset, and the member's length; 0 at the end of the file.
+
+    :param end: where the file ends; None: where the stream ends.
+    :raises UnreadableRecord: if no whole member starts there.
+    :raises OSError: if the stream cannot be read.
+    """
     stream.seek(offset)
-    inflater = zlib.decompressobj(wbits=31)
-    parts: list[bytes] = []
-    read = 0
+    inflater, parts, read = zlib.decompressobj(wbits=_GZIP), list[bytes](), 0
     try:
-        while not inflater.eof and (chunk := bytes(stream.read(_CHUNK_BYTES))):
+        while not inflater.eof:
+            # Most records are small; for a large one the pieces grow.
+            wanted = min(max(read, _LEAST_CHUNK_BYTES), _CHUNK_BYTES)
+            chunk = bytes(stream.read(wanted if end is None else min(wanted, end - offset - read)))
+            if not chunk:
+                break
             read += len(chunk)
             parts.append(inflater.decompress(chunk))
-    except (zlib.error, OSError) as failure:
+    except zlib.error as failure:
         raise UnreadableRecord(f"no record can be read at byte {offset}: {type(failure).__name__}") from None
     if read and not inflater.eof:
         raise UnreadableRecord(f"the file ends within the record at byte {offset}")
     return b"".join(parts), read - len(inflater.unused_data)
+
+
+def _member(stream: BinaryIO, offset: int) -> tuple[bytes, int]:
+    """Return what :func:`read_member` does; to a reader it is the same whether the disk or the record is damaged."""
+    try:
+        return read_member(stream, offset)
+    except OSError as failure:
+        raise UnreadableRecord(f"no record can be read at byte {offset}: {type(failure).__name__}") from None
 
 
 def _parsed(plain: bytes, offset: int, length: int) -> tuple[StoredRecord, bytes]:

@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 from attrs import field, frozen
 
-_CHUNK_BYTES = 1 << 18
+from lbcompanion.crawler.archive.warc_reader import UnreadableRecord, read_member
+
 _GZIP = 31  # zlib's window bits for a gzip member
 
 
@@ -116,18 +117,8 @@ def member_at(stream: BinaryIO, offset: int) -> Member | None:
 
 
 def _member(stream: BinaryIO, offset: int, end: int) -> Member | None:
-    stream.seek(offset)
-    inflater, parts, read = zlib.decompressobj(wbits=_GZIP), [], 0
     try:
-        while not inflater.eof and (chunk := stream.read(min(_chunk_size(read), end - offset - read))):
-            read += len(chunk)
-            parts.append(inflater.decompress(chunk))
-    except zlib.error:
+        plain, length = read_member(stream, offset, end)
+    except UnreadableRecord:
         return None
-    plain = b"".join(parts)
-    return Member(offset, read - len(inflater.unused_data), plain) if inflater.eof and plain else None
-
-
-def _chunk_size(read: int) -> int:
-    """Most records are small; for a large one the pieces grow."""
-    return min(max(read, 4096), _CHUNK_BYTES)
+    return Member(offset, length, plain) if plain else None

@@ -147,9 +147,10 @@ class ArchiveIndex:
 
     def _close_open(self, connection: Connection) -> None:
         is_open = or_(FILES.c.state == FileState.OPEN, FILES.c.state.is_(None))
-        connection.execute(update(FILES).where(self._own(), is_open).values(state=FileState.CLOSED))
+        connection.execute(update(FILES).where(self.is_own(), is_open).values(state=FileState.CLOSED))
 
-    def _own(self) -> ColumnElement[bool]:
+    def is_own(self) -> ColumnElement[bool]:
+        """Return the condition that a row of the table of files is one of this crawler."""
         # Files without a crawler's name are its own too: at that time a queue had a single crawler.
         return or_(FILES.c.crawler == self.crawler, FILES.c.crawler.is_(None))
 
@@ -166,11 +167,11 @@ class ArchiveIndex:
 
     def own_files(self) -> list[ArchiveFile]:
         """Return the files of this crawler, oldest file first."""
-        return self._select(self._own())
+        return self._select(self.is_own())
 
     def closed_files(self) -> list[ArchiveFile]:
         """Return this crawler's files that are closed, not empty and not uploaded, oldest file first."""
-        return self._select(self._own(), FILES.c.state == FileState.CLOSED, FILES.c.committed > 0)
+        return self._select(self.is_own(), FILES.c.state == FileState.CLOSED, FILES.c.committed > 0)
 
     def file(self, name: str) -> ArchiveFile | None:
         """Return one file, of any crawler; None if there is no such file."""
@@ -217,7 +218,7 @@ class ArchiveIndex:
         """
         waiting = select(RECORDINGS.c.warc_file.concat("")).where(RECORDINGS.c.erasure > 0).distinct()
         is_closed = FILES.c.state.in_([FileState.CLOSED, FileState.UPLOADED])
-        query = select(FILES.c.name, FILES.c.committed).where(self._own(), is_closed).order_by(FILES.c.id.desc())
+        query = select(FILES.c.name, FILES.c.committed).where(self.is_own(), is_closed).order_by(FILES.c.id.desc())
         chosen: list[str] = []
         with self._database.read() as connection:
             left_out = set(connection.execute(waiting).scalars())
@@ -299,7 +300,7 @@ class ArchiveIndex:
 
     def _is_in_newest_files(self) -> tuple[ColumnElement[bool]]:
         with self._database.read() as connection:
-            newest = select(FILES.c.name).where(self._own()).order_by(FILES.c.id.desc()).limit(_NEWEST_FILES)
+            newest = select(FILES.c.name).where(self.is_own()).order_by(FILES.c.id.desc()).limit(_NEWEST_FILES)
             return (RECORDINGS.c.warc_file.in_(list(connection.execute(newest).scalars())),)
 
     def references(self, file: str) -> dict[str, Payload]:

@@ -24,6 +24,7 @@ from lbcompanion.crawler.queue.url_keys import fill_url_keys
 from lbcompanion.errors import CompanionError
 from lbcompanion.schema_migrations import add_missing_columns, apply_migrations
 from lbcompanion.stores import engines
+from lbcompanion.stores.sqlite_wal import use_wal
 
 #: The topics of :class:`~lbcompanion.crawler.health.Health`.
 WRITING, READING = "the queue cannot be written", "the queue cannot be read"
@@ -32,6 +33,8 @@ CLAIMING = "claiming"
 #: PostgreSQL's channel for :meth:`Database.notify`.
 CHANNEL = "lbcompanion_queue"
 
+#: How long SQLite waits for another process, such as a command that opens the queue of a running crawler.
+_BUSY_SECONDS = 5.0
 #: After a failed connection, transactions fail at once for this many seconds instead of waiting for the server.
 _PAUSE_SECONDS = 1.0
 #: A bitmap of all due notices would have to be sorted for each claim. Before its first ANALYZE, PostgreSQL would choose
@@ -49,8 +52,8 @@ class BacklogError(CompanionError):
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:
+    use_wal(connection, _BUSY_SECONDS)
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA secure_delete=ON")
     cursor.close()
@@ -77,7 +80,9 @@ def open_engine(url: str) -> Engine:
         event.listen(engine, "connect", _limit_idle_transactions)
         return engine
     # A single connection; the service uses it from one thread at a time, though the pool may replace that thread.
-    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+    engine = create_engine(
+        url, poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS}
+    )
     event.listen(engine, "connect", _set_pragmas)
     return engine
 

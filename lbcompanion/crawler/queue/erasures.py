@@ -37,7 +37,7 @@ _CHAIN_SIZE = 100
 
 @frozen
 class Selection:
-    """Which recordings to erase: those that meet every given criterion.
+    """The criteria of an erasure. It erases the recordings that meet every given criterion.
 
     :ivar tokens: recordings of these tokens.
     :ivar urls: of pages with these URLs, whatever their fragment; a ``*`` at the end stands for any rest.

@@ -137,14 +137,15 @@ class FileReplacements:
 
         :param moved_payloads: the records that got the payloads of removed ones.
         :param references: how the references from and to these files change; None if there are no references.
-        :raises BacklogError: if it failed, or the files have other recordings or references than they had; nothing is
-            changed then.
+        :raises BacklogError: if it failed, if the files have other recordings or references than they had, or if
+            another crawler has taken over one of them; nothing is changed then.
         """
         references = references or ReferenceChange()
         with self._database.change() as connection:
             if references_of(connection, [each.old for each in replacements]) != references.before:
                 raise BacklogError("further files refer to an archive file that was rewritten")
             for each in replacements:
+                self._check_owner(connection, each.old)
                 _check_rows(connection, each)
                 _replace(connection, each, self._crawler)
             for moved in moved_payloads:
@@ -154,6 +155,11 @@ class FileReplacements:
                 offset = {"warc_offset": moved.offset if moved.offset >= 0 else None}
                 connection.execute(insert(PAYLOADS).values({**values, **offset}))
             change_references(connection, references)
+
+    def _check_owner(self, connection: Connection, name: str) -> None:
+        query = select(FILES.c.name).where(FILES.c.name == name, self._index.is_own()).with_for_update()
+        if connection.execute(query).first() is None:
+            raise BacklogError(f"archive file {name} belongs to another crawler now")
 
 
 def _doom(connection: Connection, name: str, crawler: str, place: str = "") -> None:

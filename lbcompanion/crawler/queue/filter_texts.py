@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from lbcompanion.crawler.queue.search import OPEN, Filters, Pattern
+from lbcompanion.crawler.queue.filters import OPEN, Filters, Pattern
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Verdict, read_time
 

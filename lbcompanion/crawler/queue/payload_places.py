@@ -1,4 +1,4 @@
-"""Which archive files refer to payloads in other files.
+"""The references of archive files to payloads in other files.
 
 A revisit may refer to a record of an earlier file of the same crawler. The table ``payload_references`` has one row for
 each such payload of a file with revisits, so that readers find the payload, and an erasure finds the files that need

@@ -12,19 +12,15 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
-from attrs import field, frozen
-from sqlalchemy import ColumnElement, Select, and_, column, func, or_, select, table
+from attrs import frozen
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.engine import Connection
-from sqlalchemy.sql import operators
 from sqlalchemy.sql.util import ClauseAdapter
 
 from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.filters import NOT_ERASED, Condition, Filters, indexed_and_others
 from lbcompanion.crawler.queue.schema import RECORDINGS
-from lbcompanion.crawler.queue.url_keys import ADDRESS, KEY_CHARS, url_key
-from lbcompanion.model import Verdict
 
-#: The value of the filter ``outcome`` for a recording without an outcome.
-OPEN = "open"
 #: How long one search may read, in seconds, where no index has the answer.
 SEARCH_SECONDS = 0.05
 
@@ -38,84 +34,9 @@ _INDEXED = ("visitor", "url_key", "status", "method", "route", "outcome", "site"
 _CHECKED = tuple(
     RECORDINGS.c[name] for name in ("id", "viewed_at", "token", "url", "page_url", "title_key", "reason", *_INDEXED)
 )
-_LAST_CHARACTER = "\U0010ffff"
-
 #: What a cursor looks like. It excludes numbers that are not finite, or far from any time.
 CURSOR_PATTERN = r"[0-689a-e][0-9a-f]{15}[0-7][0-9a-f]{15}"
 _CURSOR = struct.Struct(">dQ")
-
-Condition = ColumnElement[bool]
-# A table of its own: a piece's columns must not take the place of these.
-_later = table("recordings", *map(column, ("id", "viewed_at", "visitor", "erasure"))).alias("later")
-#: Whether there is a later view by the same visitor.
-_LATER_VIEW = (
-    select(_later.c.id)
-    .where(_later.c.visitor == RECORDINGS.c.visitor, _later.c.erasure.is_(None))
-    .where(_later.c.viewed_at >= RECORDINGS.c.viewed_at)
-    .where(or_(_later.c.viewed_at > RECORDINGS.c.viewed_at, _later.c.id > RECORDINGS.c.id))
-    .exists()
-)
-_NOT_ERASED = RECORDINGS.c.erasure.is_(None)
-
-
-@frozen
-class Pattern:
-    """A text as a filter has it: ``text`` is the whole value, ``text*`` its beginning, ``*text*`` a part of it.
-
-    :ivar text: without the stars.
-    """
-
-    text: str
-    begins: bool = False
-    contains: bool = False
-
-    @classmethod
-    def read(cls, given: str) -> Pattern:
-        """Read a filter's value.
-
-        :raises ValueError: if it has a star at its beginning only.
-        """
-        if not given.startswith("*"):
-            return cls(given.removesuffix("*"), begins=given.endswith("*"))
-        if not given.endswith("*"):
-            raise ValueError("a star at the beginning needs one at the end")
-        return cls(given[1:-1], contains=True)
-
-    @property
-    def is_everything(self) -> bool:
-        """Whether each text fulfils it."""
-        return not self.text and (self.begins or self.contains)
-
-
-@frozen
-class Filters:
-    """Which recordings are wanted: those that fulfil all conditions. An empty value is no condition.
-
-    :ivar url: of the page's address. Without a star, the fragment does not count.
-    :ivar start: when the page was viewed at the earliest, in seconds since the epoch.
-    :ivar end: when it was viewed, exclusive.
-    :ivar node: the node whose copy it is.
-    :ivar outcome: ``archived``, ``lost`` or ``open``.
-    :ivar reason: of the reason why a page is lost.
-    :ivar visitors: the pseudonyms of the visitor who saw the page; None is no condition.
-    :ivar title: a part of the title, in upper or lower case.
-    :ivar last_of_visitor: of each visitor the last view only.
-    """
-
-    url: Pattern | None = field(default=None, repr=False)
-    start: float | None = None
-    end: float | None = None
-    node: str = ""
-    route: str = ""
-    outcome: str = ""
-    reason: Pattern | None = None
-    status: int | None = None
-    method: str = ""
-    visitors: tuple[str, ...] | None = field(default=None, repr=False)
-    title: str = field(default="", repr=False)
-    site: str = ""
-    tokens: tuple[str, ...] = field(default=(), repr=False)
-    last_of_visitor: bool = False
 
 
 @frozen(order=True)
@@ -245,7 +166,7 @@ class _Query:
         self._is_forward = before is None or after is not None
         self._end = before if after is not None else None
         self._filters = filters
-        indexed, self._others = _conditions(filters, connection.dialect.name)
+        indexed, self._others = indexed_and_others(filters, connection.dialect.name)
         self._indexed = dict(sorted(indexed.items(), key=lambda each: _INDEXED.index(each[0])))
         #: Whether the index of addresses has the recordings wanted, but not in the order of the listing.
         self._has_range = "url_key" in indexed and filters.url is not None and filters.url.begins
@@ -294,7 +215,7 @@ class _Query:
     def _bounds(self) -> list[Condition]:
         """The part of the order that is searched, without erased recordings."""
         viewed_at = RECORDINGS.c.viewed_at
-        found: list[Condition] = [_NOT_ERASED]
+        found: list[Condition] = [NOT_ERASED]
         if self._filters.start is not None:
             found.append(viewed_at >= self._filters.start)
         if self._filters.end is not None:
@@ -330,85 +251,6 @@ def _rows(connection: Connection, positions: Sequence[Position]) -> list[Any]:
     found: dict[int, Any] = {}
     for start in range(0, len(positions), 500):
         ids = [each.id for each in positions[start : start + 500]]
-        query = select(RECORDINGS).where(RECORDINGS.c.id.in_(ids), _NOT_ERASED)
+        query = select(RECORDINGS).where(RECORDINGS.c.id.in_(ids), NOT_ERASED)
         found |= {row.id: row._mapping for row in connection.execute(query).all()}
     return [found[each.id] for each in positions if each.id in found]
-
-
-def conditions(filters: Filters, dialect: str) -> list[Condition]:
-    """Return the conditions of filters, for the table of recordings.
-
-    :param dialect: the name of the database's kind.
-    """
-    indexed, others = _conditions(filters, dialect)
-    times = [RECORDINGS.c.viewed_at >= filters.start] if filters.start is not None else []
-    times += [RECORDINGS.c.viewed_at < filters.end] if filters.end is not None else []
-    return [_NOT_ERASED, *times, *indexed.values(), *others]
-
-
-def _conditions(filters: Filters, dialect: str) -> tuple[dict[str, Condition], list[Condition]]:
-    """Return the conditions on columns with an index, and the others."""
-    columns = RECORDINGS.c
-    indexed: dict[str, Condition] = {}
-    others: list[Condition] = []
-    for name, value in (("origin_node", filters.node), ("route", filters.route), ("method", filters.method)):
-        if value:
-            indexed[name] = columns[name] == value
-    if filters.site:
-        indexed["site"] = columns.site == filters.site
-    if filters.status is not None:
-        indexed["status"] = columns.status == filters.status
-    if filters.visitors is not None:
-        one = len(filters.visitors) == 1
-        indexed["visitor"] = columns.visitor == filters.visitors[0] if one else columns.visitor.in_(filters.visitors)
-    if filters.outcome:
-        is_open = columns.outcome.is_(None)
-        indexed["outcome"] = is_open if filters.outcome == OPEN else columns.outcome == filters.outcome
-    if filters.reason is not None and not filters.reason.is_everything:
-        # Only lost pages have a reason.
-        indexed.setdefault("outcome", columns.outcome == Verdict.LOST.value)
-        others.append(_matches(columns.reason, filters.reason, dialect))
-    if filters.url is not None and not filters.url.is_everything:
-        key, rest = _url_conditions(filters.url, dialect)
-        indexed |= {} if key is None else {"url_key": key}
-        others += rest
-    if filters.title:
-        others.append(_find(columns.title_key, filters.title.casefold(), dialect) > 0)
-    if filters.tokens:
-        others.append(columns.token.in_(filters.tokens))
-    if filters.last_of_visitor:
-        others += [columns.visitor.is_not(None), ~_LATER_VIEW]
-    return indexed, others
-
-
-def _url_conditions(url: Pattern, dialect: str) -> tuple[Condition | None, list[Condition]]:
-    if url.contains:
-        return None, [_matches(ADDRESS, url, dialect)]
-    key_column = RECORDINGS.c.url_key
-    key = url_key(url.text)
-    is_longer = len(key) == KEY_CHARS or "#" in url.text
-    if url.begins and "#" not in url.text:
-        in_range = and_(key_column >= key, key_column < key + _LAST_CHARACTER)
-        return in_range, [_matches(ADDRESS, url, dialect)] if is_longer else []
-    if url.begins:
-        return key_column == key, [_matches(ADDRESS, url, dialect)]
-    whole = url.text.partition("#")[0]
-    same = or_(_equals(ADDRESS, whole), _equals(func.substr(ADDRESS, 1, len(whole) + 1), f"{whole}#"))
-    return key_column == key, [same] if len(key) == KEY_CHARS else []
-
-
-def _matches(text: Any, pattern: Pattern, dialect: str) -> Condition:
-    if pattern.contains:
-        return _find(text, pattern.text, dialect) > 0
-    if pattern.begins:
-        return _equals(func.substr(text, 1, len(pattern.text)), pattern.text)
-    return _equals(text, pattern.text)
-
-
-def _equals(value: ColumnElement[Any], text: str) -> Condition:
-    return value.operate(operators.eq, text)
-
-
-def _find(text: Any, part: str, dialect: str) -> ColumnElement[int]:
-    """Return the place of a part within a text; 0 if it is not there. LIKE of SQLite ignores the case."""
-    return (func.strpos if dialect == "postgresql" else func.instr)(text, part)

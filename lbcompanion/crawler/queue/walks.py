@@ -9,8 +9,9 @@ from attrs import frozen
 from sqlalchemy import func, select
 
 from lbcompanion.crawler.queue.database import Database
+from lbcompanion.crawler.queue.filters import Filters
 from lbcompanion.crawler.queue.schema import RECORDINGS
-from lbcompanion.crawler.queue.search import Filters, FoundPage, Position, Search
+from lbcompanion.crawler.queue.search import FoundPage, Position, Search
 
 #: In front of every recording.
 _BEGINNING = Position(-1e100, 0)

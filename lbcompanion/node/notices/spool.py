@@ -21,6 +21,7 @@ from lbcompanion.errors import NoticeError, StoreError
 from lbcompanion.model import Loss, LossCode, LossReason, Notice
 from lbcompanion.node.health import SPOOL, SPOOL_FULL, Health
 from lbcompanion.protocol.notices import read_notices, write_notices
+from lbcompanion.stores.sqlite_wal import use_wal
 from lbcompanion.stores.threads import BatchQueue, DeferToThread
 
 #: The limit of the queue in notices: a crawler that never returns must not fill the node's disk.
@@ -29,6 +30,8 @@ MAX_WAITING = 100_000
 MAX_BYTES = 268_435_456
 #: The queue has room again once this share of both limits is free, so that the log is not filled.
 _ROOM_SHARE = 0.1
+#: How long to wait for another process of the node that writes the queue.
+_BUSY_SECONDS = 5.0
 #: How many notices one new notice may replace.
 _MAX_DROPPED = 64
 
@@ -206,8 +209,8 @@ class Spool:
         if self._database is None:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-            database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=5)
-            database.execute("PRAGMA journal_mode=WAL")
+            database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=_BUSY_SECONDS)
+            use_wal(database, _BUSY_SECONDS)
             database.execute("PRAGMA synchronous=FULL")
             _prepare(database)
             self._database = database

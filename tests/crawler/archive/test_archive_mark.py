@@ -114,3 +114,24 @@ def test_a_part_of_a_record_is_cut_off_with_an_older_queue_too(tmp_path: Path) -
     assert file.stat().st_size == length
     store(older, "t3")
     kept(older, ["t1", "t3"])
+
+
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_whole_records_after_a_damaged_one_stay(tmp_path: Path, damaged: int) -> None:
+    """Damage before the end that an older queue knows, or in the first record after it."""
+    place = Place(tmp_path)
+    store(place, "t1")
+    place.database.close()
+    shutil.copy(tmp_path / "q.db", tmp_path / "copy.db")
+    known = place.files()[0].stat().st_size
+    place = Place(tmp_path)
+    store(place, "t2", "t3")
+    place.database.close()
+    file, length = place.files()[0], place.files()[0].stat().st_size
+    with file.open("r+b") as stream:
+        stream.seek(known * damaged + 30)
+        stream.write(bytes(20))
+    older = Place(tmp_path, queue=queue_of(tmp_path, "copy"))
+    assert file.stat().st_size == length
+    older.database.close()
+    assert Place(tmp_path).page("t3") == b"t3" * 50

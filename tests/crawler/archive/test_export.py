@@ -14,8 +14,8 @@ from lbcompanion.crawler.archive.warc_reader import StoredRecord, records_with_p
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.queue.erasures import Erasures
 from lbcompanion.crawler.queue.erasures import Selection as Erase
+from lbcompanion.crawler.queue.filters import Filters, Pattern
 from lbcompanion.crawler.queue.schema import RECORDINGS
-from lbcompanion.crawler.queue.search import Filters, Pattern
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import NOW, Place, copy
 from tests.support.arrivals import arrival

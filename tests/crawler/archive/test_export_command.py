@@ -7,7 +7,7 @@ from attrs import evolve
 
 from lbcompanion.crawler.archive.export import ExportFailed
 from lbcompanion.crawler.archive.export_command import export_pages
-from lbcompanion.crawler.queue.search import Filters
+from lbcompanion.crawler.queue.filters import Filters
 from lbcompanion.settings import CrawlerTable
 from tests.support.archives import NOW, Place, copy
 from tests.support.arrivals import arrival

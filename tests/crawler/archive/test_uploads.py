@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from twisted.internet.defer import Deferred, execute
@@ -14,6 +14,7 @@ from lbcompanion.crawler.archive.file_index import index_name, index_path, write
 from lbcompanion.crawler.archive.object_store import FileNameTaken, ObjectStore, StoreFailed
 from lbcompanion.crawler.archive.uploads import FIRST_PAUSE_SECONDS, INTERVAL_SECONDS, MOST_PAUSE_SECONDS, Uploads
 from lbcompanion.crawler.metrics import CrawlerMetrics
+from lbcompanion.crawler.queue.database import BacklogError
 from tests.support.archives import Place
 from tests.support.object_stores import BUCKET, S3Server, objects, s3_server
 
@@ -95,6 +96,30 @@ def test_a_closed_file_moves_to_the_store(tmp_path: Path) -> None:
     again.place.store("t2", b"two")
     assert again.states() == ["uploaded", "open"]
     assert again.place.health.lines() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("has_store", [False, True])
+def test_a_queue_that_was_away_is_no_failed_upload(tmp_path: Path, has_store: bool) -> None:
+    """After a long outage, files would wait for minutes more, and so would the report that all works."""
+    store = FakeStore() if has_store else None
+    moving = Moving(tmp_path, store, rotate_seconds=1)
+    moving.place.store("t1", b"one")
+    moving.place.now += 1
+    index = moving.place.index
+
+    def fail() -> NoReturn:
+        raise BacklogError("the queue's database cannot be reached")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "closed_files", fail)
+        moving.uploads.start()
+        moving.clock.pump([INTERVAL_SECONDS] * 9)
+        assert moving.place.health.lines() == []
+        assert moving.states() == ["closed"]
+    moving.clock.advance(INTERVAL_SECONDS)
+    assert moving.states() == (["uploaded"] if has_store else ["closed"])
+    assert moving.value("archive_uploads_total", result="failed") == 0
 
 
 @pytest.mark.slow

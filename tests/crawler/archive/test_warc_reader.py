@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import gzip
 import io
 from pathlib import Path
 
 import pytest
 
-from lbcompanion.crawler.archive.warc_reader import UnreadableRecord, read_record, stored_records
+from lbcompanion.crawler.archive.warc_reader import UnreadableRecord, read_record, start_of_record, stored_records
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import Place
@@ -57,3 +58,14 @@ def test_damage_is_reported(tmp_path: Path) -> None:
     for cut in sorted({*range(1, len(data), 7), *(end + shift for end in ends for shift in (-1, 1, 2))} - ends):
         with pytest.raises(UnreadableRecord):
             list(stored_records(io.BytesIO(data[: max(cut, 1)] if cut < len(data) else data + b"x")))
+
+
+@pytest.mark.parametrize("before", [0, 1, 2**18 - 3, 2**18 - 2, 2**18 - 1, 2**18, 2**19 - 2])
+def test_the_next_record_after_damage(before: int) -> None:
+    """At the edges of the parts that are read too; other gzip members and their first bytes are passed over."""
+    record = gzip.compress(b"WARC/1.1\r\n")
+    others = gzip.compress(b"a body") + b"\x1f\x8b\x08"
+    data = bytes(before) + others + record
+    assert start_of_record(io.BytesIO(data), 0) == before + len(others)
+    assert start_of_record(io.BytesIO(data), before + len(others) + 1) == -1
+    assert start_of_record(io.BytesIO(bytes(before) + record), 0) == before

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lbcompanion.crawler.queue.filter_texts import FILTER_NAMES, BadFilter, read_filters
-from lbcompanion.crawler.queue.search import Filters, Pattern
+from lbcompanion.crawler.queue.filters import Filters, Pattern
 
 
 def test_each_filter_is_read() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, update
 
-from lbcompanion.crawler.queue.database import database_clock
+from lbcompanion.crawler.queue.database import BacklogError, database_clock
+from lbcompanion.crawler.queue.file_replacement import Replacement
 from lbcompanion.crawler.queue.gone_crawlers import GoneCrawler, GoneCrawlers
 from lbcompanion.crawler.queue.schema import CRAWLERS, FILES
 from tests.support.archives import NOW
@@ -69,3 +70,38 @@ def test_bytes_that_a_file_of_another_crawler_needs_stay(places: tuple[ErasingPl
         connection.execute(update(FILES).where(FILES.c.name == holder.name).values(crawler="c1"))
     first.sweep()
     first.check({"t1": b"the same"})
+
+
+@pytest.mark.slow
+def test_an_erasure_that_was_interrupted_leaves_a_file_that_was_taken_over(
+    places: tuple[ErasingPlace, ErasingPlace],
+) -> None:
+    first, second = places
+    first.keep("t0", b"the same")
+    (taken,) = (file.name for file in first.files())
+    mark_uploaded(first, taken)
+    (row,) = first.replacements.rows(taken)
+    GoneCrawlers(second.database, "c2", STORE).look(3600)
+    with pytest.raises(BacklogError, match="belongs to another crawler now"):
+        first.replacements.replace([Replacement(taken, "b.warc.gz", 77, {row.id: 5}, [])])
+    file = second.index.file(taken)
+    assert file is not None
+    assert (file.crawler, file.place) == ("c2", STORE)
+
+
+@pytest.mark.slow
+def test_a_crawler_that_was_only_paused_refers_to_no_file_that_was_taken_over(
+    places: tuple[ErasingPlace, ErasingPlace],
+) -> None:
+    first, second = places
+    first.keep("t0", b"the same")
+    (taken,) = (file.name for file in first.files())
+    first.archive.close_file()
+    first = ErasingPlace(first.folder, queue=f"sqlite:///{first.folder.parent}/q.db", crawler="c1")
+    first.keep("t1", b"another", at=NOW + 1)
+    mark_uploaded(first, taken)
+    GoneCrawlers(second.database, "c2", STORE).look(3600)
+    first.keep("t2", b"the same", at=NOW + 2)
+    assert first.archive.current_file != taken
+    assert first.index.references(first.archive.current_file) == {}
+    assert first.page("t2") == b"the same"

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import event
 
 from lbcompanion.crawler.queue.database import Database
-from lbcompanion.crawler.queue.search import Filters, FoundPage, Pattern, Position, Search
+from lbcompanion.crawler.queue.filters import Filters, Pattern
+from lbcompanion.crawler.queue.search import FoundPage, Position, Search
 from tests.support.recording_rows import Row, Steps, add, opened, row_of
 
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -220,25 +221,6 @@ def test_not_a_cursor(text: str) -> None:
 def test_a_cursor_is_exact() -> None:
     for position in (Position(1 / 3, 1), Position(1e200, (1 << 63) - 1), Position(-0.0, 0), Position(1.7e9 + 0.1, 5)):
         assert Position.read(position.cursor) == position
-
-
-@pytest.mark.parametrize(
-    ("text", "pattern"),
-    [
-        ("a", Pattern("a")),
-        ("a*", Pattern("a", begins=True)),
-        ("*a*", Pattern("a", contains=True)),
-        ("a*b", Pattern("a*b")),
-        ("*", Pattern("", contains=True)),
-    ],
-)
-def test_patterns(text: str, pattern: Pattern) -> None:
-    assert Pattern.read(text) == pattern
-
-
-def test_a_pattern_with_a_star_at_its_beginning_only() -> None:
-    with pytest.raises(ValueError, match="star"):
-        Pattern.read("*a")
 
 
 def test_the_index_of_a_filter_is_used(database: Database) -> None:

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from lbcompanion.crawler.queue.search import Filters, Position, Search
+from lbcompanion.crawler.queue.filters import Filters
+from lbcompanion.crawler.queue.search import Position, Search
 from lbcompanion.crawler.queue.walks import Walk, Walks
 from tests.support.recording_rows import Steps, add, opened, row_of
 
