@@ -1,7 +1,7 @@
 """Shared by all tests: programs that may be missing, the count of what was left out, Hypothesis' profiles.
 
-``need_program("haproxy")`` gives the program's path. Where it is missing the test is left out, which the summary at
-the end tells; with ``CI=true`` that is a failure, so that nothing is left out unseen.
+``need_program("haproxy")`` gives the program's path, ``need_library("obstore")`` a module of an extra. Without it the
+test is left out, and the summary at the end has the count; with ``CI=true`` that is a failure.
 """
 
 from __future__ import annotations

@@ -47,7 +47,6 @@ FAMILIES = {
 #: Modules without a test file of their name, and why.
 EXEMPT = {
     "lbcompanion/cli/__main__.py": "one call; test_plugins.py runs it",
-    "lbcompanion/crawler/admin/api.py": "puts the parts together: the tests of each part",
     "lbcompanion/crawler/archive/errors.py": "classes only",
     "lbcompanion/demo/run.py": "a whole demo: e2e/test_demo_once.py",
     "lbcompanion/demo/session.py": "a whole demo: e2e/test_demo_once.py",

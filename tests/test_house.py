@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import unittest
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import marks, quick
+from tests.support import marks, programs, quick
 from tests.support.house_map import imported_names
 
 ROOT = Path(__file__).parent.parent
 #: All that may import helpers of the tests.
 MODULES = sorted(path for folder in ("tests", "fuzz", "bench") for path in (ROOT / folder).rglob("*.py"))
+
+#: Ways to leave a test out. The cases of varnishtest that are left out name what the companion does not speak.
+_SKIPPING = re.compile(r"importorskip\(|\bskip(?:if|If|Unless|Test)?\(|raise [\w.]*Skip\w*")
 
 
 def is_test_module(name: str) -> bool:
@@ -76,6 +81,27 @@ def test_long_files_come_first_and_stay_together() -> None:
 def test_what_a_module_imports_is_read_without_parsing_it() -> None:
     text = "import a.b as c, d\nfrom e import (\n    f,  # this, that\n    g as h,\n)\nif 1:\n    from i.j import k\n"
     assert set(imported_names(text)) == {"a.b", "d", "e.f", "e.g", "i.j.k"}
+
+
+def test_what_is_missing_is_counted() -> None:
+    """A test leaves itself out by ``tests.support.programs`` alone, which fails where ``CI=true``."""
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in MODULES
+        if path.relative_to(ROOT).as_posix() not in ("tests/support/programs.py", "tests/vtest/test_vtest.py")
+        for match in _SKIPPING.finditer(path.read_text())
+    ]
+    assert not found, "use need_program, need_library or leave_out:\n" + "\n".join(found)
+
+
+def test_a_missing_library_fails_where_everything_must_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(unittest.SkipTest, match=f"{programs.LEFT_OUT}no_such_library, which"):
+        programs.need_library("no_such_library")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(AssertionError, match=f"{programs.LEFT_OUT}no_such_library"):
+        programs.need_library("no_such_library")
+    assert programs.need_library("json").__name__ == "json"
 
 
 @pytest.mark.network

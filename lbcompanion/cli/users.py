@@ -1,4 +1,4 @@
-"""Commands about who uses the admin listener: ``user`` and ``audit``."""
+"""Commands for the users of the admin listener and its audit log: ``user`` and ``audit``."""
 
 from __future__ import annotations
 

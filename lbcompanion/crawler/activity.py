@@ -22,7 +22,7 @@ SEEN, ARCHIVED, LOST = "seen", "archived", "lost"
 
 @frozen
 class Bucket:
-    """What is counted together.
+    """The pages that are counted together.
 
     :ivar at: where it begins, in seconds since the epoch.
     :ivar step: its length in seconds.

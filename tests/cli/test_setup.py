@@ -16,10 +16,10 @@ def test_errors_come_as_json(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("state_dir", "state_dri").replace("dialect = ", "dialect = 5 #"))
     done = run("check-config", file, "--json")
     assert done.exit_code == 2
-    told = json.loads(done.stdout)
-    assert told["ok"] is False
-    assert [error["key"] for error in told["errors"]] == ["node.state_dri", "sticky.dialect"]
-    assert set(told["errors"][0]) == {"file", "key", "value", "allowed"}
+    printed = json.loads(done.stdout)
+    assert printed["ok"] is False
+    assert [error["key"] for error in printed["errors"]] == ["node.state_dri", "sticky.dialect"]
+    assert set(printed["errors"][0]) == {"file", "key", "value", "allowed"}
 
 
 @pytest.mark.parametrize("product", [(), ("haproxy",), ("pound",)])

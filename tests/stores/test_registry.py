@@ -18,6 +18,7 @@ from lbcompanion.stores.urls import SERVER_STORES
 from lbcompanion.testing.stores import ManualWallClock, make_page
 from tests.support.commands import ROOT
 from tests.support.open_store import at_once, result_of
+from tests.support.programs import need_library
 
 
 def opened(url: str, key_file: Path | None = None) -> object:
@@ -50,7 +51,7 @@ def test_sqlite_opens_nothing_before_it_is_asked(tmp_path: Path) -> None:
     ],
 )
 def test_nor_does_what_is_served(url: str, driver: str, kind: str) -> None:
-    pytest.importorskip(driver)  # of an extra
+    need_library(driver)
     store = opened(url)
     assert isinstance(store, BatchedStore)
     assert type(store).__name__ == kind

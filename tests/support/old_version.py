@@ -6,10 +6,10 @@ import io
 import shutil
 import subprocess
 import tarfile
-import unittest
 from pathlib import Path
 
 from tests.support.commands import ROOT
+from tests.support.programs import leave_out
 
 #: The last commit before the tree was moved into packages.
 OLD_COMMIT = "0bc9c89"
@@ -22,11 +22,11 @@ def unpack_old_version(folder: Path) -> Path:
     """
     git = shutil.which("git")
     if git is None:
-        raise unittest.SkipTest("needs git and the history of this repository")
+        leave_out("git")
     command = [git, "-C", str(ROOT), "archive", OLD_COMMIT, "lbcompanion"]
     packed = subprocess.run(command, capture_output=True, check=False)
     if packed.returncode:
-        raise unittest.SkipTest(f"needs the history of this repository: {OLD_COMMIT} is not in it")
+        leave_out(f"the history of this repository, with {OLD_COMMIT}")
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         archive.extractall(folder, filter="data")
     return folder

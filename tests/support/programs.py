@@ -1,4 +1,4 @@
-"""Programs that tests need and that may be missing."""
+"""Programs, libraries and other parts that tests need and that may be missing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import os
 import shutil
 import sys
 import unittest
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 from tests.support import marks
@@ -22,7 +24,7 @@ _RAILS = Path("/usr/share/rubygems-integration/all/specifications")
 _EXPRESS = Path("/usr/share/nodejs/express/index.js")
 _TOMCAT = Path("/usr/share/tomcat10/bin/bootstrap.jar")
 #: How the reason of a test begins that was left out.
-LEFT_OUT = "needs the program "
+LEFT_OUT = "this test needs "
 
 
 def in_ci() -> bool:
@@ -78,8 +80,21 @@ def need_program(name: str) -> str:
     return find_program(name) or leave_out(name)
 
 
+def need_library(name: str) -> ModuleType:
+    """The module of a library of an extra; may be called in any test, set-up or fixture."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as missing:
+        if missing.name != name:
+            raise
+        leave_out(name)
+
+
 def leave_out(name: str) -> NoReturn:
-    """Leave this test out, for want of something."""
+    """Leave this test out, for want of something. The summary at the end has the count.
+
+    :raises unittest.SkipTest: without ``CI=true``.
+    """
     if in_ci():
-        raise AssertionError(f"{LEFT_OUT}{name}, and with CI=true nothing may be left out")
+        raise AssertionError(f"{LEFT_OUT}{name}; with CI=true nothing may be left out")
     raise unittest.SkipTest(f"{LEFT_OUT}{name}, which is not installed here")

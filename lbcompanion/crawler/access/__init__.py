@@ -1,1 +1,1 @@
-"""Who may use the admin listener: users, passwords, tokens, sessions, and the pace of log-ins."""
+"""The access to the admin listener: users, passwords, tokens, sessions, and the pace of log-ins."""

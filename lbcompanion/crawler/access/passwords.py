@@ -44,7 +44,7 @@ class Cost:
 
     @property
     def memory_bytes(self) -> int:
-        """How much memory one check takes."""
+        """The memory that one check takes."""
         return 128 * self.n * self.r + 128 * self.r * self.p
 
 

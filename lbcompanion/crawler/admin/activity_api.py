@@ -1,4 +1,4 @@
-"""What happened over time: ``GET /api/activity``."""
+"""The JSON API of the counts over time: ``GET /api/activity``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DEFAULT_HOURS = 24
 
 
 _ACTIVITY = Doc(
-    "What happened over time.",
+    "Counts over time.",
     (Parameter("hours", "How long ago it begins.", one_of(*(str(span // 3600) for span in STEPS))),),
     {"type": "object"},
 )
@@ -28,7 +28,7 @@ _ACTIVITY = Doc(
 
 @define
 class Period:
-    """What happened in one bucket, or at one node.
+    """The counts of one bucket, or of one node.
 
     :ivar lost: pages by the reason.
     """
@@ -75,7 +75,7 @@ class Period:
 
 @frozen
 class Timeline:
-    """What happened within a span.
+    """The counts within a span.
 
     :ivar since: where it begins, in seconds since the epoch.
     :ivar step: the length of a period in seconds.

@@ -19,7 +19,7 @@ WRITING = "the audit log cannot be written"
 
 @frozen
 class Subject:
-    """What a line is about: the token of a recording, or the pseudonym of a visitor."""
+    """The subject of a line: the token of a recording, or the pseudonym of a visitor."""
 
     token: str = ""
     visitor: str = ""

@@ -25,7 +25,7 @@ PAGE_POLICY = (
 
 
 class Role(StrEnum):
-    """Who may call an endpoint. An operator may do what a viewer may; without users everybody is an operator."""
+    """The role that an endpoint needs. An operator may do what a viewer may; without users everybody is an operator."""
 
     ANYBODY = "anybody"
     VIEWER = "viewer"
@@ -60,20 +60,20 @@ class Response:
 
 @frozen
 class Stream:
-    """A response without an end, such as server-sent events.
+    """A response whose body is written as the client takes it in, such as an exported file.
 
     :ivar start: is called once the head is written; it writes to the request, and returns a function that is called
         when the client has disconnected.
     """
 
     start: Callable[[Request], Callable[[], None]]
-    content_type: str = "text/event-stream; charset=utf-8"
+    content_type: str
     headers: tuple[tuple[str, str], ...] = ()
 
 
 @frozen
 class Caller:
-    """Who makes a request.
+    """The user or program that makes a request.
 
     :ivar name: of the user; empty where no log-in is configured.
     :ivar role: what the user may do.
@@ -125,8 +125,7 @@ Handler = Callable[[Call], Coroutine[Deferred[Any], Any, Response | Stream]]
 class Endpoint:
     """A path of the admin listener.
 
-    :ivar path: such as ``/api/recordings/{token}/page``: a name in braces is any one segment; ``{name...}`` at the end
-        is the rest of the path, slashes included.
+    :ivar path: such as ``/api/recordings/{token}/page``: a name in braces is any one segment.
     :ivar methods: ``GET`` includes ``HEAD``.
     :ivar role: who may call it.
     :ivar action: what the audit log names it, such as ``view page``; empty: it is not logged.
@@ -146,16 +145,10 @@ class Endpoint:
 
     def match(self, segments: tuple[str, ...]) -> dict[str, str] | None:
         """Return the values of the path's names; None if a path is another one."""
-        own = self._segments
-        params: dict[str, str] = {}
-        if own[-1].endswith("...}"):
-            if len(segments) < len(own):
-                return None
-            params[own[-1][1:-4]] = "/".join(segments[len(own) - 1 :])
-            own, segments = own[:-1], segments[: len(own) - 1]
-        if len(own) != len(segments):
+        if len(self._segments) != len(segments):
             return None
-        for each, given in zip(own, segments, strict=True):
+        params: dict[str, str] = {}
+        for each, given in zip(self._segments, segments, strict=True):
             if each.startswith("{"):
                 params[each[1:-1]] = given
             elif each != given:

@@ -1,4 +1,4 @@
-"""What an endpoint takes and returns, as JSON Schema 2020-12, for the document of the API."""
+"""Parameters and answers of endpoints, as JSON Schema 2020-12, for the document of the API."""
 
 from __future__ import annotations
 
@@ -43,11 +43,6 @@ def obj(optional: Sequence[str] = (), /, **members: Schema) -> Schema:
     """
     required = [name for name in members if name not in optional]
     return {"type": "object", "properties": members, "required": required, "additionalProperties": False}
-
-
-def counts(*names: str) -> Schema:
-    """Return the schema of an object of whole numbers."""
-    return obj(**dict.fromkeys(names, INTEGER))
 
 
 def ref(name: str) -> Schema:

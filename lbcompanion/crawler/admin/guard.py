@@ -56,7 +56,7 @@ class ForwardAuth:
 
 @frozen
 class Access:
-    """What the guard and the log-in page need.
+    """The parts that the guard and the log-in page share.
 
     :ivar users: the file of users; None without one.
     :ivar proxies: the trusted proxies.

@@ -20,7 +20,7 @@ CONTEXT_LINES = 3
 
 
 class Kind(StrEnum):
-    """What became of lines."""
+    """The fate of lines."""
 
     SAME = "same"
     REMOVED = "removed"

@@ -1,4 +1,4 @@
-"""What monitoring reads: ``/healthz``, ``/metrics`` and ``/api/stats``."""
+"""The endpoints for monitoring: ``/healthz``, ``/metrics`` and ``/api/stats``."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def source_lines(body: bytes, content_type: str) -> tuple[list[Markup], int]:
     for tag in _START_TAG.finditer(text):
         if _is_masked(tag[0]):
             parts.append(escape(text[position : tag.start()].decode("utf-8")))
-            shown = tag[0].decode("utf-8").replace("\n", " ")
+            shown = " ".join(re.split("\r\n|\r|\n", tag[0].decode("utf-8")))  # a mark ends in its line
             parts.append(Markup('<mark title="A mask may have emptied this element">{}</mark>').format(shown))
             position, masked = tag.end(), masked + 1
     parts.append(escape(text[position:].decode("utf-8")))

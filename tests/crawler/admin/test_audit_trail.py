@@ -37,7 +37,7 @@ class TrailTests(SynchronousTestCase):
         line = AuditLine("ann", "token", "10.0.0.1", "view page", "allowed", "t1", "", "")
         self.log.write.assert_called_once_with(line, 5.0)
 
-    def test_what_is_not_written_is_refused_and_told(self) -> None:
+    def test_what_is_not_written_is_refused_and_reported(self) -> None:
         for error in (BacklogError("full"), NotRunning("stopped")):
             self.log.write.side_effect = error
             self.assertEqual(self.failure(self.trail.write(CALLER, "view page")).status, 503)

@@ -18,9 +18,9 @@ async def _handler(_call: Call) -> Response:
         ("/api/recordings/{token}", "/api/recordings/abc/page", None),
         ("/api/recordings/{token}", "/api/recordings", None),
         ("/api/recordings/{token}/page", "/api/recordings/abc/page", {"token": "abc"}),
-        ("/replay/{token}/{rest...}", "/replay/abc/x/y?", {"token": "abc", "rest": "x/y?"}),
-        ("/replay/{token}/{rest...}", "/replay/abc/", {"token": "abc", "rest": ""}),
-        ("/replay/{token}/{rest...}", "/replay/abc", None),
+        ("/replay/{token}/", "/replay/abc/", {"token": "abc"}),
+        ("/replay/{token}/", "/replay/abc", None),
+        ("/replay/{token}/", "/replay/abc/x", None),
     ],
 )
 def test_paths(pattern: str, path: str, params: dict[str, str] | None) -> None:

@@ -65,7 +65,7 @@ class TableTests(SynchronousTestCase):
             request.finish()
             return lambda: None
 
-        return Stream(start)
+        return Stream(start, "application/x-made")
 
     def test_the_status_is_the_handlers(self) -> None:
         response, body = self.get("/a/b")
@@ -97,5 +97,5 @@ class TableTests(SynchronousTestCase):
 
     def test_a_stream(self) -> None:
         response, body = self.get("/stream")
-        self.assertEqual(response.headers.getRawHeaders("content-type"), ["text/event-stream; charset=utf-8"])
+        self.assertEqual(response.headers.getRawHeaders("content-type"), ["application/x-made"])
         self.assertEqual(body, b"data: 1\n\n")

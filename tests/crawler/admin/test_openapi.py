@@ -20,6 +20,7 @@ from tests.support.arrivals import arrival
 from tests.support.children import Children, wait_for
 from tests.support.crawler_api import ApiCase, admin_resource
 from tests.support.ports import free_port
+from tests.support.programs import need_library
 from tests.support.simulated_farm import immediately
 
 MANUAL = Path(__file__).parents[3] / "docs" / "reference-crawler.rst"
@@ -110,7 +111,7 @@ def _address(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.network
 def test_the_api_does_what_the_document_says(address: str) -> None:
     """Schemathesis makes requests from the document, right and wrong ones, and checks the answers."""
-    schemathesis = pytest.importorskip("schemathesis")
+    schemathesis: Any = need_library("schemathesis")
     from hypothesis import HealthCheck, Phase, given, seed, settings
 
     schema = schemathesis.openapi.from_url(f"{address}/api/openapi.json")

@@ -23,6 +23,15 @@ def test_what_the_default_masks_empty_is_marked(tag: str, is_masked: bool) -> No
     assert "<b" not in lines[1]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_marked_element_stays_within_its_line(end: str) -> None:
+    """The template puts each line into a row of its own."""
+    lines, count = source_lines(f"a{end}<input{end}type=password>{end}b".encode(), "text/html")
+    assert (len(lines), count) == (3, 1)
+    assert lines[1].startswith("<mark")
+    assert lines[1].endswith("</mark>")
+
+
 def test_the_source_is_shown_in_the_pages_encoding_and_escaped() -> None:
     lines, _ = source_lines("<p>\xe4&lt;".encode("latin-1"), "text/html; charset=latin1")
     assert lines == ["&lt;p&gt;\xe4&amp;lt;"]

@@ -17,9 +17,14 @@ from lbcompanion.crawler.archive.uploads import Uploads
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from tests.support.archives import NOW
 from tests.support.erasing_place import Crashed, ErasingPlace, file_of_page
+from tests.support.programs import need_library
 from tests.support.simulated_farm import immediately
 
-pytest.importorskip("obstore")
+
+@pytest.fixture(autouse=True)
+def _object_stores() -> None:
+    need_library("obstore")
+
 
 CSS = file_of_page("x.css", b"body {}")
 STEPS = ("marked", "doomed", "copied", "written", "replaced", "removed")

@@ -7,6 +7,7 @@ import pytest
 from lbcompanion.crawler.crawler_name import BadFileName
 from lbcompanion.crawler.erasure.folder import ArchiveFolder, closing_on_error, successor_name
 from lbcompanion.crawler.erasure.rewriting import RewritingStopped
+from tests.support.programs import need_library
 
 
 def test_a_file_is_written_read_and_removed(tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_no_other_file_is_touched(tmp_path: Path, name: str) -> None:
 @pytest.mark.slow
 def test_a_stop_ends_the_fetching_of_a_file(tmp_path: Path) -> None:
     """The crawler waits for this thread when it stops; a file may have a gigabyte."""
-    pytest.importorskip("obstore")
+    need_library("obstore")
     folder, stored = ArchiveFolder(tmp_path / "archive"), tmp_path / "store"
     for each in (tmp_path / "archive", stored):
         each.mkdir()

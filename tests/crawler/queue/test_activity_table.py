@@ -1,19 +1,27 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from lbcompanion.crawler.activity import ARCHIVED, SEEN, Bucket, Counts
 from lbcompanion.crawler.queue.activity_table import HOURS_SECONDS, MINUTES_SECONDS, ActivityTable
-from lbcompanion.crawler.queue.database import Database, open_engine
+from lbcompanion.crawler.queue.database import Database
+from tests.support.queue_databases import QUEUE_KINDS, empty_database, queue_url
 
 DAY = 86400
 
 
+@pytest.fixture(params=QUEUE_KINDS, scope="module", name="url")
+def _url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with queue_url(request.param) as url:
+        yield url
+
+
 @pytest.fixture
-def database() -> Database:
-    made = Database(open_engine("sqlite://"))
-    made.open()
-    return made
+def database(url: str) -> Iterator[Database]:
+    with empty_database(url) as made:
+        yield made
 
 
 def test_crawlers_are_summed_and_each_adds_to_its_own_rows(database: Database) -> None:

@@ -7,6 +7,7 @@ import pytest
 from lbcompanion.crawler.replay.html_rewriting import Refresh, Replacement, RewrittenPage, Use, rewrite_page
 from tests.support.hostile_pages import HOSTILE
 from tests.support.loading_parts import unrewritten
+from tests.support.programs import need_library
 
 URL = "http://s.test/a/b?c=d"
 
@@ -115,7 +116,7 @@ def test_what_is_missing_is_reported() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_another_parser_finds_nothing_that_loads(name: str) -> None:
-    pytest.importorskip("justhtml")
+    need_library("justhtml")
     markup = (
         HOSTILE[name].replace("{{", "{").replace("}}", "}").replace("{t}", "http://t.test").replace("{u}", "//t.test")
     )

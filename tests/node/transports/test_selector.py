@@ -16,8 +16,14 @@ from hypothesis import strategies as st
 
 from lbcompanion.node.transports import selector
 from lbcompanion.node.transports.selector import DescriptorSelector, new_event_loop
+from tests.support.programs import leave_out
 
-pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll(7)")
+
+@pytest.fixture(scope="module", autouse=True)
+def _epoll() -> None:
+    if not hasattr(select, "epoll"):
+        leave_out("epoll(7)")
+
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _SOCKETS = 3

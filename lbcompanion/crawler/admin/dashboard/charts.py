@@ -1,4 +1,4 @@
-"""Pictures of what happened over time: the geometry of their SVG, which a template draws."""
+"""Pictures of the counts over time: the geometry of their SVG, which a template draws."""
 
 from __future__ import annotations
 
@@ -57,7 +57,6 @@ class Chart:
     width: float = WIDTH
     height: float = HEIGHT
     left: float = _LEFT
-    bottom: float = HEIGHT - _BOTTOM
 
 
 def ceiling(highest: float) -> float:

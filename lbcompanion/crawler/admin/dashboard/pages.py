@@ -116,7 +116,7 @@ class DashboardPages:
 
 
 def _facts(each: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What is known about a recording, in words."""
+    """Return the facts about a recording, in words."""
     yield "Outcome", each["outcome"] or "open: not fetched yet"
     if each["reason"]:
         yield "Reason", each["reason"]

@@ -8,7 +8,7 @@ from lbcompanion.crawler.admin.dashboard.rendering import render
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, Response, html_response
 from lbcompanion.crawler.admin.sessions_api import SessionsApi
 
-#: What may be said of the last views.
+#: The filters of the list of visitors.
 _FILTERS = ("from", "to", "site")
 
 

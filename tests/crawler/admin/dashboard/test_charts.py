@@ -32,7 +32,7 @@ def test_all_is_within_the_picture(pages: int) -> None:
         assert len({each.text for each in chart.y_ticks}) == len(chart.y_ticks)
 
 
-def test_the_picture_is_told_in_words() -> None:
+def test_the_picture_has_a_summary_in_words() -> None:
     pages, delay = charts(7)
     assert pages.summary == "7 pages seen, 7 archived, 1 lost"
     assert delay.summary == "12.0 s in the mean, 0% within 10 s"

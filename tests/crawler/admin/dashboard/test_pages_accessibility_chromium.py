@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from lbcompanion.crawler.admin.dashboard.rendering import render
 from lbcompanion.crawler.queue.activity_table import ActivityTable
 from tests.support.admin_server import ORIGIN, AdminServer, RecordedPages
 from tests.support.archives import NOW
+from tests.support.programs import need_library
 from tests.support.simulated_farm import immediately
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -46,10 +46,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AdminSe
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    spec = find_spec("axe_playwright_python")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).with_name("axe.min.js").read_text()
+    return files(need_library("axe_playwright_python")).joinpath("axe.min.js").read_text()
 
 
 def paths(tokens: list[str]) -> list[str]:

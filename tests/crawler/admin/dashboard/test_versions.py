@@ -30,8 +30,16 @@ class VersionPagesTests(ApiCase):
         body = self.get(f"/compare?a={self.pair[0]}&b={self.pair[1]}")[1].decode()
         self.assertIn("<del>- old &lt;price&gt;</del>", body)
         self.assertIn("<ins>+ new price</ins>", body)
+        self.assertNotIn("equal lines", body)
         for token in self.pair:
             self.assertIn(f'src="/replay/{token}/"', body)
         self.assertIn("equal, byte for byte", self.get(f"/compare?a={self.pair[0]}&b={self.pair[0]}")[1].decode())
+        pages = [f"{'<p>same' * 30}<p>{number}".encode() for number in range(2)]
+        long = [self.farm.nodes["n1"].capture(page, "/long") for page in pages]
+        for token in long:
+            self.rig.take(token, {"SRV": "n1"})
+        body = self.get(f"/compare?a={long[0]}&b={long[1]}")[1].decode()
+        self.assertIn("... 27 equal lines</span>", body)
+        self.assertNotIn("more lines", body)
         self.assertEqual(self.get("/compare?a=x")[0].code, 400)
         self.assertEqual(self.get("/compare?a=x&b=y")[0].code, 404)
