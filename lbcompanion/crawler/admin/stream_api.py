@@ -20,8 +20,8 @@ from zope.interface import implementer
 
 from lbcompanion.crawler.admin import json_views
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, Stream, json_bytes
-from lbcompanion.crawler.admin.endpoint_doc import FILTERS, Doc, Parameter
-from lbcompanion.crawler.admin.recordings_api import read_number, read_query
+from lbcompanion.crawler.admin.endpoint_doc import FILTERS, INTEGER, RECORDING, TEXT, Doc, Parameter, obj, one_of
+from lbcompanion.crawler.admin.recordings_api import read_call_filters, read_number
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.outcome_watch import OutcomeWatch
@@ -54,7 +54,18 @@ _DOC = Doc(
             {"type": "integer", "minimum": 0, "maximum": 10**15 - 1},
         ),
         *(each for each in FILTERS if each.name != "outcome"),
-        Parameter("outcome", "The outcome.", {"type": "string", "enum": ["archived", "lost"]}),
+        Parameter("outcome", "The outcome.", one_of("archived", "lost")),
+    ),
+    answer=obj(
+        ["event", "data", "retry"],
+        event=one_of("recording", "missed"),
+        id={"type": "string", "pattern": "^[0-9a-f]{8}-[0-9]{1,18}$"},
+        data={
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"anyOf": [RECORDING, obj(continues_after=TEXT, detail=TEXT)]},
+        },
+        retry=INTEGER,
     ),
     media_type=MEDIA_TYPE,
 )
@@ -117,8 +128,8 @@ class StreamApi:
         return Stream(partial(self._start, call, wanted), MEDIA_TYPE, (("x-accel-buffering", "no"),))
 
     async def _wanted(self, call: Call) -> _Wanted:
-        query = read_query(call)
-        if query.filters.outcome == OPEN:
+        _texts, filters = read_call_filters(call)
+        if filters.outcome == OPEN:
             raise HttpError(400, "outcome: archived and lost are allowed, because a stream has outcomes only")
         seconds = read_number(call, "seconds")
         given = call.request.getHeader("last-event-id") or call.argument("after")
@@ -131,9 +142,9 @@ class StreamApi:
         extent: Extent = await self._defer(self._watch.outcomes.number)
         if after is not None:
             missed = not extent.has(after)
-            return _Wanted(query.filters, extent.beginning if missed else after, missed, seconds)
+            return _Wanted(filters, extent.beginning if missed else after, missed, seconds)
         position = extent.beginning if given else extent.end
-        return _Wanted(query.filters, position, seconds=seconds)
+        return _Wanted(filters, position, seconds=seconds)
 
     def _start(self, call: Call, wanted: _Wanted, request: Request) -> Callable[[], None]:
         stream = _EventStream(self, call, wanted, request)
@@ -170,7 +181,8 @@ class _EventStream:
         else:
             request.write(b"id: %s\n\n" % str(self._position).encode())
         request.registerProducer(self, True)
-        if seconds is not None:
+        self._is_last = seconds == 0
+        if seconds:
             self._timer = self._api._reactor.callLater(min(seconds, 10**9), self._finish_soon)
         self._beats.start(self._api._settings.heartbeat_seconds, now=False)
         self._api._watch.follow(self)
