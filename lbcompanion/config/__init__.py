@@ -33,6 +33,7 @@ from lbcompanion.settings import (
     NodeCrawlerTable,
     NodeSettings,
     NodeTable,
+    OutcomesTable,
     RequisitesTable,
     SiteSettings,
     StickyTable,
@@ -282,13 +283,14 @@ def _check_generic_keys(reader: _ConfigReader, sticky: ParsedTable, dotted: str)
 
 def _crawler(reader: _ConfigReader) -> CrawlerSettings:
     parsed = reader.parsed
-    reader.check_known_keys("", parsed, ["crawler", "sites", "fetch", "requisites"])
+    reader.check_known_keys("", parsed, ["crawler", "sites", "fetch", "requisites", "outcomes"])
     table = reader.subtable(parsed, "crawler")
     values = reader.table(CrawlerTable, _with_archive_dir(table), "crawler", tables.CRAWLER, ("secret_file",))
     _use_file_url(reader, table, values)
     reader.read_secret(values, "crawler")
     fetch = reader.table(CrawlerFetchTable, reader.subtable(parsed, "fetch"), "fetch", tables.CRAWLER_FETCH)
     requisites = reader.table(RequisitesTable, reader.subtable(parsed, "requisites"), "requisites", tables.REQUISITES)
+    outcomes = reader.table(OutcomesTable, reader.subtable(parsed, "outcomes"), "outcomes", tables.OUTCOMES)
     defaults = fields_dict(CrawlerTable)
     listeners = [(f"crawler.{key}", values.get(key, defaults[key].default)) for key in ("listen", "admin")]
     listener_checks.check_listeners([(key, text) for key, text in listeners if text], reader.add_error)
@@ -299,7 +301,13 @@ def _crawler(reader: _ConfigReader) -> CrawlerSettings:
     built = {name: _site(reader, sites, name) for name in sites}
     reader.raise_errors()
     found = {name: site for name, site in built.items() if site}
-    return CrawlerSettings(CrawlerTable(**values), found, CrawlerFetchTable(**fetch), RequisitesTable(**requisites))
+    return CrawlerSettings(
+        CrawlerTable(**values),
+        found,
+        CrawlerFetchTable(**fetch),
+        RequisitesTable(**requisites),
+        OutcomesTable(**outcomes),
+    )
 
 
 def _with_archive_dir(table: ParsedTable) -> ParsedTable:

@@ -314,6 +314,13 @@ REQUISITES: Table = {
     "cache_files": checks.integer(0),
     "exclude": checks.list_of(_file_pattern, "a list of patterns"),
 }
+OUTCOMES: Table = {
+    "keep_days": _positive,
+    "keep_count": checks.integer(1),
+    "streams": checks.integer(0, 1000),
+    "heartbeat_seconds": checks.number(1, 3600),
+    "stalled_seconds": checks.number(1, 3600),
+}
 SITE: Table = {
     "origin": checks.origin(empty=False),
     "origins": checks.list_of(checks.origin(empty=False), "a list of origins", unique=True),

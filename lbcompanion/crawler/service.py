@@ -29,6 +29,7 @@ from lbcompanion.crawler.admin.audit_trail import AuditTrail
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.guard import Access
 from lbcompanion.crawler.admin.listener import admin_site
+from lbcompanion.crawler.admin.stream_api import StreamApi
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.lock import InUse, Lock
 from lbcompanion.crawler.archive.object_store import ObjectStore
@@ -46,6 +47,7 @@ from lbcompanion.crawler.erasure.eraser import Eraser
 from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureService, build_eraser
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
+from lbcompanion.crawler.outcome_watch import OutcomeWatch
 from lbcompanion.crawler.queue.activity_table import ActivityTable
 from lbcompanion.crawler.queue.admission import Admission
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
@@ -53,6 +55,7 @@ from lbcompanion.crawler.queue.audit import AuditLog
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
 from lbcompanion.crawler.queue.erasures import Erasures
+from lbcompanion.crawler.queue.outcomes import Outcomes
 from lbcompanion.crawler.queue.route_table import RouteTable
 from lbcompanion.crawler.routes.visitor_cookies import load_trusted_routes, note_values
 from lbcompanion.crawler.sites import AgentFactory, build_sites, network_agents
@@ -127,6 +130,12 @@ class CrawlerService(MultiService):
         self._activity_table = ActivityTable(self._database, self._name)
         self._activity_writer = ActivityWriter(
             self._activity, self._activity_table, defer=self._database_thread, reactor=reactor, now=self._now
+        )
+        self._outcome_watch = OutcomeWatch(
+            Outcomes(self._database), settings.outcomes, defer=self._defer, reactor=reactor, now=self._now
+        )
+        self._stream = StreamApi(
+            self._outcome_watch, settings.outcomes, defer=self._defer, reactor=reactor, metrics=self._metrics
         )
         self._route_table = RouteTable(self._database)
         self._audit_log = AuditLog(self._database)
@@ -297,6 +306,7 @@ class CrawlerService(MultiService):
                 in_thread=self._archive_threads,
                 now=self._now,
             ),
+            stream=self._stream,
         )
         intake_limits = IntakeLimits(
             self._reactor, crawler.intake_connections, crawler.intake_seconds, self._metrics.count_intake_limit
@@ -319,6 +329,7 @@ class CrawlerService(MultiService):
         self._erasure.start()
         self._audit_pruning.start()
         self._activity_writer.start()
+        self._outcome_watch.start()
         self.started.callback(self)
 
     def open_for_command(self) -> Eraser:
@@ -428,6 +439,8 @@ class CrawlerService(MultiService):
             await DeferredList([self._starting])
         self._dns_check.stop()
         self._audit_pruning.stop()
+        self._stream.stop()
+        self._outcome_watch.stop()
         ports = [maybeDeferred(listening.stopListening) for listening, _ in self._ports]
         await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)
         if self._unconfirmed is not None:

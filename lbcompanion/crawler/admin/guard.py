@@ -120,10 +120,16 @@ class AccessGuard:
             raise HttpError(403, "the role operator is needed", _challenge("insufficient_scope", caller))
         if caller.how == "password" and request.method not in _SAFE_METHODS:
             require_same_origin(request)
+        call = evolve(call, user=caller, recheck=partial(self._recheck, request, endpoint))
         if not endpoint.action:
-            return evolve(call, user=caller)
+            return call
         number = await self._access.trail.write(caller, endpoint.action, about=about, detail=detail)
-        return evolve(call, user=caller, describe=partial(self._access.trail.describe, number))
+        return evolve(call, describe=partial(self._access.trail.describe, number))
+
+    async def _recheck(self, request: Request, endpoint: Endpoint) -> None:
+        caller = await self._caller(request, peer_of(request, self._access.proxies))
+        if caller is None or (endpoint.role is Role.OPERATOR and caller.role is not Role.OPERATOR):
+            raise HttpError(403, "the user may not do this any more")
 
     async def _caller(self, request: Request, peer: Peer) -> Caller | None:
         header = self._access.forward_auth.header
