@@ -103,7 +103,7 @@ _RELAYED = (
 
 
 class Via(Enum):
-    """Where the answering node found the copy."""
+    """The place in which the answering node found the copy."""
 
     OWN = "own"
     PEER = "peer"

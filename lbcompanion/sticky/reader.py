@@ -156,7 +156,7 @@ class CookieReader:
         return True if True in moves else None if None in moves or not moves else False
 
     def dialect_of(self, name: str, value: str) -> Dialect | None:
-        """Whose cookie this is: the fixed dialect's if it can read it, else that of the first one to recognise it,
+        """The dialect of this cookie: the fixed one if it can read the cookie, else the first one that recognises it,
         else ``generic`` if the name is configured, else None."""
         if self._dialect is not None:
             return self._dialect if self._dialect.read({name: value}, self._names, self._allow) else None

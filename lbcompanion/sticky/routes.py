@@ -44,7 +44,7 @@ class RouteState(Enum):
 
 
 class Source(Enum):
-    """Where a route's cookies come from."""
+    """The origin of a route's cookies."""
 
     MINTED = "minted"  # handed out by the balancer to the crawler
     INVENTED = "invented"  # a key of the crawler's own that turned out to lead there

@@ -1,4 +1,4 @@
-"""Where a request comes from: the client's address and scheme, also behind a trusted proxy."""
+"""The client's address and scheme of a request, also behind a trusted proxy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which connections to the application make way for a new one, and how many connections there may be.
+"""The number of connections to the application, and the choice of those that make way for a new one.
 
 An idle connection may occupy a worker of the application while a new one waits in the kernel's accept queue; the
 companion cannot see that. So one other connection (an idle one, or one that was reused repeatedly meanwhile) is closed

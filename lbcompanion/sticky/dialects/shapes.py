@@ -175,7 +175,7 @@ class WholeValue(Shape):
         return value if self.form.fullmatch(value) and self.may_be_recorded(name, value, allowed) else None
 
     def may_be_recorded(self, name: str, value: str, allowed: bool) -> bool:
-        """Where the value is a session's by definition, only what is allowed, or has the dialect's own name."""
+        """If the value is a session's by definition: whether it is allowed, or its name is the dialect's own."""
         if self.only_allowed:
             return allowed or names_match(self.cookie_names, name)
         return super().may_be_recorded(name, value, allowed)

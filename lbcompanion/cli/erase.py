@@ -1,4 +1,4 @@
-"""Commands about what a crawler keeps: ``erase``."""
+"""The command ``erase``: recordings that are removed for good."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that copies pages out of the archive: ``export``."""
+"""The command ``export``: a copy of recordings in a file."""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from lbcompanion.cli import main, starter
+from lbcompanion.cli import init as init_command
+from lbcompanion.cli import main
 from lbcompanion.config import read_crawler, read_node
 from tests.support.cli import ORIGIN, init, run
 
@@ -134,7 +135,7 @@ def test_without_a_terminal_what_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_on_a_terminal_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starter, "_is_terminal", lambda: True)
+    monkeypatch.setattr(init_command, "_is_terminal", lambda: True)
     answers = "n1=10.0.0.1,n2=10.0.0.2\nhttps://shop.example\n\n10.0.0.9\nhaproxy\n"
     done = CliRunner().invoke(main, ["init", str(tmp_path / "farm")], input=answers)
     assert done.exit_code == 0, done.output

@@ -1,10 +1,8 @@
-"""``explain`` and ``doctor``."""
+"""``explain``."""
 
 from __future__ import annotations
 
 import json
-
-import pytest
 
 from tests.support.cli import run
 
@@ -30,11 +28,3 @@ def test_explain_tells_alike_dialects_in_one_line() -> None:
 
 def test_explain_fails_where_nothing_is_known() -> None:
     assert run("explain", "nothing").exit_code == 1
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [(), ("www.example.com",), ("ftp://x/",), ("http://x/", "--connect", "x"), ("http://x/", "--connect", "x:0")],
-)
-def test_doctor_refuses_what_cannot_be(arguments: tuple[str, ...]) -> None:
-    assert run("doctor", *arguments).exit_code == 2
