@@ -185,6 +185,10 @@ FOREIGN = {
     "install": "writes into the system's folders",
     "systemctl": "needs systemd",
     "examples/java/run": "run by tests/e2e/test_example_java.py",
+    "aws": "needs an account at AWS",
+    "az": "needs an account at Azure",
+    "gcloud": "needs an account at Google Cloud",
+    "tmsh": "runs on BIG-IP only",
     "coverage": "need not be installed",
     "pytest": "runs the tests themselves",
 }

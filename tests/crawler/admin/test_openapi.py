@@ -15,6 +15,7 @@ from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.queue.activity_table import ActivityTable
 from lbcompanion.protocol.visitors import visitor_key, visitor_pseudonym
+from tests.crawler.admin import api_reference
 from tests.support.archives import Place
 from tests.support.arrivals import arrival
 from tests.support.children import Children, wait_for
@@ -51,6 +52,17 @@ class DocumentTests(ApiCase):
         for path in self.document["paths"]:
             written = path.replace("{token}", "TOKEN").replace("{visitor}", "VISITOR")
             self.assertIn(f"``{written}", manual.replace("``DELETE ", "``").replace("``POST ", "``"))
+
+    def test_the_reference_has_the_document(self) -> None:
+        self.assertEqual(
+            api_reference.FILE.read_text(),
+            api_reference.text(),
+            "python -m tests.crawler.admin.api_reference writes it",
+        )
+        whole = api_reference.whole_document()
+        for path, methods in self.document["paths"].items():
+            for method, operation in methods.items():
+                self.assertEqual(whole["paths"][path][method], operation)
 
     def test_answers_have_their_schemas(self) -> None:
         for path, template in (
