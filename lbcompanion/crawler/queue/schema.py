@@ -173,6 +173,7 @@ FILES = Table(
     Column("state", String(16)),  # open, closed or uploaded; null: of a version before files were closed
     Column("opened_at", Double),
     Column("place", Text),  # the object store that has the file, once it is uploaded
+    Column("searched", _number),  # the last erasure of files for which it was searched: queue/file_erasures.py
     **_MYSQL,
 )
 
@@ -269,6 +270,16 @@ ERASURES = Table(
     Column("records", Integer, nullable=False),
     Column("files", Integer, nullable=False),
     Column("bytes", BigInteger, nullable=False),
+    **_MYSQL,
+)
+
+#: Erasures of files of pages, until every archive file was searched for them.
+FILE_ERASURES = Table(
+    "file_erasures",
+    METADATA,
+    Column("erasure", _number, primary_key=True, autoincrement=False),
+    Column("criteria", _text, nullable=False),  # JSON
+    Column("until_recording", BigInteger, nullable=False),  # the last recording of that time
     **_MYSQL,
 )
 
