@@ -179,6 +179,8 @@ class RequestPlan:
             coding=_coding(head),
             insertion=insertion,
         )
+        if policy.keep_cookies is not None:
+            policy.keep_cookies(token, request, head)
         lines = self._visitor_lines(head, changed=insertion is not None, csp_headers=csp_headers)
         if self._capture_requested:
             lines += b"%b: %b\r\n" % (headers.CAPTURED_TOKEN.written, token.encode())
