@@ -3,16 +3,15 @@
 A cookie with ``Path=/shop`` is sent with the page but not with its notice to ``/_lbc/notice``, and a sandboxed frame
 sends no cookie at all. If such a cookie routes, only the page's own request and response show it.
 
-``Cookie`` and ``Set-Cookie`` of a page stay in this process's memory for a short time, and are neither stored nor sent.
-They are reduced to routing cookies when the notice arrives: most notices bring their own, so that the work would be
-done in vain for most pages.
+``Cookie`` and the response's head stay in this process's memory for a short time, and are neither stored nor sent. They
+are reduced to routing cookies when the notice arrives: most notices bring their own, so that the work would be done in
+vain for most pages.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from itertools import islice
-from typing import NamedTuple
 
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import RoutingCookie, WallClock
@@ -26,15 +25,8 @@ MAX_SECONDS = 120.0
 MAX_BYTES = 4194304
 # The largest entry. Browsers limit a cookie to 4 KiB.
 _MAX_ENTRY_BYTES = 16384
-# The token, the tuple and the dictionary's entry.
-_ENTRY_OVERHEAD_BYTES = 512
-
-
-class _Kept(NamedTuple):
-    cookie: bytes
-    set_cookies: list[bytes]
-    kept_at: float
-    size: int
+# The token, the parsed head and the dictionary's entry.
+_ENTRY_OVERHEAD_BYTES = 1536
 
 
 class PageCookies:
@@ -47,7 +39,8 @@ class PageCookies:
         self._reader = reader
         self._now = now
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        # By token: the Cookie field, the response, and when they were kept.
+        self._kept: OrderedDict[str, tuple[bytes, ResponseHead, float]] = OrderedDict()
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -61,13 +54,10 @@ class PageCookies:
     def keep(self, token: str, request: RequestHead, response: ResponseHead) -> None:
         """Keep the cookies of a page that is being captured."""
         cookie = request.values.get(b"cookie", b"")
-        set_cookies = response.all(b"set-cookie") if b"et-cookie:" in response.raw.lower() else []
-        if not cookie and not set_cookies:
-            return
-        size = len(cookie) + sum(map(len, set_cookies)) + _ENTRY_OVERHEAD_BYTES
+        size = _size(cookie, response)
         if size > _MAX_ENTRY_BYTES:
             return
-        self._kept[token] = _Kept(cookie, set_cookies, self._now(), size)
+        self._kept[token] = (cookie, response, self._now())
         self._bytes += size
         while self._bytes > self._max_bytes:
             self._forget_oldest()
@@ -77,17 +67,21 @@ class PageCookies:
         kept = self._kept.get(token)
         if kept is None:
             return ()
-        cookies = parse(kept.cookie)
-        lines = (line.decode("latin-1") for line in islice(kept.set_cookies, MAX_SET_COOKIES))
-        cookies |= set_cookie_pairs(lines)
+        cookie, response, _ = kept
+        lines = (line.decode("latin-1") for line in islice(response.all(b"set-cookie"), MAX_SET_COOKIES))
+        cookies = parse(cookie) | set_cookie_pairs(lines)
         return self._reader.read({name: value for name, value in cookies.items() if value})
 
     def tick(self) -> None:
         """Forget what is too old."""
         oldest = self._now() - MAX_SECONDS
-        while self._kept and next(iter(self._kept.values())).kept_at < oldest:
+        while self._kept and next(iter(self._kept.values()))[2] < oldest:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        _, forgotten = self._kept.popitem(last=False)
-        self._bytes -= forgotten.size
+        _, (cookie, response, _) = self._kept.popitem(last=False)
+        self._bytes -= _size(cookie, response)
+
+
+def _size(cookie: bytes, response: ResponseHead) -> int:
+    return len(cookie) + len(response.raw) + _ENTRY_OVERHEAD_BYTES

@@ -142,9 +142,3 @@ def test_memory_is_bounded_in_bytes() -> None:
     assert kept.routing_cookies("t0") == ()
     kept.keep("long", request_head(b"SRV=" + b"x" * 60_000), RESPONSE)
     assert kept.routing_cookies("long") == ()
-
-
-def test_a_page_without_cookies_takes_no_memory() -> None:
-    kept, _ = page_cookies()
-    kept.keep("t", request_head(b""), RESPONSE)
-    assert len(kept) == 0
