@@ -130,6 +130,14 @@ def build(dependencies: NodeDependencies) -> Parts:
         pseudonym=Pseudonyms(node.secret, proxies.trusts),
         visitor=VisitorPseudonyms(node.secret, settings.capture.visitor_cookie),
     )
+    upstream_pool = UpstreamPool(
+        dial=dependencies.dial,
+        limits=worker_limits(limits, node.workers),
+        monotonic=dependencies.monotonic,
+        call_later=dependencies.call_later,
+        counters=counters,
+        log=dependencies.log,
+    )
     script = _script(settings, reader)
     capture_rules = CaptureRules(capture)
     capture_limits = CaptureLimits(
@@ -184,20 +192,14 @@ def build(dependencies: NodeDependencies) -> Parts:
             tokens=dependencies.tokens,
             store=dependencies.store,
             ask=dependencies.ask_application,
+            upstream=upstream_pool.report,
         ).report,
     )
     context = ProxyContext(
         limits=limits,
         prefix=node.prefix.encode(),
         trusts=proxies.trusts,
-        upstream_pool=UpstreamPool(
-            dial=dependencies.dial,
-            limits=worker_limits(limits, node.workers),
-            monotonic=dependencies.monotonic,
-            call_later=dependencies.call_later,
-            counters=counters,
-            log=dependencies.log,
-        ),
+        upstream_pool=upstream_pool,
         internal_handler=endpoints,
         plan=partial(RequestPlan, policy),
         counters=counters,

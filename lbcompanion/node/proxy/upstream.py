@@ -384,6 +384,18 @@ class UpstreamPool:
         """The estimated number of connections that the application serves at a time; 0: unknown."""
         return self._making_way.workers
 
+    def report(self) -> dict[str, int]:
+        """The limit and what is known about it, for the debug page."""
+        counters = self._counters
+        return {
+            "limit": self._making_way.most,
+            "workers": self.workers,
+            "open": self.open,
+            "waiting": self.waiting,
+            "waited": counters.upstream_waited,
+            "requests": counters.upstream_connections + counters.upstream_reused,
+        }
+
     @property
     def bound(self) -> int:
         """The number of connections that are bound to a visitor's connection."""
