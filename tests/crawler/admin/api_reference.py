@@ -13,6 +13,7 @@ from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.api import admin_resource
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.openapi import document
+from lbcompanion.crawler.admin.stream_api import StreamApi
 
 FILE = Path(__file__).parents[3] / "docs" / "reference-api.rst"
 HEAD = """\
@@ -41,6 +42,7 @@ def whole_document() -> Mapping[str, Any]:
         access=part,
         activity=ActivityApi(part, part, part),
         export=ExportApi(open_database=part, open_reader=part, in_thread=part),
+        stream=StreamApi(part, part, defer=part, reactor=part, metrics=part),
     )
     return document(resource._endpoints)
 
