@@ -41,6 +41,7 @@ TABLES: Mapping[str, tuple[type, tables.Table]] = {
     "[limits]": (settings.LimitsTable, tables.NODE["limits"]),
     "[crawler] of a crawler": (settings.CrawlerTable, tables.CRAWLER),
     "[fetch] of a crawler": (settings.CrawlerFetchTable, tables.CRAWLER_FETCH),
+    "[outcomes]": (settings.OutcomesTable, tables.OUTCOMES),
     "[requisites]": (settings.RequisitesTable, tables.REQUISITES),
     "[sites.NAME]": (settings.SiteSettings, tables.SITE),
     "[sites.NAME.nodes.NODE]": (settings.KnownNode, tables.KNOWN_NODE),
@@ -184,6 +185,10 @@ FOREIGN = {
     "install": "writes into the system's folders",
     "systemctl": "needs systemd",
     "examples/java/run": "run by tests/e2e/test_example_java.py",
+    "aws": "needs an account at AWS",
+    "az": "needs an account at Azure",
+    "gcloud": "needs an account at Google Cloud",
+    "tmsh": "runs on BIG-IP only",
     "coverage": "need not be installed",
     "pytest": "runs the tests themselves",
 }

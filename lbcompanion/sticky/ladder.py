@@ -166,7 +166,7 @@ def next_step(
 def skipped_rungs(
     ladder: tuple[str, ...], knowledge: Knowledge, state: RoundState
 ) -> tuple[tuple[RouteKind, str], ...]:
-    """Which rungs a round that is over passed by, and why, in words for people; those not in the ladder are left out.
+    """The rungs that a finished round left out, and why, as text; rungs outside the ladder are not listed.
 
     :param knowledge: what was known at the end of the round.
     """

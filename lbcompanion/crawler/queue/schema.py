@@ -341,3 +341,27 @@ ACTIVITY = Table(
     *(Column(f"within_{limit}", BigInteger, nullable=False) for limit in DELAY_LIMITS),
     **_MYSQL,
 )
+
+#: Recordings that got an outcome, for those who follow them: queue/outcomes.py. Rows are deleted after some days.
+OUTCOMES = Table(
+    "outcomes",
+    METADATA,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("token", String(80), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("number", BigInteger),  # null until it is given, in the order of the commits
+    Index("outcomes_number", "number"),
+    Index("outcomes_at", "at"),
+    **_MYSQL,
+)
+
+#: One row: the last number that was given to an outcome, and the last one that was deleted.
+OUTCOME_NUMBERS = Table(
+    "outcome_numbers",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("queue", String(16), nullable=False),  # a random name: numbers of another queue mean nothing here
+    Column("last", BigInteger, nullable=False),
+    Column("deleted", BigInteger, nullable=False),
+    **_MYSQL,
+)
