@@ -198,11 +198,16 @@ class ArchiveIndex:
             for row in rows
         ]
 
-    def mark_uploaded(self, file: ArchiveFile, place: str) -> bool:
-        """Record that an object store has a whole file; return False if the file was changed since it was read."""
+    def mark_uploaded(self, file: ArchiveFile, place: str, size: int | None = None) -> bool:
+        """Record that an object store has a whole file; return False if the file was changed since it was read.
+
+        :param size: its length there, if that is more than the queue knew.
+        """
         unchanged = (FILES.c.name == file.name, FILES.c.committed == file.committed)
         with self._database.change() as connection:
-            values = {"state": FileState.UPLOADED, "place": place}
+            values: dict[str, Any] = {"state": FileState.UPLOADED, "place": place}
+            if size is not None:
+                values["committed"] = size
             return connection.execute(update(FILES).where(*unchanged).values(values)).rowcount == 1
 
     def committed(self, name: str) -> int:
