@@ -24,6 +24,7 @@ from lbcompanion.node.metrics.admin import NodeMetrics
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.metrics.status import GAUGES, NodeStatus, with_help_texts
 from tests.support.house_map import DISTRICT_FLOOR_OF, FLOOR_OF
+from tests.support.manual_console import console_lines
 
 DOCS = Path(__file__).parent.parent / "docs"
 SECTION = re.compile(r"^(\[[^\n]+)\n~+\n(.*?)(?=^\[[^\n]+\n~+\n|\Z)", re.MULTILINE | re.DOTALL)
@@ -191,18 +192,14 @@ FOREIGN = {
     "coverage": "need not be installed",
     "pytest": "runs the tests themselves",
 }
-CONSOLE = re.compile(r"(?m)^( *)\.\. code-block:: console\n\n((?:\1 {3,}.*\n|\n)+)")
 ASSIGNMENT = re.compile(r"[A-Za-z_]+=")
 OPERATORS = {"|", ";", "&&", "||"}
 
 
 def console_commands() -> Iterator[tuple[str, list[str]]]:
     """The page and the words of each command in the console blocks and in README's indented blocks."""
-    for path in sorted(DOCS.glob("*.rst")):
-        for _, block in CONSOLE.findall(path.read_text()):
-            for line in block.replace("\\\n", " ").splitlines():
-                if line.lstrip().startswith("$ "):
-                    yield from ((path.name, words) for words in simple_commands(line.lstrip()[2:]))
+    for page, line in console_lines():
+        yield from ((page, words) for words in simple_commands(line))
     readme = (DOCS.parent / "README.md").read_text().replace("\\\n", " ")
     for line in re.findall(r"(?m)^    (lbcompanion .*|make .*)$", readme):
         yield from (("README.md", words) for words in simple_commands(line))
