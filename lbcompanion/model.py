@@ -95,8 +95,8 @@ class Page:
     :ivar body: the bytes, content coding decoded, masked and excluded parts removed.
     :param sha256: SHA-256 of ``body``, 32 bytes; empty if it is not computed yet.
     :ivar kept_at: when another node first stored the copy, in seconds since the epoch; None if no node did.
-    :ivar head: the head of the application's response, as :mod:`lbcompanion.protocol.page_heads` describes it; empty if
-        it was not kept.
+    :ivar head: the head of the application's response (:mod:`lbcompanion.protocol.response_heads`); empty if it was not
+        kept.
     """
 
     token: str

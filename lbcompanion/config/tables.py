@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lbcompanion import checks
 from lbcompanion.checks import Check
-from lbcompanion.config import archive_checks, endpoint_checks, resource_checks
+from lbcompanion.config import archive_checks, endpoint_checks, file_checks
 from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
 from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.errors import InvalidValue
@@ -156,7 +156,7 @@ NODE: Mapping[str, Table] = {
         "upstream": _upstream,
         "secret_file": checks.path,
         "accept_secret_files": _secret_files,
-        "state_dir": resource_checks.folder,
+        "state_dir": file_checks.folder,
         "admin": _admin,
         "admin_hosts": _host_names,
         "workers": checks.integer(1, 64),
@@ -202,7 +202,7 @@ NODE: Mapping[str, Table] = {
         "address": checks.choice("page", "prefix", "relative"),
     },
     "store": {
-        "url": resource_checks.database_url(urls.store_url),
+        "url": file_checks.database_url(urls.store_url),
         "max_pages": checks.integer(1),
         "max_bytes": checks.integer(1),
         "max_seconds": _positive,
@@ -270,10 +270,10 @@ CRAWLER: Table = {
     "audit_days": checks.number(0),
     "secret_file": checks.path,
     "accept_secret_files": _secret_files,
-    "state_dir": resource_checks.folder,
-    "queue": resource_checks.database_url(_queue),
+    "state_dir": file_checks.folder,
+    "queue": file_checks.database_url(_queue),
     "archive": archive_checks.archive_url,
-    "archive_dir": resource_checks.folder,
+    "archive_dir": file_checks.folder,
     "rotate_bytes": checks.integer(1),
     "rotate_seconds": checks.number(0),
     "revisit_bytes": checks.integer(0),
@@ -313,6 +313,13 @@ REQUISITES: Table = {
     "cache_bytes": checks.integer(0),
     "cache_files": checks.integer(0),
     "exclude": checks.list_of(_file_pattern, "a list of patterns"),
+}
+OUTCOMES: Table = {
+    "keep_days": _positive,
+    "keep_count": checks.integer(1),
+    "streams": checks.integer(0, 1000),
+    "heartbeat_seconds": checks.number(1, 3600),
+    "stalled_seconds": checks.number(1, 3600),
 }
 SITE: Table = {
     "origin": checks.origin(empty=False),

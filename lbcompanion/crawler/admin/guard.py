@@ -21,8 +21,8 @@ from lbcompanion.crawler.access.passwords import token_hash
 from lbcompanion.crawler.access.sessions import Sessions
 from lbcompanion.crawler.access.users_file import User, Users, UsersFile, UsersFileError, is_name
 from lbcompanion.crawler.admin.audit_trail import AuditTrail, Subject
+from lbcompanion.crawler.admin.client_address import Peer, peer_of
 from lbcompanion.crawler.admin.endpoint import Call, Caller, Endpoint, HttpError, Role
-from lbcompanion.crawler.admin.peers import Peer, peer_of
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.audit import FAILED, REFUSED
@@ -120,10 +120,16 @@ class AccessGuard:
             raise HttpError(403, "the role operator is needed", _challenge("insufficient_scope", caller))
         if caller.how == "password" and request.method not in _SAFE_METHODS:
             require_same_origin(request)
+        call = evolve(call, user=caller, recheck=partial(self._recheck, request, endpoint))
         if not endpoint.action:
-            return evolve(call, user=caller)
+            return call
         number = await self._access.trail.write(caller, endpoint.action, about=about, detail=detail)
-        return evolve(call, user=caller, describe=partial(self._access.trail.describe, number))
+        return evolve(call, describe=partial(self._access.trail.describe, number))
+
+    async def _recheck(self, request: Request, endpoint: Endpoint) -> None:
+        caller = await self._caller(request, peer_of(request, self._access.proxies))
+        if caller is None or (endpoint.role is Role.OPERATOR and caller.role is not Role.OPERATOR):
+            raise HttpError(403, "the user may not do this any more")
 
     async def _caller(self, request: Request, peer: Peer) -> Caller | None:
         header = self._access.forward_auth.header

@@ -31,6 +31,7 @@ from lbcompanion.crawler.queue import database
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveFile, ArchiveIndex, FileState
 from lbcompanion.crawler.queue.backlog import AlreadyEnded
 from lbcompanion.crawler.queue.database import BacklogError
+from lbcompanion.crawler.queue.file_erasures import FileErasures
 from lbcompanion.crawler.queue.payload_places import Payload
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport
 from lbcompanion.html.page_title import page_title
@@ -268,8 +269,9 @@ class Archive:
     ) -> ArchivedRecord:
         """Append a page with its requisites, sync the file, and commit that as the notice's outcome.
 
-        :param report: the result for each of the page's requisites; None if requisites are off.
+        Files that an erasure names are left out.
 
+        :param report: the result for each of the page's requisites; None if requisites are off.
         :raises ArchiveError: if the bytes could not be synced to disk; nothing is committed.
         :raises RecordRefused: if a WARC record cannot represent the page; a retry would fail too.
         :raises BacklogError: if the commit failed; the next append overwrites the bytes, unless they were committed
@@ -277,6 +279,7 @@ class Archive:
         """
         try:
             self._open_file()
+            requisites, report = self._without_erased(token, requisites, report)
             new_file = "" if self._committed_end else self._name
             encoded = encode(copy, requisites, self._known, new_file, self._may_refer_to)
             self._appender.append(self._name, self._committed_end, encoded.data)
@@ -315,6 +318,16 @@ class Archive:
         start, self._committed_end = self._committed_end, record.committed
         self._known.add(copy, encoded, start)
         return record
+
+    def _without_erased(
+        self, token: str, requisites: tuple[Requisite, ...], report: RequisiteReport | None
+    ) -> tuple[tuple[Requisite, ...], RequisiteReport | None]:
+        """Leave out the files that an erasure names: they may have been fetched before it."""
+        erased = self._index.file_erasures.erased(token, [each.url for each in requisites])
+        kept = tuple(each for each in requisites if each.url not in erased)
+        if report is not None and erased:
+            report = evolve(report, erased=len(requisites) - len(kept))
+        return kept, report
 
     def _may_refer_to(self, payload: Payload) -> bool:
         """Whether the file of a payload is still there, in the folder or in an object store, and this crawler's.
@@ -364,6 +377,11 @@ class Archive:
         why = f"{failure.strerror} ({self._folder}); free or enlarge the disk, or correct the rights"
         self._health.failed(WRITING, why)
         return ArchiveError(f"the archive cannot be written: {failure.strerror}")
+
+    @property
+    def file_erasures(self) -> FileErasures:
+        """The requests to erase files of pages."""
+        return self._index.file_erasures
 
     def is_due(self) -> bool:
         """Whether the next page begins a new file."""

@@ -27,7 +27,7 @@ from lbcompanion.protocol.headers import (
     answering_node,
     read_copy_head,
 )
-from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.response_heads import PageHead
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import digest_of, digests_of, repr_digest
 from lbcompanion.settings import SiteSettings

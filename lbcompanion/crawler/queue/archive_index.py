@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
 from lbcompanion.crawler.queue.database import BacklogError, Database
+from lbcompanion.crawler.queue.file_erasures import FileErasures
 from lbcompanion.crawler.queue.payload_places import (
     Payload,
     PayloadPlace,
@@ -108,10 +109,12 @@ class ArchiveIndex:
     """One crawler's index, over the crawler's database.
 
     :param crawler: the crawler's name, which is a part of the names of its files.
+    :ivar file_erasures: the requests to erase files of pages.
     """
 
     def __init__(self, database: Database, crawler: str = "crawler") -> None:
         self.crawler = crawler
+        self.file_erasures = FileErasures(database)
         self._database = database
 
     def mark(self) -> str:
@@ -133,7 +136,7 @@ class ArchiveIndex:
         with self._database.change() as connection:
             self._close_open(connection)
             values = {"name": name, "committed": 0, "crawler": self.crawler, "state": FileState.OPEN, "opened_at": now}
-            connection.execute(insert(FILES).values(values))
+            connection.execute(insert(FILES).values(**values, searched=self.file_erasures.known))
 
     def extend(self, name: str, committed: int) -> None:
         """Commit records of a file that no recording has."""

@@ -72,7 +72,7 @@ class CaptureRules:
         return self._outlive_pull.includes(urlsplit(url).path.encode("latin-1", "replace") or b"/")
 
     def allows_server_notice(self, page: Page, cookie: bytes) -> bool:
-        """Whether the node may send a notice of a page itself: below ratio 1 only if the browser has drawn before."""
+        """Whether the node may send a notice of a page itself: at a ratio below 1 only if there is a visitor cookie."""
         if self._capture.ratio >= 1 or self._forced(urlsplit(page.url).query.encode("latin-1", "replace")):
             return True
         return self._capture.visitor_cookie in parse(cookie)
@@ -97,7 +97,7 @@ class CaptureRules:
             else "there: recorded"
         )
         if visitor_value is None and capture.ratio < 1:
-            visitor = f"absent: captured, and the browser draws lots at {capture.ratio:g}"
+            visitor = f"absent: captured, and the script samples visitors with ratio {capture.ratio:g}"
         if destination is None:
             document = "absent"
         else:

@@ -16,7 +16,7 @@ from lbcompanion.crawler.archive.warc_records import (
     redirected_revisit,
     response_of_revisit,
 )
-from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.response_heads import PageHead
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import NOW, Place, copy
 from tests.support.arrivals import arrival

@@ -141,7 +141,9 @@ def test_ratio_and_paths_are_reported() -> None:
     companion = InMemoryNode(capture=CaptureTable(ratio=0.5, no_store=("/a",), outlive_pull=("/b",)))
     told = debug(companion, ("url", "/a"))["decision"]
     assert (told["uncacheable"], told["outlives_pull"]) == (True, False)
-    assert {"rule": "cookie WRUID", "says": "absent: captured, and the browser draws lots at 0.5"} in told["rules"]
+    assert {"rule": "cookie WRUID", "says": "absent: captured, and the script samples visitors with ratio 0.5"} in told[
+        "rules"
+    ]
     told = debug(companion, ("url", "/b?x"))["decision"]
     assert (told["uncacheable"], told["outlives_pull"]) == (False, True)
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.internet.task import Clock
 
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.proxy.making_way import MIN_IDLE_SECONDS, STALLED_SECONDS, UNANSWERED_SECONDS
+from lbcompanion.node.proxy.connection_eviction import MIN_IDLE_SECONDS, STALLED_SECONDS, UNANSWERED_SECONDS
 from lbcompanion.node.proxy.upstream import UpstreamConnection, UpstreamPool
 from lbcompanion.settings import LimitsTable
 from lbcompanion.testing.memory_transport import RemoteEnd
@@ -494,7 +494,7 @@ class _User:
         self.fresh = fresh
         self.upstream: UpstreamConnection | None = None
 
-    def upstream_queue_left(self) -> None:
+    def upstream_dequeued(self) -> None:
         assert self._handler.queue.pop(0) is self
 
     def upstream_ready(self, upstream: UpstreamConnection) -> None:
@@ -537,7 +537,7 @@ class _Passing:
     def upstream_failed(self, why: str) -> None:
         pass
 
-    upstream_queue_left = upstream_full = upstream_drained = lambda self: None
+    upstream_dequeued = upstream_full = upstream_drained = lambda self: None
 
 
 def test_a_worker_that_another_node_took_is_freed_again() -> None:
@@ -555,12 +555,12 @@ def test_a_worker_that_another_node_took_is_freed_again() -> None:
     pool.acquire(users[0], fresh=False)
     dialled[0].connection_made(_Link())  # type: ignore[arg-type]
     dialled[0].data_received(b"x")
-    pool._making_way._estimate.workers = pool._making_way.most = 1
+    pool._eviction._estimate.workers = pool._eviction.limit = 1
     for user in users[1:]:
         pool.acquire(user, fresh=False)
     probe = dialled[1]
     probe.connection_made(_Link())  # type: ignore[arg-type]
-    pool._making_way._estimate.closed_for_waiting = 1
+    pool._eviction._estimate.closed_for_waiting = 1
     for _ in range(20):
         clock.advance(0.01)
         pool.release(dialled[0])
