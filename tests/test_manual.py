@@ -194,7 +194,7 @@ FOREIGN = {
     "pytest": "runs the tests themselves",
 }
 ASSIGNMENT = re.compile(r"[A-Za-z_]+=")
-OPERATORS = {"|", ";", "&&", "||"}
+OPERATORS = {"|", ";", "&", "&&", "||"}
 
 
 def console_commands() -> Iterator[tuple[str, list[str]]]:
