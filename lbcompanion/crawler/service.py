@@ -132,10 +132,10 @@ class CrawlerService(MultiService):
             self._activity, self._activity_table, defer=self._database_thread, reactor=reactor, now=self._now
         )
         self._outcome_watch = OutcomeWatch(
-            Outcomes(self._database), settings.outcomes, defer=self._defer, reactor=reactor, now=self._now
+            Outcomes(self._database), settings.outcomes, defer=self._database_thread, reactor=reactor, now=self._now
         )
         self._stream = StreamApi(
-            self._outcome_watch, settings.outcomes, defer=self._defer, reactor=reactor, metrics=self._metrics
+            self._outcome_watch, settings.outcomes, defer=self._database_thread, reactor=reactor, metrics=self._metrics
         )
         self._route_table = RouteTable(self._database)
         self._audit_log = AuditLog(self._database)
