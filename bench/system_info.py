@@ -110,7 +110,7 @@ def kind() -> dict[str, str | int]:
 
 
 def python() -> str:
-    """Which Python this is and how it was built, in one line: profile-guided optimisation is worth a fifth or more.
+    """The version of Python and how it was built, in one line: profile-guided optimisation saves a fifth or more.
 
     A distribution's does not tell how it was built, so a fixed piece of work is timed as well.
     """

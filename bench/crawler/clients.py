@@ -1,4 +1,4 @@
-"""What treq, Twisted's agent and the crawler's client cost for one request of 10 KB: CPU time of this process."""
+"""The cost of treq, Twisted's agent and the crawler's client for one request of 10 KB: CPU time of this process."""
 
 from __future__ import annotations
 

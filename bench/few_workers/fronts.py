@@ -1,4 +1,4 @@
-"""What stands in front of the application: nothing, the companion, HAProxy or nginx."""
+"""The proxies in front of the application: nothing, the companion, HAProxy or nginx."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ def _asked(policies: tuple[str, ...]) -> str:
 
 
 def _at(page: bytes, out: bytes) -> int:
-    """Where the two part, by its order of magnitude."""
+    """The offset of the first difference, by its order of magnitude."""
     same = next((at for at in range(0, len(page), 16) if page[at : at + 16] != out[at : at + 16]), len(page))
     return same.bit_length()
 

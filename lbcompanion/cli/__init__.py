@@ -1,8 +1,7 @@
 """The commands. Each imports its service only when it runs, so that no reactor is installed before.
 
-``services`` has node, crawler and drain; ``starter`` init; ``setup`` check-config and balancer-config; ``inspect``
-explain, fetch and doctor; ``archive`` export; ``keeping`` erase; ``users`` user and audit; ``demo`` the demo. A new
-command is a function there and an entry here.
+A command is in the module of its name; ``services`` has ``node``, ``crawler`` and ``drain``, ``users`` has ``user`` and
+``audit``. A new command is a function there and an entry here.
 
 Exit codes: 0 success; 1 the command failed; 2 wrong usage or configuration.
 """
@@ -14,7 +13,19 @@ from typing import Any
 import click
 
 from lbcompanion import __version__, plugins
-from lbcompanion.cli import archive, demo, inspect, keeping, services, setup, starter, users
+from lbcompanion.cli import (
+    balancer_config,
+    check_config,
+    demo,
+    doctor,
+    erase,
+    explain,
+    export,
+    fetch,
+    init,
+    services,
+    users,
+)
 from lbcompanion.cli.arguments import BAD_CONFIGURATION, FAILED
 from lbcompanion.errors import CompanionError, ConfigError, all_errors
 
@@ -44,10 +55,10 @@ def main() -> None:
 
 
 for command in (
-    *(starter.init, setup.check_config, setup.balancer_config_command),
+    *(init.init, check_config.check_config, balancer_config.balancer_config),
     *(services.node, services.drain, services.crawler),
-    *(inspect.explain, inspect.fetch, inspect.doctor),
-    *(archive.export, keeping.erase),
+    *(explain.explain, fetch.fetch, doctor.doctor),
+    *(export.export, erase.erase),
     *(users.user, users.audit),
     demo.demo,
 ):

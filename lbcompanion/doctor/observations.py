@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
+import re
 from enum import Enum
 
 from attrs import field, frozen
 
+from lbcompanion.http1.dates import parse_cookie_date
+
 #: What a step's result says if all is well.
 DONE = "ok"
+#: An expiry before 2000-01-01 deletes a cookie, even if the response's Date is not known.
+_LONG_AGO = 946_684_800
+_SECONDS = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _CACHES = ("x-cache", "x-cache-status", "cf-cache-status", "x-proxy-cache", "cache-status")
 
 
@@ -99,7 +104,7 @@ class ProbeResponse:
 
 
 class ReplayMode(Enum):
-    """Which of the cookies that a response set were sent again."""
+    """The cookies of a response that were sent again."""
 
     WHOLE = "whole"
     ALONE = "alone"
@@ -123,6 +128,24 @@ class Replay:
 
 
 @frozen
+class UpstreamUse:
+    """What a node says about its connections to the application; the numbers are those of one of its processes.
+
+    :ivar configured: ``[limits] upstream_connections`` of the node; 0: none.
+    :ivar limit: the limit that holds now; 0: none.
+    :ivar workers: the number of connections that the application serves at a time, as estimated; 0: unknown.
+    :ivar waited: the number of requests that had to wait for a connection, of ``requests``.
+    """
+
+    node: str
+    configured: int
+    limit: int
+    workers: int
+    waited: int
+    requests: int
+
+
+@frozen
 class Journey:
     """The results of the journey's steps; empty text for a step that was not tried.
 
@@ -135,6 +158,7 @@ class Journey:
     :ivar fetch: the result of a signed fetch, as the crawler names it; ``fetched`` or the reason of a proven miss.
     :ivar fetch_proven: whether a companion proved that answer.
     :ivar confirmed: whether the confirmation was answered by a companion; None if it was not tried.
+    :ivar upstream: the connections of a node to the application; None if no node told.
     """
 
     page: str = ""
@@ -146,6 +170,7 @@ class Journey:
     fetch: str = ""
     fetch_proven: bool = False
     confirmed: bool | None = None
+    upstream: UpstreamUse | None = None
 
 
 @frozen
@@ -228,13 +253,11 @@ def _folder(path: str) -> str:
 def _seconds(values: dict[str, str], now: str) -> float | None:
     """``Max-Age`` counts before ``Expires`` (RFC 6265 section 5.3)."""
     age = values.get("max-age", "")
-    if age.lstrip("-").isascii() and age.lstrip("-").isdigit():
+    if _SECONDS.fullmatch(age):
         return float(age)
-    try:
-        until = parsedate_to_datetime(values["expires"])
-        return until.timestamp() - parsedate_to_datetime(now).timestamp()
-    except KeyError:
+    ends, sent = parse_cookie_date(values.get("expires", "")), parse_cookie_date(now)
+    if ends is None:
         return None
-    except (TypeError, ValueError, OverflowError):
-        # An invalid date is ignored; without the response's Date only an expiry in the past is known.
-        return 0.0 if values.get("expires", "").endswith("1970 00:00:00 GMT") else None
+    if sent is None:
+        return 0.0 if ends < _LONG_AGO else None
+    return ends - sent

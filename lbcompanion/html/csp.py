@@ -122,7 +122,7 @@ def evaluate(
 
 
 def notice_target(script_url: str) -> SplitResult:
-    """Where the script of that URL posts its notices to."""
+    """The URL to which the script of that URL posts its notices."""
     return urlsplit(urljoin(script_url, "notice"))
 
 

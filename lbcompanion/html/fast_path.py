@@ -25,7 +25,7 @@ _COMMON, _COMMON_WITH_BASE = HeadForm.COMMON, HeadForm.COMMON_WITH_BASE
 
 
 def fast_head_start(page: bytes, charset: str | None, length: int) -> int | None:
-    """Where a top snippet goes at the start of the head.
+    """The insertion offset of a top snippet at the start of the head.
 
     :param page: all of it, content coding undone.
     :param charset: as :class:`lbcompanion.html.page_detection.Eligibility` has it; None: not named by ``Content-Type``.
@@ -41,7 +41,7 @@ def fast_head_start(page: bytes, charset: str | None, length: int) -> int | None
 
 
 def fast_head_end(page: bytes, charset: str | None, length: int, *, base_allowed: bool = True) -> int | None:
-    """Where a top snippet goes at the end of the head; as :func:`fast_head_start`.
+    """The insertion offset of a top snippet at the end of the head; as :func:`fast_head_start`.
 
     :param base_allowed: whether a page with a ``<base>`` in its head is of the common form.
     """
@@ -53,7 +53,7 @@ def fast_head_end(page: bytes, charset: str | None, length: int, *, base_allowed
 
 
 def _head_bounds(page: bytes) -> tuple[int, int]:
-    """Where a common head starts and ends; the end is negative if there is none."""
+    """The start and the end of a common head; the end is negative for any other head."""
     start = page.find(_HEAD, 0, _BEGINNING_BYTES) + len(_HEAD)
     if start < len(_HEAD) or not _begins_with_head(page[:start]):
         return 0, -1

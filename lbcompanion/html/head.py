@@ -54,7 +54,7 @@ class HeadScan:
 
 
 def find_head_end(data: bytes, at_end: bool) -> int | None:
-    """Where the head ends that begins with ``data``, near enough: no further than :data:`MAX_HEAD_BYTES`.
+    """The approximate end of the head that begins with ``data``: no further than :data:`MAX_HEAD_BYTES`.
 
     An end inside of a comment or a script is ignored.
 
@@ -126,7 +126,7 @@ def meta_policies(tag: bytes) -> list[str]:
 
 
 def insertion_offset(start: bytes, head_start: int, zone: bytes, length: int) -> int | Refusal:
-    """Where in a head to insert, so that no ``<meta charset>`` is pushed past byte 1,024.
+    """The offset in a head at which an insertion does not push ``<meta charset>`` past byte 1,024.
 
     :func:`lbcompanion.html.fast_path.fast_head_start` makes the same checks for pages in which the offset is 0.
 

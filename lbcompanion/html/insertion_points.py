@@ -19,7 +19,7 @@ _KIND_BYTES = 16
 
 @frozen
 class InsertionPoint:
-    """Where one snippet is inserted.
+    """The insertion point of one snippet.
 
     :ivar pattern: matches at the insertion point.
     :ivar after: whether the snippet goes after the match; else before it.

@@ -130,7 +130,7 @@ class Masks:
         return plain.restored(_masked(plain.body, selectors, self._max_elements))
 
     def _end_of_matches(self, page: bytes, selectors: list[str]) -> int:
-        """Where the last tag ends, as it seems, that one of the selectors may match; 0 if that saves no time.
+        """An estimate of the end of the last tag that one of the selectors may match; 0 if that saves no time.
 
         :param page: in lower case.
         """

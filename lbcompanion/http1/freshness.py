@@ -9,11 +9,11 @@ Field names are in lower case, and field lines are in their original order.
 from __future__ import annotations
 
 import re
-from calendar import timegm
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
 
 from attrs import field, frozen
+
+from lbcompanion.http1.dates import parse_http_date
 
 Lines = tuple[tuple[str, str], ...]
 
@@ -35,17 +35,6 @@ _DIRECTIVE = re.compile(
     re.DOTALL,
 )
 _SECONDS = re.compile(r"[0-9]+", re.ASCII)
-_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_TIME = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
-#: The three forms of a date (RFC 9110 section 5.6.7).
-_DATES = tuple(
-    re.compile(form, re.ASCII | re.IGNORECASE)
-    for form in (
-        rf"[a-z]{{3}}, (?P<day>[0-9]{{2}}) (?P<month>[a-z]{{3}}) (?P<year>[0-9]{{4}}) {_TIME} GMT",
-        rf"[a-z]{{6,9}}, (?P<day>[0-9]{{2}})-(?P<month>[a-z]{{3}})-(?P<year>[0-9]{{2}}) {_TIME} GMT",
-        rf"[a-z]{{3}} (?P<month>[a-z]{{3}}) (?P<day>[ 0-9][0-9]) {_TIME} (?P<year>[0-9]{{4}})",
-    )
-)
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 
 
@@ -79,7 +68,7 @@ class StoredHead:
                 return min(map(_delta_seconds, directives[name]))
         expires = self._values("expires")
         if expires:
-            times = [parse_date(each, now) for each in expires]
+            times = [parse_http_date(each, now) for each in expires]
             # A date that is not valid lies in the past (section 5.3).
             until = min(each if each is not None else 0.0 for each in times)
             return max(0.0, until - self._dated(now))
@@ -143,7 +132,7 @@ class StoredHead:
 
     def _time(self, name: str, now: float) -> float | None:
         values = self._values(name)
-        return parse_date(values[0], now) if values else None
+        return parse_http_date(values[0], now) if values else None
 
     def _dated(self, now: float) -> float:
         """Return the time in ``Date``, or else the time when the response came (RFC 9110 section 6.6.1)."""
@@ -174,30 +163,6 @@ def cache_directives(values: Iterable[str]) -> dict[str, list[str]]:
             argument = directive["token"] if directive["quoted"] is None else directive["quoted"]
             found.setdefault(directive["name"].lower(), []).append((argument or "").rstrip(" \t"))
     return found
-
-
-def parse_date(text: str, now: float) -> float | None:
-    """Read a date of HTTP in any of its three forms (RFC 9110 section 5.6.7).
-
-    :param now: a year with two digits is at most 50 years after this.
-    :returns: seconds since the epoch; None if the text is not a valid date.
-    """
-    parts = next((found for form in _DATES if (found := form.fullmatch(text.strip()))), None)
-    if parts is None or parts["month"].lower() not in _MONTHS:
-        return None
-    month, year = _MONTHS.index(parts["month"].lower()) + 1, int(parts["year"])
-    try:
-        if len(parts["year"]) == 2:
-            this_year = datetime.fromtimestamp(now, UTC).year
-            year += this_year - this_year % 100
-            year -= 100 if year > this_year + 50 else 0
-        day = date(year, month, int(parts["day"]))
-    except (ValueError, OverflowError, OSError):
-        return None
-    hour, minute, second = (int(parts[name]) for name in ("hour", "minute", "second"))
-    if hour > 23 or minute > 59 or second > 60:
-        return None
-    return float(timegm((*day.timetuple()[:3], hour, minute, second)))
 
 
 def _delta_seconds(text: str) -> float:

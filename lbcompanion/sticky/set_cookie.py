@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from itertools import islice
 
 from attrs import field, frozen
 
+from lbcompanion.http1.dates import parse_cookie_date
 from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.cookies import safe_to_send, set_cookie_pairs
 
@@ -59,18 +58,9 @@ def expiry(line: str, now: float) -> float | None:
         if name == "max-age" and _SECONDS.fullmatch(value):
             max_age = now + int(value)
         elif name == "expires":
-            date = _parsed_date(value)
+            date = parse_cookie_date(value)
             expires = expires if date is None else date
     return expires if max_age is None else max_age
-
-
-def _parsed_date(text: str) -> float | None:
-    try:
-        # The form with dashes, 09-Nov-2026, is old but still sent.
-        date = parsedate_to_datetime(re.sub(r"(\d{1,2})-(\w{3})-(\d{2,4})", r"\1 \2 \3", text))
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
 
 
 def earliest_expiry(set_cookies: Iterable[SetCookie]) -> float | None:

@@ -20,6 +20,13 @@ from lbcompanion.stores.interface import IImmediateStore
 
 _COUNTERS = {MissReason.EVICTED: "evicted", MissReason.EXPIRED: "expired", MissReason.PULLED: "pulled"}
 _MISSES = {reason: Miss(reason) for reason in _COUNTERS}
+_EVICTED = _MISSES[MissReason.EVICTED]
+#: A full store frees a 64th of its limits in advance, but not more than these.
+_SPARE_PART = 64
+_MAX_SPARE_PAGES = 64
+_MAX_SPARE_BYTES = 1 << 20
+#: In a store with a smaller ``max_bytes``, few bytes may be a whole copy.
+_MIN_BYTES_WITH_SPARE = 1 << 20
 
 
 @define
@@ -43,6 +50,9 @@ class MemoryStore:
 
     def __init__(self, settings: StoreTable, now: WallClock) -> None:
         self._settings = settings
+        self._spare_pages = min(_MAX_SPARE_PAGES, settings.max_pages // _SPARE_PART)
+        spare = min(_MAX_SPARE_BYTES, settings.max_bytes // _SPARE_PART)
+        self._spare_bytes = spare if settings.max_bytes >= _MIN_BYTES_WITH_SPARE else 0
         self._now = now
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._sent: OrderedDict[str, None] = OrderedDict()
@@ -217,9 +227,26 @@ class MemoryStore:
         return retired
 
     def _make_room(self, size: int) -> None:
-        while len(self._entries) >= self._settings.max_pages or self._bytes + size > self._settings.max_bytes:
+        """Evict copies for this page and for the next ones, since one call for many copies costs less per copy."""
+        entries, sent, tombstones = self._entries, self._sent, self._tombstones
+        max_bytes = max(0, self._settings.max_bytes - size - self._spare_bytes)
+        max_pages = self._settings.max_pages - self._spare_pages
+        evicted = 0
+        while entries and (len(entries) >= max_pages or self._bytes > max_bytes):
             # If no copy was sent, the first of all copies is one that was not sent.
-            self._retire(next(iter(self._sent or self._entries)), MissReason.EVICTED)
+            if sent:
+                token, _ = sent.popitem(last=False)
+                entry = entries.pop(token)
+            else:
+                token, entry = entries.popitem(last=False)
+            self._bytes -= entry.size
+            evicted += 1
+            # A tombstone of a token that came again would keep its old place.
+            tombstones.pop(token, None)
+            tombstones[token] = _EVICTED
+        self._counters["evicted"] += evicted
+        while len(tombstones) > self._settings.max_pages:
+            tombstones.popitem(last=False)
 
     def _retire(self, token: str, reason: MissReason) -> None:
         self._remove(token)

@@ -39,7 +39,7 @@ class NodeStates:
 
 @frozen
 class Prediction:
-    """Where a request may go.
+    """The possible destinations of a request.
 
     :ivar nodes: the possible nodes; empty if the request is refused.
     :ivar by_cookie: whether a cookie decided.

@@ -43,6 +43,8 @@ def test_without_a_path_the_folder_counts(path, scope):
         ("a=b; Expires=soon", None),
         ("a=b; Max-Age=soon", None),
         ("a=b; Max-Age=-1", -1),
+        ("a=b; Max-Age=--1", None),
+        ("a=b; Expires=Tue, 01-Sep-26 12:01:00 GMT", 60),
         ("a=b; Expires=Thu, 01 Jan 1970 00:00:00 GMT", pytest.approx(-1788264000)),
     ],
 )
@@ -50,8 +52,9 @@ def test_how_long_it_lives(line, seconds):
     assert read(line).seconds == seconds
 
 
-def test_an_answer_without_a_date_can_still_take_a_cookie_away():
-    set_cookie = parse_set_cookie("a=b; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "/", "")
+@pytest.mark.parametrize("date", ["Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 01-Jan-1970 00:00:10 GMT"])
+def test_an_answer_without_a_date_can_still_take_a_cookie_away(date):
+    set_cookie = parse_set_cookie(f"a=b; Expires={date}", "/", "")
     assert set_cookie is not None
     assert set_cookie.deleted
 

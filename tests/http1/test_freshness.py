@@ -6,15 +6,13 @@ age-parse, cc-*, expires-*, heuristic-freshness, pragma and status.
 
 from __future__ import annotations
 
-import time
-from calendar import timegm
 from email.utils import formatdate
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.http1.freshness import MAX_HEURISTIC_SECONDS, StoredHead, cache_directives, parse_date
+from lbcompanion.http1.freshness import MAX_HEURISTIC_SECONDS, StoredHead, cache_directives
 
 NOW = 1_795_468_200.0
 LATER = st.floats(0, 1e9)
@@ -170,39 +168,6 @@ def test_directives() -> None:
     assert cache_directives(['a, B=1 , c="x, \\"y" z,, =, d', "a=2"]) == {
         "a": ["", "2"], "b": ["1"], "c": ['x, \\"y'], "d": [""],
     }  # fmt: skip
-
-
-@pytest.mark.parametrize("text", [
-    "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994",
-    "SUN, 06 nov 1994 08:49:37 gmt", " Sun, 06 Nov 1994 08:49:37 GMT ",
-])  # fmt: skip
-def test_dates(text: str) -> None:
-    assert parse_date(text, NOW) == 784111777
-
-
-@pytest.mark.parametrize("text", [
-    "", "0", "-1", "Sun, 6 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 94 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 UTC",
-    "Sun, 06 Nov 1994 8:49:37 GMT", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT",
-    "Sun, 06 Xxx 1994 08:49:37 GMT", "Sun, 06 Nov 0000 08:49:37 GMT", "Sun 06 Nov 1994 08:49:37 GMT",
-])  # fmt: skip
-def test_texts_that_are_no_dates(text: str) -> None:
-    assert parse_date(text, NOW) is None
-
-
-def test_a_year_with_two_digits_does_not_depend_on_the_machines_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
-    end_of_2026 = timegm((2026, 12, 31, 23, 30, 0))
-    for zone in ("UTC", "UTC-14", "UTC+12"):
-        monkeypatch.setenv("TZ", zone)
-        time.tzset()
-        found = parse_date("Friday, 31-Dec-77 00:00:00 GMT", end_of_2026)
-        monkeypatch.undo()
-        time.tzset()
-        assert found == timegm((1977, 12, 31, 0, 0, 0))
-
-
-@given(st.integers(0, 4_000_000_000))
-def test_every_date_is_read(seconds: int) -> None:
-    assert parse_date(http_date(seconds), NOW) == seconds
 
 
 @given(st.text(), st.lists(st.text(), max_size=3), st.floats(0, 1e11))

@@ -1,4 +1,4 @@
-"""What ``twistd --help`` lists of this project. Literal on purpose: Twisted caches a drop-in by its own date."""
+"""The commands that ``twistd --help`` lists. Literal on purpose: Twisted caches a drop-in by its own date."""
 
 from twisted.application.service import ServiceMaker
 

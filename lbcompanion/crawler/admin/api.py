@@ -22,6 +22,7 @@ from lbcompanion.crawler.admin.recording_views import RecordingViews
 from lbcompanion.crawler.admin.recordings_api import Recordings
 from lbcompanion.crawler.admin.replay_pages import ReplayPages
 from lbcompanion.crawler.admin.sessions_api import SessionsApi
+from lbcompanion.crawler.admin.stream_api import StreamApi
 from lbcompanion.crawler.admin.versions_api import VersionsApi
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.crawl.scheduler import Defer
@@ -54,6 +55,7 @@ def admin_resource(
     open_metrics: bool = False,
     activity: ActivityApi | None = None,
     export: ExportApi | None = None,
+    stream: StreamApi | None = None,
 ) -> AdminResource:
     """Return the root of the admin listener.
 
@@ -70,6 +72,7 @@ def admin_resource(
     :param open_metrics: whether ``/metrics`` needs no log-in.
     :param activity: the counts over time; None if nothing is counted.
     :param export: exports pages; None: nothing can be exported.
+    :param stream: streams outcomes; None: they can only be listed.
     """
     search = Search(database)
     walks = Walks(database, search)
@@ -90,6 +93,8 @@ def admin_resource(
     )
     views = RecordingViews(recordings=recordings, replay=replay, read=read or defer, parse=parse or defer)
     endpoints = [
+        # Before the recording of a token.
+        *(stream.endpoints() if stream is not None else ()),
         *monitoring.endpoints(),
         *recordings.endpoints(),
         *pages.endpoints(),

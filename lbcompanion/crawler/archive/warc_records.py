@@ -1,8 +1,8 @@
 """WARC 1.1 records as bytes: pages, their requisites, and revisits.
 
-A page's HTTP head is the application's own (:mod:`lbcompanion.crawler.archive.page_heads`). The other heads are made up
-from status and type. Every record about a URL goes through :func:`_record`, which refuses a head that would not be read
-back unchanged. The records are as warcio would write them, for half the time; warcio reads them.
+A page's HTTP head is the application's own (:mod:`lbcompanion.crawler.archive.response_heads`). The other heads are
+made from status and type. Every record about a URL goes through :func:`_record`, which refuses a head that would not
+be read back unchanged. The records are as warcio would write them, for half the time; warcio reads them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untype
 from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
 from warcio.warcwriter import BufferWARCWriter  # type: ignore[import-untyped]
 
-from lbcompanion.crawler.archive.page_heads import OriginalHead, file_head, left_out_field, page_head
+from lbcompanion.crawler.archive.response_heads import OriginalHead, file_head, left_out_field, page_head
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol import headers, shapes
-from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.response_heads import PageHead
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)

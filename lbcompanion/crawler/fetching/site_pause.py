@@ -7,9 +7,9 @@ the application for the same reason: an author of a page can name a URL that is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 
 from lbcompanion.crawler.fetching.http_client import Reply
+from lbcompanion.http1.dates import parse_http_date
 from lbcompanion.model import WallClock
 from lbcompanion.protocol.headers import NODE
 
@@ -30,10 +30,8 @@ def retry_after_seconds(reply: Reply, now: float) -> float | None:
     value = reply.header("retry-after").strip()
     if value.isascii() and value.isdigit():
         return float(min(int(value[:9]), int(_MAX_SECONDS)))
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (ValueError, TypeError, OverflowError):
-        return None
+    date = parse_http_date(value, now)
+    return None if date is None else max(0.0, date - now)
 
 
 class SitePause:

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
 from lbcompanion.crawler.queue.database import BacklogError, Database
+from lbcompanion.crawler.queue.file_erasures import FileErasures
 from lbcompanion.crawler.queue.payload_places import (
     Payload,
     PayloadPlace,
@@ -109,10 +110,12 @@ class ArchiveIndex:
     """One crawler's index, over the crawler's database.
 
     :param crawler: the crawler's name, which is a part of the names of its files.
+    :ivar file_erasures: the requests to erase files of pages.
     """
 
     def __init__(self, database: Database, crawler: str = "crawler") -> None:
         self.crawler = crawler
+        self.file_erasures = FileErasures(database)
         self._database = database
         #: The committed ends of files that are written at the end of a block of :meth:`gathered`; None: outside of one.
         self._ends: dict[str, int] | None = None
@@ -136,7 +139,7 @@ class ArchiveIndex:
         with self._database.change() as connection:
             self._close_open(connection)
             values = {"name": name, "committed": 0, "crawler": self.crawler, "state": FileState.OPEN, "opened_at": now}
-            connection.execute(insert(FILES).values(values))
+            connection.execute(insert(FILES).values(**values, searched=self.file_erasures.known))
 
     def extend(self, name: str, committed: int) -> None:
         """Commit records of a file that no recording has."""
@@ -195,11 +198,16 @@ class ArchiveIndex:
             for row in rows
         ]
 
-    def mark_uploaded(self, file: ArchiveFile, place: str) -> bool:
-        """Record that an object store has a whole file; return False if the file was changed since it was read."""
+    def mark_uploaded(self, file: ArchiveFile, place: str, size: int | None = None) -> bool:
+        """Record that an object store has a whole file; return False if the file was changed since it was read.
+
+        :param size: its length there, if that is more than the queue knew.
+        """
         unchanged = (FILES.c.name == file.name, FILES.c.committed == file.committed)
         with self._database.change() as connection:
-            values = {"state": FileState.UPLOADED, "place": place}
+            values: dict[str, Any] = {"state": FileState.UPLOADED, "place": place}
+            if size is not None:
+                values["committed"] = size
             return connection.execute(update(FILES).where(*unchanged).values(values)).rowcount == 1
 
     def committed(self, name: str) -> int:

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.database import BacklogError, Database, insert_new, insert_new_keys
+from lbcompanion.crawler.queue.outcomes import note_outcome
 from lbcompanion.crawler.queue.schema import LOSSES, RECORDINGS
 from lbcompanion.crawler.queue.url_keys import url_key
 from lbcompanion.model import Attempt, Loss, LossReason, Notice, RouteKind, RoutingCookie, Verdict
@@ -294,6 +295,8 @@ _UPDATE_CLAIMED = update(RECORDINGS).where(*_IS_OPEN, RECORDINGS.c.claimed_by ==
 def update_open(connection: Connection, token: str, values: dict[str, Any], claimant: str | None = None) -> None:
     """Change the row of a notice without an outcome, within a transaction, and give back the claim.
 
+    An outcome among the values is noted in the same transaction, for those who follow outcomes.
+
     :param claimant: the name under which the notice is claimed; None at a queue without claims.
     :raises AlreadyEnded: if it already has an outcome, does not exist, or is claimed by another crawler.
     """
@@ -303,6 +306,8 @@ def update_open(connection: Connection, token: str, values: dict[str, Any], clai
     statement = _UPDATE_OPEN if claimant is None else _UPDATE_CLAIMED
     if connection.execute(statement, given).rowcount != 1:
         raise AlreadyEnded("that notice has its outcome already, or another crawler works on it")
+    if "outcome" in values:
+        note_outcome(connection, token, values["finished_at"])
 
 
 def _prune_losses(connection: Connection, now: float) -> None:

@@ -51,7 +51,7 @@ class Reference:
 
 @frozen
 class PayloadPlace:
-    """Where a payload may be read.
+    """A place from which a payload may be read.
 
     :ivar place: the object store that has the file; empty: it is on a crawler's disk.
     """

@@ -88,7 +88,7 @@ _REFRESH = re.compile(
 
 
 class Use(StrEnum):
-    """What a browser would do with an address."""
+    """The use that a browser makes of an address."""
 
     LINK = "link"  # go there, when the reader wants to
     IMAGE = "image"
@@ -101,7 +101,7 @@ class Use(StrEnum):
 
 @frozen
 class Replacement:
-    """What stands in an address's place.
+    """The replacement of an address.
 
     :ivar address: of the replay; empty if there is nothing that could be shown.
     :ivar missing: why the file is not shown, for people; empty if it is.
@@ -117,7 +117,7 @@ Resolve = Callable[[Use, str], Replacement]
 
 @frozen
 class Refresh:
-    """Where a page goes on to by itself, which the replay does not do.
+    """The target of a page's own redirect (``<meta http-equiv=refresh>``), which the replay does not follow.
 
     :ivar url: the absolute address.
     """
@@ -142,7 +142,7 @@ class RewrittenPage:
 
 @frozen
 class _Place:
-    """Where a document's addresses are relative to, and how its queries are encoded."""
+    """The base of a document's relative addresses, and the encoding of its queries."""
 
     own: str
     base: str

@@ -1,4 +1,4 @@
-"""Which recording is shown for an address, and where a payload may be: queries of the crawler's database."""
+"""Database queries for the recording that is shown for an address, and for the places of a payload."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class FileRecord:
 
 @frozen
 class Recorded:
-    """What a recording consists of.
+    """The records of one recording.
 
     :ivar page: the page's record.
     :ivar files: by URL.

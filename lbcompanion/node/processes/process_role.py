@@ -18,7 +18,7 @@ def new_group() -> str:
 
 @frozen
 class ProcessRole:
-    """Which of the node's processes this is.
+    """The role of this process among the node's processes.
 
     :ivar group: the name of the processes that start and stop together.
     :ivar number: of a worker, from 1; 0 if this is the node's only process.

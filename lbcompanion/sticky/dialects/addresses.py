@@ -12,7 +12,7 @@ _WRITTEN = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([0-9.]{7,15})):([0-9]{1,5}
 
 @frozen
 class Address:
-    """Where a node listens.
+    """The address on which a node listens.
 
     :ivar port: 1 to 65535.
     """

@@ -25,7 +25,7 @@ PART_ALLOWED = '"whole", "before X" or "after X" for one character X, or a regul
 
 
 class PartPosition(Enum):
-    """Where in a value the routing part stands."""
+    """The position of the routing part in a value."""
 
     WHOLE = "whole"
     BEFORE = "before"
@@ -35,7 +35,7 @@ class PartPosition(Enum):
 
 @frozen
 class ValuePart:
-    """Which part of a cookie's value routes.
+    """The part of a cookie's value that routes.
 
     :ivar separator: for BEFORE and AFTER: the first one in the value; it stays with the part, because a balancer that
         looks for it must find it.

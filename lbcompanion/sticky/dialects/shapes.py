@@ -137,10 +137,10 @@ class Shape(metaclass=_OldArguments):
         moves = [self._detects_move(cookie, new_values.get(cookie.name)) for cookie in sent]
         return True if True in moves else None if None in moves else False
 
-    def _detects_move(self, sent: RoutingCookie, new_values: str | None) -> bool | None:
-        if new_values is None:
+    def _detects_move(self, sent: RoutingCookie, new_value: str | None) -> bool | None:
+        if new_value is None:
             return False if self.signal is Signal.ONLY_IF_MOVED else None
-        reduced = self.reduce(sent.name, new_values, True)
+        reduced = self.reduce(sent.name, new_value, True)
         # A value of another form was set by other software, such as the application.
         return None if reduced is None else not self.same_node(sent, RoutingCookie(sent.name, reduced))
 
@@ -175,7 +175,7 @@ class WholeValue(Shape):
         return value if self.form.fullmatch(value) and self.may_be_recorded(name, value, allowed) else None
 
     def may_be_recorded(self, name: str, value: str, allowed: bool) -> bool:
-        """Where the value is a session's by definition, only what is allowed, or has the dialect's own name."""
+        """If the value is a session's by definition: whether it is allowed, or its name is the dialect's own."""
         if self.only_allowed:
             return allowed or names_match(self.cookie_names, name)
         return super().may_be_recorded(name, value, allowed)

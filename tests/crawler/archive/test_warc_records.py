@@ -22,7 +22,7 @@ from lbcompanion.crawler.archive.warc_records import (
     response_of_revisit,
     revisit_record,
 )
-from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.response_heads import PageHead
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import NOW, Place, copy
 from tests.support.arrivals import arrival

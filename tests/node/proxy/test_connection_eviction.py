@@ -1,0 +1,141 @@
+"""Which connections make way, judged with a pool of plain values; test_upstream.py has the whole pool."""
+
+from __future__ import annotations
+
+from attrs import define
+from twisted.internet.task import Clock
+
+from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.proxy.connection_eviction import (
+    MIN_IDLE_SECONDS,
+    STALLED_SECONDS,
+    UNANSWERED_SECONDS,
+    ConnectionEviction,
+)
+
+
+@define(eq=False)
+class _Dialled:
+    """A connection that is in use."""
+
+    unanswered: bool = True
+    request_number: int = 0
+    user: object = "a user"
+
+
+class _Pool:
+    """A pool with idle connections, by the time since when they are idle."""
+
+    def __init__(self, max_open: int = 0) -> None:
+        self.clock = Clock()
+        self.counters = Counters()
+        self.log: list[str] = []
+        self.open = 0
+        self.waiting = 0
+        self.idle: list[float] = []
+        self.dialled: list[str] = []
+        self.eviction: ConnectionEviction[_Dialled] = ConnectionEviction(
+            self,
+            max_open=max_open,
+            monotonic=self.clock.seconds,
+            call_later=self.clock.callLater,
+            counters=self.counters,
+            log=lambda event, detail: self.log.append(event),
+        )
+
+    def longest_idle_since(self) -> float | None:
+        return self.idle[0] if self.idle else None
+
+    def close_longest_idle(self) -> None:
+        del self.idle[0]
+        self.open -= 1
+
+    def dial_for_first(self) -> None:
+        self.dialled.append("first")
+        self.waiting -= 1
+
+    def dial_for_waiting(self, *, all_of_them: bool = False) -> None:
+        self.dialled.append("all" if all_of_them else "up to the limit")
+        self.waiting = 0
+
+    def dial(self) -> _Dialled:
+        self.open += 1
+        self.counters.upstream_connections += 1
+        upstream = _Dialled(request_number=self.eviction.requests_served)
+        self.eviction.dialled(upstream)
+        return upstream
+
+    def answer(self, upstream: _Dialled) -> None:
+        upstream.unanswered = False
+        self.eviction.first_answer(upstream)
+
+
+def test_idle_connections_are_closed_one_by_one_with_a_doubled_delay() -> None:
+    pool = _Pool()
+    pool.idle, pool.open = [0.0] * 3, 3
+    pool.dial()
+    closed_at = []
+    for step in range(400):
+        before = len(pool.idle)
+        pool.clock.advance(0.001)
+        closed_at += [step] * (before - len(pool.idle))
+    assert len(closed_at) == 3
+    first, second, third = closed_at
+    assert abs(first - 1000 * UNANSWERED_SECONDS) < 3
+    assert abs((third - second) - 2 * (second - first)) < 6
+    assert pool.counters.upstream_made_way == 3
+
+
+def test_a_connection_that_is_answered_needs_no_other() -> None:
+    pool = _Pool()
+    pool.idle, pool.open = [0.0], 1
+    pool.answer(pool.dial())
+    pool.clock.advance(1.0)
+    assert pool.idle
+    assert not pool.eviction.is_overdue(pool.clock.seconds())
+
+
+def test_a_connection_that_became_idle_just_now_is_left_alone_for_a_moment() -> None:
+    pool = _Pool()
+    pool.dial()
+    pool.clock.advance(2 * UNANSWERED_SECONDS)
+    pool.idle, pool.open = [pool.clock.seconds()], 2
+    pool.eviction.became_idle()
+    pool.clock.advance(MIN_IDLE_SECONDS / 2)
+    assert pool.idle
+    pool.clock.advance(MIN_IDLE_SECONDS)
+    assert not pool.idle
+
+
+def test_a_used_connection_makes_way_after_two_rounds_of_the_others() -> None:
+    pool = _Pool()
+    used = pool.dial()
+    pool.answer(used)
+    pool.dial()
+    pool.clock.advance(2 * UNANSWERED_SECONDS)
+    pool.counters.upstream_reused += 2
+    assert not pool.eviction.should_evict(used)
+    pool.counters.upstream_reused += 2
+    assert pool.eviction.should_evict(used)
+
+
+def test_a_queue_that_stands_still_is_dialled_for() -> None:
+    pool = _Pool()
+    pool.waiting = 1
+    pool.eviction.queued()
+    pool.clock.advance(STALLED_SECONDS / 2)
+    pool.counters.upstream_reused += 1
+    pool.clock.advance(STALLED_SECONDS)
+    assert pool.dialled == []
+    pool.clock.advance(STALLED_SECONDS)
+    assert pool.dialled == ["all"]
+
+
+def test_with_a_configured_limit_nothing_is_learned_and_nothing_dialled_beyond_it() -> None:
+    pool = _Pool(max_open=2)
+    pool.waiting = 1
+    pool.eviction.queued()
+    pool.answer(pool.dial())
+    pool.clock.advance(10 * STALLED_SECONDS)
+    assert pool.dialled == []
+    assert (pool.eviction.limit, pool.eviction.workers) == (2, 0)
