@@ -255,6 +255,9 @@ def _check_node(reader: _ConfigReader, values: Mapping[str, ParsedTable]) -> Non
     fetch = values["fetch"]
     if fetch.get("signature") == "off" and not fetch.get("addresses"):
         reader.add_error("fetch.signature", '"off"', '"required", or "off" with fetch.addresses set')
+    capture = values["capture"]
+    if capture.get("consent_values") and not capture.get("consent_cookie"):
+        reader.add_error("capture.consent_values", "set", "empty, or with capture.consent_cookie")
     _check_generic_keys(reader, values["sticky"], "sticky")
     _check_places(reader, values["node"])
     name = values["node"].get("name")

@@ -24,6 +24,8 @@ from lbcompanion.stores import urls
 Table = Mapping[str, Check]
 
 _QUEUE_SERVERS = ("postgresql", "mysql", "mariadb")
+# RFC 6265 section 4.1.1, and the comma and the blank that scripts write.
+_COOKIE_VALUE = re.compile(r"[\x20-\x3a\x3c-\x7e]+", re.ASCII)
 _QUEUES = "sqlite:///FILE, " + ", ".join(dict.fromkeys(urls.SERVER_STORES[each].form for each in _QUEUE_SERVERS))
 NAME_ALLOWED = "1 to 32 letters, digits, _ or -"
 
@@ -132,6 +134,10 @@ _token_names = checks.list_of(
     checks.text(checks.TOKEN, "cookie names: letters, digits and !#$%&'*+-.^_`|~"), "a list of cookie names"
 )
 _path_patterns = checks.list_of(_path_pattern, "a list of path patterns")
+_consent_values = checks.list_of(
+    checks.text(_COOKIE_VALUE, "a cookie's value, in which * stands for any characters: visible ASCII without ;"),
+    "a list of a cookie's values",
+)
 _host_names = checks.list_of(checks.host_name, "a list of host names")
 _positive = checks.number(0, exclude_minimum=True)
 _secret_files = checks.list_of(checks.path, "a list of files", unique=True)
@@ -170,6 +176,10 @@ NODE: Mapping[str, Table] = {
         "ratio": checks.number(0, 1),
         "visitor_cookie": checks.text(checks.TOKEN, "the name of a cookie"),
         "identify": checks.boolean,
+        "consent_cookie": checks.text(checks.TOKEN, "the name of a cookie, or empty", empty=True),
+        "consent_values": _consent_values,
+        "respect_gpc": checks.boolean,
+        "respect_dnt": checks.boolean,
         "revalidate": checks.choice("keep", "no-store"),
         "no_store": _path_patterns,
         "outlive_pull": _path_patterns,

@@ -201,6 +201,13 @@ class SiteFetcher:
             return self._read_miss(reply, token, nonce)
         return FetchMiss("", f"status {reply.status}")
 
+    async def debug(self, fetch_path: FetchPath) -> Reply:
+        """Request the report of a node's debug page.
+
+        :raises FetchFailed: if no complete response came.
+        """
+        return await self._send_signed("GET", "/debug", self._nonce(), fetch_path, MAX_PAGE_BYTES)
+
     async def confirm(self, token: str, fetch_path: FetchPath) -> bool:
         """Confirm that the copy is archived, and return whether the node accepted it.
 

@@ -71,6 +71,7 @@ class PagePolicy:
         self.copies = copies
         self.counters = counters
         self.capture_limits = capture_limits
+        self.keep_cookies = capture_limits.keep_cookies
         self.range_requests = RangeRequests()
         self.now = now
         self.prefix = settings.node.prefix

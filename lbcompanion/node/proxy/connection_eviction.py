@@ -6,9 +6,9 @@ for a new connection without a byte after ``UNANSWERED_SECONDS``, the next after
 costs a few connections.
 
 That shows how many connections the application serves at a time, if these are few (:class:`.WorkerEstimate`). Without a
-configured limit the estimate is the limit from then on. A wrong estimate must not make visitors wait. So a probe is
-made beyond it from time to time, it is withdrawn when the application accepts more, and the whole queue is dialled for
-when no request got a connection for ``STALLED_SECONDS``.
+configured limit the estimate is the limit from then on; beside a configured one it only shows whether that fits. A
+wrong estimate must not make visitors wait. So a probe is made beyond it from time to time, it is withdrawn when the
+application accepts more, and the whole queue is dialled for when no request got a connection for ``STALLED_SECONDS``.
 """
 
 from __future__ import annotations
@@ -171,13 +171,14 @@ class ConnectionEviction(Generic[_Connection]):
 
     def first_answer(self, upstream: _Connection) -> None:
         """The application sent the first byte on a connection."""
-        if self._is_configured:
-            return
         before = self._estimate.workers
         may_learn = self._monotonic() >= self._learns_at
         if self._estimate.answered(upstream, self._pool.open, may_learn=may_learn) and not self._recount_scheduled:
             self._recount_scheduled = True
             self._call_later(_RECOUNT_SECONDS, self._recount)
+        if self._is_configured:
+            # The estimate only tells an operator whether the limit fits.
+            return
         if self._estimate.workers != before:
             self.limit = self._estimate.workers
             self._probe_at = self._probe_rounds = 0
@@ -189,7 +190,7 @@ class ConnectionEviction(Generic[_Connection]):
         """Whether to close a connection that has just been used: reused connections may keep a new one unanswered."""
         if not self._unanswered:
             return False
-        if self._estimate.workers and self._worker_is_needed(upstream):
+        if self._estimate.workers and not self._is_configured and self._worker_is_needed(upstream):
             self._estimate.evicted(self._pool.open)
             self._counters.upstream_made_way += 1
             return True
@@ -263,7 +264,8 @@ class ConnectionEviction(Generic[_Connection]):
 
         A fast answer shows that the estimate is too small.
         """
-        return self._pool.open == self._estimate.workers and self.requests_served >= self._probe_at
+        is_at_estimate = self._pool.open == self._estimate.workers and not self._is_configured
+        return is_at_estimate and self.requests_served >= self._probe_at
 
     def probe(self) -> None:
         """Dial beyond the estimate, and set the next probe."""
@@ -284,7 +286,7 @@ class ConnectionEviction(Generic[_Connection]):
     def _recount(self) -> None:
         """Withdraw the estimate if the application still serves more connections; the queue is dialled for."""
         self._recount_scheduled = False
-        if self._estimate.withdraw(self._pool.open):
+        if self._estimate.withdraw(self._pool.open) and not self._is_configured:
             self.limit = 0
             self._learns_at = self._monotonic() + self._doubt_seconds
             self._doubt_seconds = min(2 * self._doubt_seconds, DOUBT_SECONDS[1])

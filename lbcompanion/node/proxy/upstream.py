@@ -384,6 +384,18 @@ class UpstreamPool:
         """The estimated number of connections that the application serves at a time; 0: unknown."""
         return self._eviction.workers
 
+    def report(self) -> dict[str, int]:
+        """The limit and what is known about it, for the debug page."""
+        counters = self._counters
+        return {
+            "limit": self._eviction.limit,
+            "workers": self.workers,
+            "open": self.open,
+            "waiting": self.waiting,
+            "waited": counters.upstream_waited,
+            "requests": counters.upstream_connections + counters.upstream_reused,
+        }
+
     @property
     def bound(self) -> int:
         """The number of connections that are bound to a visitor's connection."""

@@ -405,6 +405,23 @@ def test_the_number_of_workers_is_learned_once_and_logged(workers: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("most", "expected"), [(40, 4), (4, 0), (2, 0)])
+def test_beside_a_configured_limit_the_estimate_shows_a_limit_above_the_workers(most: int, expected: int) -> None:
+    companion = capped(most)
+    prefork = Prefork(companion, 4)
+    for _ in range(3):
+        asking = visitors(companion, 60)
+        prefork.run(150)
+        assert statuses(asking) == [200] * 60
+        assert companion.upstream_pool.open <= most
+    report = companion.upstream_pool.report()
+    assert (report["limit"], report["workers"]) == (most, expected)
+    assert report["waited"] > 0
+    assert report["requests"] == 180
+    assert not [line for line in companion.logged if "workers" in line]
+
+
+@pytest.mark.slow
 def test_an_estimate_is_withdrawn_as_soon_as_the_application_serves_more() -> None:
     companion, prefork = learned(2)
     prefork._workers = 1000
