@@ -160,7 +160,7 @@ def test_what_was_fetched_before_the_erasure_is_not_archived_after_it(place: Era
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("index", ["whole", "none", "cut", "empty"])
+@pytest.mark.parametrize("index", ["whole", "none", "cut", "empty", "[]", "x"])
 def test_a_file_is_searched_with_and_without_its_index(place: ErasingPlace, index: str) -> None:
     keep(place, 0, CSS, PHOTO)
     place.archive.close_file()
@@ -170,7 +170,8 @@ def test_a_file_is_searched_with_and_without_its_index(place: ErasingPlace, inde
     if index == "none":
         index_path(file).unlink()
     elif index != "whole":
-        index_path(file).write_bytes(lines[: len(lines) // 2 + 9] if index == "cut" else b"")
+        damaged = {"cut": lines[: len(lines) // 2 + 9], "[]": b"key 20261123211000000 []\n", "x": b"x\n"}
+        index_path(file).write_bytes(damaged.get(index, b""))
     place.erase(urls=(f"{ROOT}photo.jpg",))
     assert addresses(place) == ["x.css"]
     place.check(pages(0))
@@ -268,7 +269,7 @@ _ERASE_PAGE = st.tuples(st.just("token"), st.integers(0, 9))
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(_PAGE, _PAGE, _ERASE_FILE, _ERASE_PAGE), min_size=3, max_size=14), st.booleans())
 def test_any_sequence_leaves_what_was_not_erased(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, Any]], small: bool
