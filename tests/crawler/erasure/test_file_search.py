@@ -229,34 +229,6 @@ def test_a_crash_leaves_a_request_that_is_carried_out_later(tmp_path: Path, step
     place.close()
 
 
-@pytest.mark.slow
-def test_each_crawler_searches_its_own_files(tmp_path: Path) -> None:
-    places = []
-    for name in ("c1", "c2"):
-        (tmp_path / name).mkdir()
-        places.append(ErasingPlace(tmp_path / name, queue=f"sqlite:///{tmp_path}/q.db", crawler=name))
-        places[-1].keep(f"of-{name}", b"page", PHOTO)
-    first, second = places
-    forgotten: list[str] = []
-    second.parts.forget_files = lambda: forgotten.append("all")
-    result = first.erase(urls=(f"{ROOT}photo.jpg",))
-    assert (result.records, result.files_unsearched) == (1, 1)
-    assert PHOTO.body in second.plain()
-    assert first.erasures.entries(1)[0]["finished_at"] is None
-    # Until it looks for requests, the other crawler may archive the file from its memory.
-    second.backlog.add([arrival("late")], NOW)
-    second.archive.close_file()
-    second.archive.store("late", copy(b"late"), (PHOTO,), "own", ())
-    second.sweep()
-    assert forgotten == ["all"]
-    assert first.index.file_erasures.requests() == []
-    assert first.erasures.entries(1)[0]["finished_at"] == NOW
-    assert second.plain().count(PHOTO.body) == 1  # of the page that arrived after the request
-    for place in places:
-        place.check_payloads()
-        place.close()
-
-
 def _names(values: list[int]) -> tuple[Requisite, ...]:
     contents = (b"a face", b"a face", b"body {}", b"alert(1)")
     names = ("photo.jpg", "copy.jpg", "x.css", "y.js")
