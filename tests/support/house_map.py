@@ -39,7 +39,7 @@ DISTRICTS = {
         ("routes", "outcome_watch"),
         ("archive",),
         ("erasure",),
-        ("crawl", "replay"),
+        ("crawl", "replay", "webhooks"),
         ("admin",),
         ("sites", "dns_check", "activity_writer"),
         ("service", "fetch_command", "user_command"),
