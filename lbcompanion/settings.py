@@ -48,6 +48,10 @@ class CaptureTable:
     ratio: float = 1.0
     visitor_cookie: str = "WRUID"
     identify: bool = False
+    consent_cookie: str = ""
+    consent_values: tuple[str, ...] = ()
+    respect_gpc: bool = False
+    respect_dnt: bool = False
     revalidate: str = "keep"
     no_store: tuple[str, ...] = ()
     outlive_pull: tuple[str, ...] = ()

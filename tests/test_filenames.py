@@ -34,6 +34,7 @@ FILES = {
     "stores/test_outages.py": "all stores that have a server",
     "stores/test_sharing.py": "all stores that nodes can share",
     "test_arrows.py": "the whole package",
+    "test_balancer_pages.py": "the manual's pages on balancers",
     "test_filenames.py": "the whole package",
     "test_docstrings.py": "the docstrings of all modules",
     "test_house.py": "the tests themselves",

@@ -201,7 +201,7 @@ class CrawlerMetrics:
         )
         self._node_waits = Counter(
             "node_waits",
-            "Looks for work at which notices had to wait because of per_node",
+            "Polls of the queue in which per_node held notices back",
             namespace=_NAMESPACE,
             registry=self.registry,
         )

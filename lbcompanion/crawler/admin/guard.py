@@ -21,8 +21,8 @@ from lbcompanion.crawler.access.passwords import token_hash
 from lbcompanion.crawler.access.sessions import Sessions
 from lbcompanion.crawler.access.users_file import User, Users, UsersFile, UsersFileError, is_name
 from lbcompanion.crawler.admin.audit_trail import AuditTrail, Subject
+from lbcompanion.crawler.admin.client_address import Peer, peer_of
 from lbcompanion.crawler.admin.endpoint import Call, Caller, Endpoint, HttpError, Role
-from lbcompanion.crawler.admin.peers import Peer, peer_of
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.audit import FAILED, REFUSED

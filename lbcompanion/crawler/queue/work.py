@@ -42,7 +42,7 @@ class TakenNotices:
     """Notices that a crawler may work on now.
 
     :ivar again_seconds: when to try again, where there was more that could not be taken; None: when something changes.
-    :ivar is_node_full: whether the limit of notices of one node that are worked on is reached.
+    :ivar is_node_full: whether a node has as many claimed notices as ``per_node`` allows.
     """
 
     jobs: tuple[PendingNotice, ...]

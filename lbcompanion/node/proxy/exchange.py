@@ -3,7 +3,7 @@
 ==========  ====================================  ====================================================================
 state       attributes                            left by
 ==========  ====================================  ====================================================================
-queued      ``_queued``, no ``_upstream``         ``upstream_queue_left``: *connecting*;
+queued      ``_queued``, no ``_upstream``         ``upstream_dequeued``: *connecting*;
                                                   ``upstream_queue_seconds``: 503
 connecting  no ``_upstream``, no ``_response``    ``upstream_ready``: *waiting*; ``upstream_failed`` or
                                                   ``upstream_connect_seconds``: 502 or 504
@@ -136,7 +136,7 @@ class Exchange:
             seconds = limits.upstream_queue_seconds if self._queued else limits.upstream_connect_seconds
             self._deadline = self._context.monotonic() + seconds
 
-    def upstream_queue_left(self) -> None:
+    def upstream_dequeued(self) -> None:
         self._queued = False
         self._deadline = self._context.monotonic() + self._context.limits.upstream_connect_seconds
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,20 +12,25 @@ from urllib.request import urlopen
 import jsonschema
 import pytest
 
+from lbcompanion.crawler.admin import api as admin_api
 from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.export_api import ExportApi
+from lbcompanion.crawler.admin.webhooks_api import WebhooksApi
 from lbcompanion.crawler.queue.activity_table import ActivityTable
 from lbcompanion.protocol.visitors import visitor_key, visitor_pseudonym
+from tests.crawler.admin import api_reference
 from tests.support.archives import Place
 from tests.support.arrivals import arrival
 from tests.support.children import Children, wait_for
 from tests.support.crawler_api import ApiCase, admin_resource, stream_api
 from tests.support.ports import free_port
 from tests.support.programs import need_library
+from tests.support.reported_webhooks import ReportedWebhooks
 from tests.support.simulated_farm import immediately
 
 MANUAL = Path(__file__).parents[3] / "docs" / "reference-crawler.rst"
 SECRET = b"0123456789abcdef-secret"
+WITHOUT_PARAMETERS = [f"/api/{name}" for name in ("recordings", "routes", "stats", "sessions", "activity", "webhooks")]
 VISITOR = visitor_pseudonym(visitor_key(SECRET), "ann")
 
 
@@ -34,7 +40,14 @@ class DocumentTests(ApiCase):
         super().setUp()
         export: Any = ExportApi(open_database=None, open_reader=None, in_thread=immediately)  # type: ignore[arg-type]
         activity = ActivityApi(ActivityTable(self.rig.database, "crawler"), immediately, self.farm.now)
-        self.resource = admin_resource(self.rig, export=export, activity=activity, stream=stream_api(self.rig))
+        webhooks: Any = ReportedWebhooks()
+        self.resource = admin_resource(
+            self.rig,
+            export=export,
+            activity=activity,
+            stream=stream_api(self.rig),
+            webhooks=WebhooksApi(webhooks),
+        )
         self.http = type(self.http)(self.resource)
         self.document = self.json("/api/openapi.json")
 
@@ -52,12 +65,22 @@ class DocumentTests(ApiCase):
             written = path.replace("{token}", "TOKEN").replace("{visitor}", "VISITOR")
             self.assertIn(f"``{written}", manual.replace("``DELETE ", "``").replace("``POST ", "``"))
 
+    def test_the_reference_has_the_document(self) -> None:
+        self.assertEqual(
+            api_reference.FILE.read_text(),
+            api_reference.text(),
+            "python -m tests.crawler.admin.api_reference writes it",
+        )
+        arguments = set(inspect.signature(admin_api.admin_resource).parameters)
+        self.assertEqual(arguments, {*api_reference.parts(), *api_reference.NO_ENDPOINTS})
+        whole = api_reference.whole_document()
+        for path, methods in self.document["paths"].items():
+            for method, operation in methods.items():
+                self.assertEqual(whole["paths"][path][method], operation)
+
     def test_answers_have_their_schemas(self) -> None:
         for path, template in (
-            *(
-                (path, path)
-                for path in ("/api/recordings", "/api/routes", "/api/stats", "/api/sessions", "/api/activity")
-            ),
+            *((path, path) for path in WITHOUT_PARAMETERS),
             (f"/api/recordings/{self.tokens[0]}", "/api/recordings/{token}"),
             (f"/api/recordings/{self.tokens[3]}", "/api/recordings/{token}"),
             ("/api/versions?url=http://www.example.com/%253C0%253E%26", "/api/versions"),

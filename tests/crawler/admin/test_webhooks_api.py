@@ -3,24 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 from lbcompanion.crawler.admin.webhooks_api import WebhooksApi
-from lbcompanion.crawler.queue.outcomes import Position
-from lbcompanion.crawler.queue.webhook_table import WebhookState
-from lbcompanion.crawler.webhooks.senders import WebhookReport
 from tests.support.crawler_api import ApiCase
-
-
-class Reported:
-    async def reports(self) -> list[WebhookReport]:
-        position = Position("0a0a0a0a", 5)
-        return [
-            WebhookReport("one", "a.test", WebhookState(position), 0),
-            WebhookReport("two", "b.test", WebhookState(position, 2, 3.14159, "status 500", 0.0), 7),
-        ]
+from tests.support.reported_webhooks import ReportedWebhooks
 
 
 class WebhooksApiTests(ApiCase):
     def test_the_states(self) -> None:
-        reported: Any = Reported()
+        reported: Any = ReportedWebhooks()
         self.use(webhooks=WebhooksApi(reported))
         one, two = self.json("/api/webhooks")["webhooks"]
         common = {"position": "0a0a0a0a-5"}
