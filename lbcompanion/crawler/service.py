@@ -20,6 +20,7 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.web.server import Site
 
 from lbcompanion.crawler.access.command_token import write_command_token
+from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.activity import Activity
 from lbcompanion.crawler.activity_writer import ActivityWriter
 from lbcompanion.crawler.admin import json_views
@@ -27,7 +28,7 @@ from lbcompanion.crawler.admin.access import AuditPruning, build_access
 from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.api import admin_resource
 from lbcompanion.crawler.admin.audit_trail import AuditTrail
-from lbcompanion.crawler.admin.endpoint import Caller, Role
+from lbcompanion.crawler.admin.endpoint import Caller
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.guard import Access
 from lbcompanion.crawler.admin.listener import admin_site
