@@ -20,7 +20,7 @@ from lbcompanion.sticky.dialects.interface import Dialect
 DOCS = Path(__file__).resolve().parent
 DATA = DOCS / "balancer-pages.toml"
 #: Longer values of example cookies are cut in the pages.
-_SHOWN = 22
+_SHOWN = 14
 
 
 @frozen
