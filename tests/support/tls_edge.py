@@ -60,9 +60,9 @@ class TlsFarm(ProcessFarm):
 
 
 def tls_edge(
-    farm_edge: list[int], folder: Path, port: int, nodes: Mapping[str, int], admins: Mapping[str, int]
+    edge: Sequence[int], folder: Path, port: int, nodes: Mapping[str, int], admins: Mapping[str, int]
 ) -> Sequence[str]:
-    """The command of a HAProxy with a plain listener, and one in TLS at the port that the list has."""
+    """The command of a HAProxy with a plain listener, and one in TLS at the port that ``edge`` has."""
     program = need_program("haproxy")
     backends = [Backend(name, f"127.0.0.1:{nodes[name]}", f"127.0.0.1:{admins[name]}") for name in nodes]
     text = haproxy.configuration(port, backends, "SRV", "insert indirect nocache httponly secure")
