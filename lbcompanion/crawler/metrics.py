@@ -80,7 +80,7 @@ class CrawlerMetrics:
         )
         self._access_refused = Counter(
             "access_refused",
-            "Requests to the admin listener of unknown callers, or refused by the role",
+            "Requests that the admin listener refused: unknown caller, or role not sufficient",
             ["reason"],
             namespace=_NAMESPACE,
             registry=self.registry,

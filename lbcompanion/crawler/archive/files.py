@@ -109,8 +109,9 @@ class Archive:
                     self.drop(file.name)  # the process ended before this
                 else:
                     self._recover_file(file, is_queue_current=is_queue_current)
-            if not is_queue_current:
-                self._index.close_files()  # another queue may have committed more of them
+            if not is_queue_current or not self._name:
+                # Another queue may have committed more of them; or none of them is continued.
+                self._index.close_files()
             self._known = self._known_of_file()
             self.renew_mark()
         except OSError as failure:
@@ -124,7 +125,8 @@ class Archive:
         self._mark.renew()
         self._marked_at = self._now()
 
-    def _path(self, name: str) -> Path:
+    def path(self, name: str) -> Path:
+        """Return the path of a file, whether it is there or not."""
         return path_in_archive(self._folder, name)
 
     def _make_folder(self) -> None:
@@ -154,7 +156,7 @@ class Archive:
         return self._health.is_failing(WRITING) or self._health.is_failing(database.WRITING)
 
     def _recover_file(self, file: ArchiveFile, *, is_queue_current: bool) -> None:
-        path = self._path(file.name)
+        path = self.path(file.name)
         size = path.stat().st_size if path.exists() else -1
         if file.committed > max(size, 0):
             short = file.committed - max(size, 0)
@@ -338,7 +340,7 @@ class Archive:
         if file is not None and file.crawler not in ("", self._index.crawler):
             file = None
         try:
-            is_there = file is not None and (bool(file.place) or self._path(file.name).stat().st_size >= file.committed)
+            is_there = file is not None and (bool(file.place) or self.path(file.name).stat().st_size >= file.committed)
         except OSError:
             is_there = False
         if not is_there:
@@ -445,7 +447,7 @@ class Archive:
 
         :raises OSError: if the file cannot be read or truncated.
         """
-        path = self._path(file.name)
+        path = self.path(file.name)
         size = path.stat().st_size if path.exists() else 0
         if size < file.committed:
             self._report_missing(file.name, file.committed - size)
@@ -459,7 +461,7 @@ class Archive:
 
         :raises OSError: if they cannot be removed.
         """
-        path = self._path(name)
+        path = self.path(name)
         remove_index(path)
         path.unlink(missing_ok=True)
 
@@ -469,7 +471,7 @@ class Archive:
         :raises BacklogError: if the database fails.
         """
         closed = self._index.closed_files()
-        return [each for each in closed if self._path(each.name).exists() and not self._has_index(each.name)]
+        return [each for each in closed if self.path(each.name).exists() and not self._has_index(each.name)]
 
     def _has_index(self, name: str) -> bool:
-        return index_path(self._path(name)).exists()
+        return index_path(self.path(name)).exists()

@@ -453,17 +453,22 @@ class Eraser:
         return ""
 
     async def _remove_doomed(self) -> str:
-        """Remove replaced and unfinished files; return why that failed, or an empty text."""
-        parts = self._parts
+        """Remove replaced and unfinished files, and copies of files that another crawler has taken over.
+
+        :returns: why that failed, or an empty text.
+        """
+        parts, files = self._parts, self._parts.replacements
         failed = ""
-        for name, place in (await parts.defer(parts.replacements.doomed)).items():
+        doomed = [(name, place, files.removed) for name, place in (await parts.defer(files.doomed)).items()]
+        left = [(name, "", files.copy_removed) for name in await parts.defer(files.left_copies)]
+        for name, place, note in (*doomed, *left):
             try:
                 await parts.work(parts.place.remove, name, place)
             except (OSError, CompanionError) as failure:
                 failed = _cause(name, failure)
                 continue
             parts.on_step("removed")
-            await parts.defer(parts.replacements.removed, name)
+            await parts.defer(note, name)
         return failed
 
 

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.engine import Connection
 
-from lbcompanion.crawler.queue.database import BacklogError, Database, insert_new
+from lbcompanion.crawler.queue.database import BacklogError, Database, insert_new, insert_new_keys
 from lbcompanion.crawler.queue.outcomes import note_outcome
 from lbcompanion.crawler.queue.schema import LOSSES, RECORDINGS
 from lbcompanion.crawler.queue.url_keys import url_key
@@ -105,12 +105,18 @@ class Backlog:
 
         :returns: the origin node of each new notice.
         """
-        new: list[str] = []
+        # In one order, so that two crawlers that store the same notices do not wait for each other.
+        ordered = sorted(arrivals, key=lambda arrival: arrival.notice.token)
+        first: dict[str, Arrival] = {}
+        for each in ordered:
+            first.setdefault(each.notice.token, each)
         with self._database.change() as connection:
-            # In one order, so that two crawlers that store the same notices do not wait for each other.
-            for each in sorted(arrivals, key=lambda arrival: arrival.notice.token):
-                if insert_new(connection, RECORDINGS, [_new_row(each, now)]):
-                    new.append(each.owner)
+            inserted = insert_new_keys(
+                connection, RECORDINGS, RECORDINGS.c.token, [_new_row(each, now) for each in first.values()]
+            )
+            new = [each.owner for token, each in first.items() if token in inserted]
+            for each in ordered:
+                if each.notice.token in inserted and each is first[each.notice.token]:
                     continue
                 row = connection.execute(
                     select(RECORDINGS.c.outcome, RECORDINGS.c.cookies, RECORDINGS.c.visitor).where(

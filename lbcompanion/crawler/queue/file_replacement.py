@@ -22,7 +22,7 @@ from lbcompanion.crawler.queue.payload_places import (
     references_of,
 )
 from lbcompanion.crawler.queue.requisite_report import without_erased
-from lbcompanion.crawler.queue.schema import DOOMED_FILES, ERASURES, FILES, PAYLOADS, RECORDINGS
+from lbcompanion.crawler.queue.schema import DOOMED_FILES, ERASURES, FILES, LEFT_COPIES, PAYLOADS, RECORDINGS
 
 
 @frozen
@@ -132,6 +132,18 @@ class FileReplacements:
         """Note that a file is removed."""
         with self._database.change() as connection:
             connection.execute(delete(DOOMED_FILES).where(DOOMED_FILES.c.name == name))
+
+    def left_copies(self) -> list[str]:
+        """Return the files that were taken over from this crawler; their copies on its disk have to be removed."""
+        query = select(LEFT_COPIES.c.name).where(LEFT_COPIES.c.crawler == self._crawler)
+        with self._database.read() as connection:
+            return list(connection.execute(query.order_by(LEFT_COPIES.c.name)).scalars())
+
+    def copy_removed(self, name: str) -> None:
+        """Note that the copy of a file that was taken over is removed."""
+        with self._database.change() as connection:
+            own = LEFT_COPIES.c.name == name, LEFT_COPIES.c.crawler == self._crawler
+            connection.execute(delete(LEFT_COPIES).where(*own))
 
     def replace(
         self,

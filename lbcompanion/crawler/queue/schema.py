@@ -293,6 +293,16 @@ DOOMED_FILES = Table(
     **_MYSQL,
 )
 
+#: Archive files that another crawler took over from the object store. The crawler that had them removes the copies that
+#: may be on its disk.
+LEFT_COPIES = Table(
+    "left_copies",
+    METADATA,
+    Column("name", String(255), primary_key=True),
+    Column("crawler", String(64), primary_key=True),
+    **_MYSQL,
+)
+
 #: Who did what at the admin listener.
 AUDIT = Table(
     "audit",

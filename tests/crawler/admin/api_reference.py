@@ -13,6 +13,7 @@ from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.api import admin_resource
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.openapi import document
+from lbcompanion.crawler.admin.stream_api import StreamApi
 
 FILE = Path(__file__).parents[3] / "docs" / "reference-api.rst"
 HEAD = """\
@@ -31,18 +32,29 @@ it; an operator may do what a viewer may.
    $ curl "http://127.0.0.1:9201/api/recordings?limit=10&outcome=lost"
 """
 
+#: Arguments of the listener that add no requests to the API.
+NO_ENDPOINTS = {"hosts", "health", "read", "parse", "check_passwords", "open_metrics"}
+
 
 def whole_document() -> Mapping[str, Any]:
-    """The document of a crawler that has all parts. Nothing is requested, so the parts need not work."""
+    """The document of a crawler that has all parts. Nothing is requested, so the parts need not work.
+
+    :data:`NO_ENDPOINTS` names the other arguments; a test compares both with the listener's.
+    """
+    return document(admin_resource(**parts())._endpoints)
+
+
+def parts() -> dict[str, Any]:
+    """The arguments of the listener with which it has all requests."""
     part: Any = MagicMock()
-    resource = admin_resource(
+    return dict(
         **dict.fromkeys(("backlog", "database", "archive", "defer", "routes", "metrics", "sites"), part),
         erasure=part,
         access=part,
         activity=ActivityApi(part, part, part),
         export=ExportApi(open_database=part, open_reader=part, in_thread=part),
+        stream=StreamApi(part, part, defer=part, reactor=part, metrics=part),
     )
-    return document(resource._endpoints)
 
 
 def text() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.request import urlopen
 import jsonschema
 import pytest
 
+from lbcompanion.crawler.admin import api as admin_api
 from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.queue.activity_table import ActivityTable
@@ -59,6 +61,8 @@ class DocumentTests(ApiCase):
             api_reference.text(),
             "python -m tests.crawler.admin.api_reference writes it",
         )
+        arguments = set(inspect.signature(admin_api.admin_resource).parameters)
+        self.assertEqual(arguments, {*api_reference.parts(), *api_reference.NO_ENDPOINTS})
         whole = api_reference.whole_document()
         for path, methods in self.document["paths"].items():
             for method, operation in methods.items():

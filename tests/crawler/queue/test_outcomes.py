@@ -20,6 +20,8 @@ from tests.support.queue_databases import QUEUE_KINDS, empty_database, queue_url
 
 ALL = Filters()
 LOST = LossReason.of(LossCode.NO_SITE)
+#: For databases with several writers at a time.
+SERVERS = pytest.mark.parametrize("url", [kind for kind in QUEUE_KINDS if kind.id != "sqlite"], indirect=True)
 
 
 @pytest.fixture(name="url", params=QUEUE_KINDS, scope="module")
@@ -159,10 +161,9 @@ def test_many_outcomes_are_numbered_in_parts(database: Database) -> None:
 
 
 @pytest.mark.slow
+@SERVERS
 def test_a_late_commit_is_not_missed(url: str, database: Database) -> None:
     """A transaction that began first and ends last has the lower row id, which a reader must not pass over."""
-    if url == "sqlite://":
-        pytest.skip("SQLite has one writer at a time")
     other = Database(open_engine(url))
     outcomes = Outcomes(database)
     start = outcomes.number()
@@ -179,9 +180,8 @@ def test_a_late_commit_is_not_missed(url: str, database: Database) -> None:
 
 
 @pytest.mark.slow
+@SERVERS
 def test_several_writers_and_readers_miss_and_repeat_nothing(url: str, database: Database) -> None:
-    if url == "sqlite://":
-        pytest.skip("SQLite has one writer at a time")
     start = Outcomes(database).number()
     failures: list[BaseException] = []
     read: list[list[str]] = [[], []]
