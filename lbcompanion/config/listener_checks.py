@@ -83,7 +83,7 @@ def check_listeners(listeners: Sequence[tuple[str, str]], add_error: AddError) -
             continue
         for other_key, other_text, other in addresses:
             if listening.overlaps(other):
-                add_error(key, f'"{text}"', f'a port, address or path that {other_key} "{other_text}" does not take')
+                add_error(key, f'"{text}"', f'another port, address or path: {other_key} "{other_text}" uses this one')
                 break
         addresses.append((key, text, listening))
 
@@ -96,7 +96,9 @@ def check_upstream(upstream: str, listeners: Iterable[tuple[str, str]], add_erro
     for key, text in listeners:
         listening = _listening_address(parse(text))
         if listening is not None and _reaches(target, listening):
-            add_error("node.upstream", f'"{upstream}"', f'the application, which is not {key} "{text}"')
+            add_error(
+                "node.upstream", f'"{upstream}"', f'the address of the application; this is the listener {key} "{text}"'
+            )
             return
 
 

@@ -27,7 +27,7 @@ def _folder(tmp_path: Path) -> Path:
         ({"admin": "tcp:8080"}, "node.admin", ""),
         ({"admin": "tcp:8080:interface=127.0.0.1"}, "node.admin", ""),
         ({"listen": '["tcp:9101"]'}, "node.admin", ""),
-        ({"upstream": "tcp:127.0.0.1:8080"}, "node.upstream", "which is not node.listen"),
+        ({"upstream": "tcp:127.0.0.1:8080"}, "node.upstream", "this is the listener node.listen"),
         ({"upstream": "tcp:localhost:8080"}, "node.upstream", ""),
         ({"upstream": "tcp:127.0.0.5:8080"}, "node.upstream", ""),
         ({"upstream": "tcp:0.0.0.0:8080"}, "node.upstream", ""),

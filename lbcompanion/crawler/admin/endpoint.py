@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from enum import StrEnum
 from typing import Any
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
+from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.admin.endpoint_doc import Doc
 from lbcompanion.errors import CompanionError
 
@@ -22,14 +22,6 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
-
-
-class Role(StrEnum):
-    """The role that an endpoint needs. An operator may do what a viewer may; without users everybody is an operator."""
-
-    ANYBODY = "anybody"
-    VIEWER = "viewer"
-    OPERATOR = "operator"
 
 
 class HttpError(CompanionError):

@@ -10,12 +10,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.admin.endpoint import (
     Call,
     Endpoint,
     HttpError,
     Response,
-    Role,
     json_response,
     read_json_object,
 )

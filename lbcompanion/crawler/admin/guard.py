@@ -18,11 +18,12 @@ from twisted.web.server import Request
 
 from lbcompanion.crawler.access.login_pace import LoginPace
 from lbcompanion.crawler.access.passwords import token_hash
+from lbcompanion.crawler.access.roles import USER_ROLES, Role
 from lbcompanion.crawler.access.sessions import Sessions
 from lbcompanion.crawler.access.users_file import User, Users, UsersFile, UsersFileError, is_name
 from lbcompanion.crawler.admin.audit_trail import AuditTrail, Subject
 from lbcompanion.crawler.admin.client_address import Peer, peer_of
-from lbcompanion.crawler.admin.endpoint import Call, Caller, Endpoint, HttpError, Role
+from lbcompanion.crawler.admin.endpoint import Call, Caller, Endpoint, HttpError
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.audit import FAILED, REFUSED
@@ -163,7 +164,7 @@ class AccessGuard:
         else:
             user = self._access.present_users().get(names[0])
             role = user.role if user is not None else ""
-        if role not in (Role.VIEWER, Role.OPERATOR):
+        if role not in USER_ROLES:
             await self._count_failure(Caller(names[0], Role.ANYBODY, "proxy", peer.client), "no role")
             raise HttpError(403, f"the user {names[0]} has no role: viewer or operator")
         return Caller(names[0], Role(role), "proxy", peer.client)

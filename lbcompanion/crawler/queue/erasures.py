@@ -40,7 +40,7 @@ from lbcompanion.sticky.routes import Source
 
 #: How long the notice of an erased recording is refused, in seconds: it may wait in a node's spool.
 REFUSE_SECONDS = 30 * 86400.0
-#: The same where retention erases: it erases old recordings, whose notices are hardly delivered again.
+#: Retention refuses for a shorter time: a node rarely delivers the notice of an old recording again.
 RETENTION_REFUSE_SECONDS = LOSS_SECONDS
 #: How many recordings one transaction erases, so that other work need not wait for long.
 BATCH_SIZE = 2000

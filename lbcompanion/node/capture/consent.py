@@ -1,6 +1,6 @@
 """Whether a request carries the visitor's consent: ``[capture] consent_cookie``, ``respect_gpc`` and ``respect_dnt``.
 
-What cannot be read as consent is none.
+A value that cannot be read counts as no consent.
 """
 
 from __future__ import annotations

@@ -90,8 +90,8 @@ class Exchange:
     _interim_seen = False
     # The connection to the application must not be used again.
     _distrusted = False
-    # The request may tie its user to the connection.
-    _binds = False
+    # The request may log its user in on the connection (NTLM), so that no other visitor may use this connection.
+    _authenticates_connection = False
     _progressed = False
     _requested_upgrade: bytes | None = None
     response_started = False
@@ -119,7 +119,7 @@ class Exchange:
                 return
         plan = self._plan = context.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
         if head.flags & AUTHENTICATION:
-            self._binds = authenticates_connection(head)
+            self._authenticates_connection = authenticates_connection(head)
         if head.flags & UPGRADE:
             self._requested_upgrade = requested_upgrade(head)
         self._unsent_request = [request_head(head, self._framing, plan, context, self._requested_upgrade)]
@@ -151,7 +151,7 @@ class Exchange:
             self._context.upstream_pool.release(upstream)
             return
         self._upstream = upstream
-        if self._binds:
+        if self._authenticates_connection:
             upstream.owner = visitor
         self._deadline = self._context.monotonic() + self._context.limits.upstream_seconds
         assert upstream.transport is not None

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.admin.activity_api import ActivityApi
-from lbcompanion.crawler.admin.endpoint import Endpoint, Role
+from lbcompanion.crawler.admin.endpoint import Endpoint
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.queue.activity_table import ActivityTable
 from lbcompanion.crawler.queue.schema import RECORDINGS
