@@ -24,6 +24,7 @@ from lbcompanion.crawler.admin.replay_pages import ReplayPages
 from lbcompanion.crawler.admin.sessions_api import SessionsApi
 from lbcompanion.crawler.admin.stream_api import StreamApi
 from lbcompanion.crawler.admin.versions_api import VersionsApi
+from lbcompanion.crawler.admin.webhooks_api import WebhooksApi
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.erasure.erasure_service import ErasureService
@@ -56,6 +57,7 @@ def admin_resource(
     activity: ActivityApi | None = None,
     export: ExportApi | None = None,
     stream: StreamApi | None = None,
+    webhooks: WebhooksApi | None = None,
 ) -> AdminResource:
     """Return the root of the admin listener.
 
@@ -73,6 +75,7 @@ def admin_resource(
     :param activity: the counts over time; None if nothing is counted.
     :param export: exports pages; None: nothing can be exported.
     :param stream: streams outcomes; None: they can only be listed.
+    :param webhooks: shows the webhooks; None if there are none.
     """
     search = Search(database)
     walks = Walks(database, search)
@@ -110,6 +113,8 @@ def admin_resource(
         endpoints += ErasePages(recordings=recordings, erasure=erasure, defer=defer).endpoints()
     if activity is not None:
         endpoints += activity.endpoints()
+    if webhooks is not None:
+        endpoints += webhooks.endpoints()
     if export is not None:
         endpoints += export.endpoints()
     if access is None:
