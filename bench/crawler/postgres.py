@@ -10,10 +10,12 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-
-import psycopg
+from typing import TYPE_CHECKING
 
 from bench.peers.interface import Peer, PeerFailed, program
+
+if TYPE_CHECKING:
+    import psycopg
 
 _USER = "lbcompanion"
 _READY_SECONDS = 30.0
@@ -65,6 +67,9 @@ class Postgresql(Peer):
 
         :raises PeerFailed: if it does not.
         """
+        # Its client is in an extra.
+        import psycopg
+
         super().start()
         deadline = time.monotonic() + _READY_SECONDS
         while True:
@@ -77,6 +82,8 @@ class Postgresql(Peer):
 
     def connect(self) -> psycopg.Connection:
         """Return a connection to it."""
+        import psycopg
+
         return psycopg.connect(self.url, autocommit=True)
 
     def stop(self) -> None:
