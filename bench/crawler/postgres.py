@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,8 +69,7 @@ class Postgresql(Peer):
         :raises PeerFailed: if it does not.
         """
         # Its client is in an extra.
-        import psycopg
-
+        psycopg = import_module("psycopg")
         super().start()
         deadline = time.monotonic() + _READY_SECONDS
         while True:
@@ -82,9 +82,7 @@ class Postgresql(Peer):
 
     def connect(self) -> psycopg.Connection:
         """Return a connection to it."""
-        import psycopg
-
-        return psycopg.connect(self.url, autocommit=True)
+        return import_module("psycopg").connect(self.url, autocommit=True)
 
     def stop(self) -> None:
         """End it, and remove its data."""
