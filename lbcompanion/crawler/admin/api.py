@@ -14,6 +14,7 @@ from lbcompanion.crawler.admin.dashboard.walks import WalkPages
 from lbcompanion.crawler.admin.erase_api import EraseApi
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.guard import Access, AccessGuard
+from lbcompanion.crawler.admin.health_api import HealthApi
 from lbcompanion.crawler.admin.listener import AdminResource
 from lbcompanion.crawler.admin.login import LogIn
 from lbcompanion.crawler.admin.monitoring import Monitoring
@@ -24,6 +25,7 @@ from lbcompanion.crawler.admin.replay_pages import ReplayPages
 from lbcompanion.crawler.admin.sessions_api import SessionsApi
 from lbcompanion.crawler.admin.stream_api import StreamApi
 from lbcompanion.crawler.admin.versions_api import VersionsApi
+from lbcompanion.crawler.admin.webhooks_api import WebhooksApi
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.erasure.erasure_service import ErasureService
@@ -56,6 +58,8 @@ def admin_resource(
     activity: ActivityApi | None = None,
     export: ExportApi | None = None,
     stream: StreamApi | None = None,
+    webhooks: WebhooksApi | None = None,
+    health_words: HealthApi | None = None,
 ) -> AdminResource:
     """Return the root of the admin listener.
 
@@ -73,6 +77,8 @@ def admin_resource(
     :param activity: the counts over time; None if nothing is counted.
     :param export: exports pages; None: nothing can be exported.
     :param stream: streams outcomes; None: they can only be listed.
+    :param webhooks: shows the webhooks; None if there are none.
+    :param health_words: shows the health of each part; None: only ``/healthz`` does.
     """
     search = Search(database)
     walks = Walks(database, search)
@@ -110,6 +116,10 @@ def admin_resource(
         endpoints += ErasePages(recordings=recordings, erasure=erasure, defer=defer).endpoints()
     if activity is not None:
         endpoints += activity.endpoints()
+    if health_words is not None:
+        endpoints += health_words.endpoints()
+    if webhooks is not None:
+        endpoints += webhooks.endpoints()
     if export is not None:
         endpoints += export.endpoints()
     if access is None:

@@ -12,8 +12,10 @@ from unittest.mock import MagicMock
 from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.api import admin_resource
 from lbcompanion.crawler.admin.export_api import ExportApi
+from lbcompanion.crawler.admin.health_api import HealthApi
 from lbcompanion.crawler.admin.openapi import document
 from lbcompanion.crawler.admin.stream_api import StreamApi
+from lbcompanion.crawler.admin.webhooks_api import WebhooksApi
 
 FILE = Path(__file__).parents[3] / "docs" / "reference-api.rst"
 HEAD = """\
@@ -54,6 +56,8 @@ def parts() -> dict[str, Any]:
         activity=ActivityApi(part, part, part),
         export=ExportApi(open_database=part, open_reader=part, in_thread=part),
         stream=StreamApi(part, part, defer=part, reactor=part, metrics=part),
+        webhooks=WebhooksApi(part),
+        health_words=HealthApi(health=part, backlog=part, routes=part, defer=part, sites=part),
     )
 
 
