@@ -14,6 +14,7 @@ from lbcompanion.crawler.admin.dashboard.walks import WalkPages
 from lbcompanion.crawler.admin.erase_api import EraseApi
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.guard import Access, AccessGuard
+from lbcompanion.crawler.admin.health_api import HealthApi
 from lbcompanion.crawler.admin.listener import AdminResource
 from lbcompanion.crawler.admin.login import LogIn
 from lbcompanion.crawler.admin.monitoring import Monitoring
@@ -58,6 +59,7 @@ def admin_resource(
     export: ExportApi | None = None,
     stream: StreamApi | None = None,
     webhooks: WebhooksApi | None = None,
+    health_words: HealthApi | None = None,
 ) -> AdminResource:
     """Return the root of the admin listener.
 
@@ -76,6 +78,7 @@ def admin_resource(
     :param export: exports pages; None: nothing can be exported.
     :param stream: streams outcomes; None: they can only be listed.
     :param webhooks: shows the webhooks; None if there are none.
+    :param health_words: shows the health of each part; None: only ``/healthz`` does.
     """
     search = Search(database)
     walks = Walks(database, search)
@@ -113,6 +116,8 @@ def admin_resource(
         endpoints += ErasePages(recordings=recordings, erasure=erasure, defer=defer).endpoints()
     if activity is not None:
         endpoints += activity.endpoints()
+    if health_words is not None:
+        endpoints += health_words.endpoints()
     if webhooks is not None:
         endpoints += webhooks.endpoints()
     if export is not None:
