@@ -81,7 +81,7 @@ def test_they_lead_to_the_first_archived_page(tmp_path: Path) -> None:
     script.write_text("\n".join([f"cd {shlex.quote(str(tmp_path))}", here(init), moved, *map(here, others)]) + "\n")
     try:
         child = children.start("script", ["bash", "-u", str(script)], PATH=_programs(tmp_path / "bin"))
-        wait_for("the last command", child.died, 240)
+        wait_for("the last command", child.died, 360)
         assert child.ended() == 0
         printed = child.log.read_text(errors="replace")
         answer = next(line for line in printed.splitlines() if line.startswith('{"recordings"'))

@@ -55,6 +55,7 @@ class ManualFarm:
         for port in ("9101", "9201"):
             line = line.replace(f"127.0.0.1:{port}", f"127.0.0.1:{self.ports[port]}")
         line = line.replace("2026-11-01", str(today - timedelta(2))).replace("2026-12-01", str(today + timedelta(2)))
+        line = line.replace("/recordings/stream?", "/recordings/stream?seconds=1&")  # else it does not end
         kind = "waiting" if "fetch" in line else "erased" if "erase" in line else "archived"
         return re.sub(r"\bTOKEN\b", self.tokens.get(kind, "TOKEN"), line)
 
