@@ -88,6 +88,7 @@ def warnings(settings: NodeSettings | CrawlerSettings) -> list[tuple[str, str]]:
             {"crawler.secret_file": settings.crawler.secret_file}
             | _accepted("crawler", settings.crawler.accept_secret_files)
             | _private_keys({"crawler.listen": (settings.crawler.listen,), "crawler.admin": (settings.crawler.admin,)})
+            | _private_keys({"crawler.replay_scripts": (settings.crawler.replay_scripts,)})
         )
     node = settings.node
     return resource_checks.secret_file_warnings(
@@ -290,7 +291,9 @@ def _crawler(reader: _ConfigReader) -> CrawlerSettings:
     fetch = reader.table(CrawlerFetchTable, reader.subtable(parsed, "fetch"), "fetch", tables.CRAWLER_FETCH)
     requisites = reader.table(RequisitesTable, reader.subtable(parsed, "requisites"), "requisites", tables.REQUISITES)
     defaults = fields_dict(CrawlerTable)
-    listeners = [(f"crawler.{key}", values.get(key, defaults[key].default)) for key in ("listen", "admin")]
+    listeners = [
+        (f"crawler.{key}", values.get(key, defaults[key].default)) for key in ("listen", "admin", "replay_scripts")
+    ]
     resource_checks.check_listeners([(key, text) for key, text in listeners if text], reader.add_error)
     access_checks.check_access(values, dict(listeners)["crawler.admin"] or "", reader.add_error)
     sites = reader.subtable(parsed, "sites")
