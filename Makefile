@@ -80,7 +80,7 @@ $(VENV)/react/.ready: | $(VENV)/.ready-test
 
 test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready $(VENV)/react/.ready $(VENV)/replay/.ready $(VENV)/replaywebpage/.ready lint types
 	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium varnishtest redis-server postgres mariadbd \
-	    varnishd varnish-header pen tomcat systemd-analyze dokuwiki php-fpm rails fastcgi-mono-server4 express
+	    varnishd varnish-header pen tomcat systemd-analyze dokuwiki php-fpm rails fastcgi-mono-server4 express curl
 	$(BIN)/python -m pytest $(PROCESSES) $(ARGS)
 
 # What is marked is left out (pyproject.toml says what each mark means), and few examples of each property are tried.

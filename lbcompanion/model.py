@@ -82,6 +82,10 @@ class MissingKind(StrEnum):
     UNUSABLE = "unusable"
 
 
+# A URL and a type of this size together belong to what each copy takes anyway, which max_pages limits.
+_UNCOUNTED_BYTES = 512
+
+
 @frozen_for_mypy
 class Page:
     """The copy of one HTML response of the application. One is made for each captured page, so that must cost little.
@@ -95,8 +99,8 @@ class Page:
     :ivar body: the bytes, content coding decoded, masked and excluded parts removed.
     :param sha256: SHA-256 of ``body``, 32 bytes; empty if it is not computed yet.
     :ivar kept_at: when another node first stored the copy, in seconds since the epoch; None if no node did.
-    :ivar head: the head of the application's response, as :mod:`lbcompanion.protocol.page_heads` describes it; empty if
-        it was not kept.
+    :ivar head: the head of the application's response (:mod:`lbcompanion.protocol.response_heads`); empty if it was not
+        kept.
     """
 
     token: str
@@ -119,8 +123,10 @@ class Page:
 
     @property
     def size(self) -> int:
-        """The bytes that count towards a store's ``max_bytes``: those of body and head."""
-        return len(self.body) + len(self.head)
+        """The bytes that count towards a store's ``max_bytes``: those of body and head, and of a long URL or type."""
+        long = len(self.url) + len(self.content_type) - _UNCOUNTED_BYTES
+        size = len(self.body) + len(self.head)
+        return size + long if long > 0 else size
 
 
 #: The attributes of :class:`Page` except the body, its digest, the head and the time of storing. Stores keep them, and

@@ -48,6 +48,10 @@ class CaptureTable:
     ratio: float = 1.0
     visitor_cookie: str = "WRUID"
     identify: bool = False
+    consent_cookie: str = ""
+    consent_values: tuple[str, ...] = ()
+    respect_gpc: bool = False
+    respect_dnt: bool = False
     revalidate: str = "keep"
     no_store: tuple[str, ...] = ()
     outlive_pull: tuple[str, ...] = ()
@@ -272,6 +276,17 @@ class RequisitesTable:
 
 
 @frozen
+class OutcomesTable:
+    """``[outcomes]``: how long outcomes can be followed, and the limits of streams."""
+
+    keep_days: float = 7
+    keep_count: int = 100000
+    streams: int = 16
+    heartbeat_seconds: float = 15
+    stalled_seconds: float = 30
+
+
+@frozen
 class CrawlerFetchTable:
     """``[fetch]`` of a crawler's file. An empty ``user_agent`` means the program's name and version."""
 
@@ -289,3 +304,4 @@ class CrawlerSettings:
     sites: Mapping[str, SiteSettings]
     fetch: CrawlerFetchTable = CrawlerFetchTable()
     requisites: RequisitesTable = RequisitesTable()
+    outcomes: OutcomesTable = OutcomesTable()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import marks, quick
+from tests.support import failure_report, marks, quick
 from tests.support.programs import LEFT_OUT, need_program
 
 # Deadlines are off everywhere: a shared machine with two cores stumbles, the code under test does not.
@@ -77,8 +77,17 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Know which test it is that opens a socket or starts a process, and what it costs."""
+    failure_report.forget_ended()
     with marks.watching(item), quick.measured(item):
         return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """Put the ends of the logs and the state of browser pages into the report of a failure."""
+    report = yield
+    failure_report.extend(report)
+    return report
 
 
 @pytest.hookimpl(wrapper=True)

@@ -28,12 +28,14 @@ FOLDERS = {
 FILES = {
     "crawler/test_cost.py": "what one message costs, whatever room handles it",
     "html/test_cases.py": "cases as data, through policy, injection and copy",
+    "node/transports/test_early_response.py": "all transports to the application",
     "node/test_cost.py": "what one message costs, whatever room handles it",
     "sticky/dialects/test_formulas.py": "vectors of many dialects",
     "sticky/test_dialects_table.py": "the manual's table of dialects",
     "stores/test_outages.py": "all stores that have a server",
     "stores/test_sharing.py": "all stores that nodes can share",
     "test_arrows.py": "the whole package",
+    "test_balancer_pages.py": "the manual's pages on balancers",
     "test_filenames.py": "the whole package",
     "test_docstrings.py": "the docstrings of all modules",
     "test_house.py": "the tests themselves",
@@ -48,6 +50,7 @@ FAMILIES = {
 EXEMPT = {
     "lbcompanion/cli/__main__.py": "one call; test_plugins.py runs it",
     "lbcompanion/crawler/archive/errors.py": "classes only",
+    "lbcompanion/crawler/access/roles.py": "an enumeration only",
     "lbcompanion/demo/run.py": "a whole demo: e2e/test_demo_once.py",
     "lbcompanion/demo/session.py": "a whole demo: e2e/test_demo_once.py",
     "lbcompanion/doctor/prober.py": "asks a real site: e2e/test_doctor.py",

@@ -24,6 +24,7 @@ from lbcompanion.node.metrics.admin import NodeMetrics
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.metrics.status import GAUGES, NodeStatus, with_help_texts
 from tests.support.house_map import DISTRICT_FLOOR_OF, FLOOR_OF
+from tests.support.manual_console import console_lines
 
 DOCS = Path(__file__).parent.parent / "docs"
 SECTION = re.compile(r"^(\[[^\n]+)\n~+\n(.*?)(?=^\[[^\n]+\n~+\n|\Z)", re.MULTILINE | re.DOTALL)
@@ -41,6 +42,7 @@ TABLES: Mapping[str, tuple[type, tables.Table]] = {
     "[limits]": (settings.LimitsTable, tables.NODE["limits"]),
     "[crawler] of a crawler": (settings.CrawlerTable, tables.CRAWLER),
     "[fetch] of a crawler": (settings.CrawlerFetchTable, tables.CRAWLER_FETCH),
+    "[outcomes]": (settings.OutcomesTable, tables.OUTCOMES),
     "[requisites]": (settings.RequisitesTable, tables.REQUISITES),
     "[sites.NAME]": (settings.SiteSettings, tables.SITE),
     "[sites.NAME.nodes.NODE]": (settings.KnownNode, tables.KNOWN_NODE),
@@ -185,21 +187,21 @@ FOREIGN = {
     "install": "writes into the system's folders",
     "systemctl": "needs systemd",
     "examples/java/run": "run by tests/e2e/test_example_java.py",
+    "aws": "needs an account at AWS",
+    "az": "needs an account at Azure",
+    "gcloud": "needs an account at Google Cloud",
+    "tmsh": "runs on BIG-IP only",
     "coverage": "need not be installed",
     "pytest": "runs the tests themselves",
 }
-CONSOLE = re.compile(r"(?m)^( *)\.\. code-block:: console\n\n((?:\1 {3,}.*\n|\n)+)")
 ASSIGNMENT = re.compile(r"[A-Za-z_]+=")
-OPERATORS = {"|", ";", "&&", "||"}
+OPERATORS = {"|", ";", "&", "&&", "||"}
 
 
 def console_commands() -> Iterator[tuple[str, list[str]]]:
     """The page and the words of each command in the console blocks and in README's indented blocks."""
-    for path in sorted(DOCS.glob("*.rst")):
-        for _, block in CONSOLE.findall(path.read_text()):
-            for line in block.replace("\\\n", " ").splitlines():
-                if line.lstrip().startswith("$ "):
-                    yield from ((path.name, words) for words in simple_commands(line.lstrip()[2:]))
+    for page, line in console_lines():
+        yield from ((page, words) for words in simple_commands(line))
     readme = (DOCS.parent / "README.md").read_text().replace("\\\n", " ")
     for line in re.findall(r"(?m)^    (lbcompanion .*|make .*)$", readme):
         yield from (("README.md", words) for words in simple_commands(line))
@@ -280,7 +282,7 @@ def set_up_a_site(page: str) -> tuple[CliRunner, list[list[str]]]:
 
     runner = CliRunner()
     commands = [words for where, words in console_commands() if where == page]
-    init = next(words for words in commands if words[:2] == ["lbcompanion", "init"])
+    init = next(words for words in commands if words[:3] == ["lbcompanion", "init", "farm"])
     result = runner.invoke(main, init[1:])
     assert result.exit_code == 0, result.output
     return runner, commands
@@ -291,7 +293,8 @@ def test_the_readme_sets_up_a_site_whose_files_are_good(tmp_path: Path, monkeypa
 
     monkeypatch.chdir(tmp_path)
     runner, commands = set_up_a_site("README.md")
-    files = {words[words.index("--config") + 1] for words in commands if "--config" in words}
+    every = {words[words.index("--config") + 1] for words in commands if "--config" in words}
+    files = {file for file in every if file.startswith("farm/")}
     assert files == {"farm/n1.toml", "farm/crawler.toml"}
     for file in sorted(files):
         result = runner.invoke(main, ["check-config", file])

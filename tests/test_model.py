@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,3 +110,10 @@ def test_a_reason_is_known_again_by_its_text() -> None:
 def test_words_of_a_node_that_end_the_search_are_losses() -> None:
     words = {MissReason.EXPIRED, MissReason.PULLED, MissReason.EVICTED}
     assert {LossCode(each.value).name for each in words} == {each.name for each in words}
+
+
+def test_the_size_of_a_copy_counts_a_long_url() -> None:
+    page = Page("t", "http://a/" + "x" * 400, "GET", 200, "text/html", 0.0, b"body", head=b"head")
+    assert page.size == 8
+    long = evolve(page, url="http://a/" + "x" * 10_000)
+    assert 8 + 9_500 < long.size <= 8 + len(long.url) + len(long.content_type)

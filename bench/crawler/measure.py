@@ -41,9 +41,9 @@ def measure(folder: Path, rounds: int, pages: int, with_files: bool, say: Callab
     with Farm(folder / "farm") as farm:
         counter = CallCounter(library, folder / "calls")
         crawler = farm.crawler("crawler", counter.environment)
-        _round(farm, crawler, counter, max(100, pages // 5), path)
+        deliver_and_wait(farm, crawler, counter, max(100, pages // 5), path)
         for number in range(rounds):
-            samples[OURS].append(_round(farm, crawler, counter, pages, path))
+            samples[OURS].append(deliver_and_wait(farm, crawler, counter, pages, path))
             say(f"round {number + 1}: {OURS} {_brief(samples[OURS][-1])}")
             for name in _ENVIRONMENTS:
                 if name not in left_out:
@@ -73,7 +73,12 @@ def _brief(figures: dict[str, float]) -> str:
     return ", ".join(f"{key} {value:.3g}" if value < 100 else f"{key} {value:.0f}" for key, value in figures.items())
 
 
-def _round(farm: Farm, crawler: Crawler, counter: CallCounter, pages: int, path: str) -> dict[str, float]:
+def deliver_and_wait(farm: Farm, crawler: Crawler, counter: CallCounter, pages: int, path: str) -> dict[str, float]:
+    """Let the crawler archive pages.
+
+    :returns: the figures for one page.
+    :raises PeerFailed: if they are not archived in time.
+    """
     notices = farm.visit(pages, path)
     wanted = _archived(crawler) + pages
     time.sleep(_SETTLE_SECONDS)

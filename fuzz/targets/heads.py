@@ -27,7 +27,7 @@ from lbcompanion.http1.heads import (
     read_response_head,
 )
 from lbcompanion.http1.kept_head import kept_head, kept_head_in_python
-from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.response_heads import PageHead
 from tests.support.http1_samples import ACCEPTED, BAD_ANSWERS, REFUSED, answer
 
 METHODS = (b"GET", b"HEAD", b"POST")

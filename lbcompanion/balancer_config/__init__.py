@@ -19,6 +19,14 @@ class Product(Protocol):
     def COOKIE(self) -> str:
         """The sticky cookie, if the nodes' files name none."""
 
+    @property
+    def DIALECT(self) -> str:
+        """The dialect of the sticky cookie."""
+
+    @property
+    def FILE_NAME(self) -> str:
+        """The usual name of the file."""
+
     def configuration(self, pool: Pool) -> str:
         """Return the whole file."""
 

@@ -7,6 +7,9 @@ from lbcompanion.balancer_config.pool import Member, Pool, joined
 
 #: The sticky cookie, if the nodes' files name none: one that ``auto`` recognises.
 COOKIE = "ROUTEID"
+#: The dialect of this cookie, and the usual name of the file.
+DIALECT = "apache-route"
+FILE_NAME = "apache.conf"
 _MODULES = (
     *("authz_core", "headers", "watchdog", "slotmem_shm", "lbmethod_byrequests"),
     *("proxy", "proxy_http", "proxy_balancer", "proxy_hcheck"),

@@ -16,6 +16,9 @@ from lbcompanion.balancer_config.pool import Pool, is_loopback
 
 #: The sticky cookie, if the nodes' files name none: one that ``auto`` recognises.
 COOKIE = "lb"
+#: The dialect of this cookie, and the usual name of the file.
+DIALECT = "caddy"
+FILE_NAME = "Caddyfile"
 
 
 def configuration(pool: Pool) -> str:

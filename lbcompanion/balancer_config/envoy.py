@@ -14,6 +14,9 @@ from lbcompanion.balancer_config.pool import Member, Pool, is_address
 
 #: The sticky cookie, if the nodes' files name none: one that ``auto`` recognises.
 COOKIE = "SERVERID"
+#: The dialect of this cookie, and the usual name of the file.
+DIALECT = "envoy"
+FILE_NAME = "envoy.yaml"
 _TYPE = "type.googleapis.com/envoy.extensions"
 
 

@@ -14,6 +14,9 @@ from lbcompanion.balancer_config.pool import Member, Pool, joined
 
 #: The sticky cookie, if the nodes' files name none: one that ``auto`` recognises.
 COOKIE = "SERVERID"
+#: The dialect of this cookie, and the usual name of the file.
+DIALECT = "haproxy-insert"
+FILE_NAME = "haproxy.cfg"
 
 
 def configuration(pool: Pool) -> str:

@@ -14,6 +14,9 @@ from lbcompanion.errors import ConfigError
 
 #: The sticky cookie, if the nodes' files name none: one that ``auto`` recognises.
 COOKIE = "SERVERID"
+#: The dialect of this cookie, and the usual name of the file.
+DIALECT = "haproxy-insert"
+FILE_NAME = "nginx.conf"
 _VARIABLE = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
 
 

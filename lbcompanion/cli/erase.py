@@ -23,7 +23,7 @@ _STDIN = "-"
     "urls",
     multiple=True,
     metavar="URL",
-    help="Recordings of the page with this address; a * at the end stands for any rest. Repeatable.",
+    help="The page, or the file of pages, with this address; a * at the end stands for any rest. Repeatable.",
 )
 @click.option(
     "--visitor",
@@ -76,6 +76,13 @@ def erase(
         settings, given, old_secrets=old_secrets, dry_run=dry_run, access_token=access_token(token_file)
     )
     click.echo(json.dumps(result) if as_json else _sentence(result))
+    if result.get("files_unsearched"):
+        click.echo(
+            f"lbcompanion: {result['files_unsearched']} archive files are not searched for files of pages yet: each "
+            "crawler searches its own within minutes; the log and /healthz of each say what fails",
+            err=True,
+        )
+        sys.exit(FAILED)
     if result.get("waiting") or result.get("files_waiting"):
         click.echo(
             f"lbcompanion: the records of {result['waiting']} recordings, and {result['files_waiting']} old files, "
@@ -108,7 +115,8 @@ def _criteria(
 def _sentence(result: dict[str, Any]) -> str:
     recordings = f"{result['recordings']} recording{'' if result['recordings'] == 1 else 's'}"
     if result["dry_run"]:
-        return f"{recordings} would be erased, {result['archived']} of them with records in the archive"
+        files = f"; {result['file_records']} records of files of other pages too" if result.get("file_records") else ""
+        return f"{recordings} would be erased, {result['archived']} of them with records in the archive{files}"
     return (
         f"erased {recordings}: {result['records']} records in {result['files']} archive files, "
         f"{result['losses']} losses, {result['routes']} routes"

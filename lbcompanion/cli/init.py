@@ -23,15 +23,6 @@ _UPSTREAM = Address("127.0.0.1", 8000)
 _COMPANION_PORT = 8080
 _INTAKE_PORT = 9200
 _NODE = re.compile(r"(?:(?P<name>[^=]*)=)?(?P<host>[^\[\]:]+|\[[^\]]+\])(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
-#: The dialect of each product's generated configuration.
-_DIALECTS = {
-    "haproxy": "haproxy-insert",
-    "nginx": "haproxy-insert",
-    "apache": "apache-route",
-    "caddy": "caddy",
-    "envoy": "envoy",
-}
-_FILES = {"haproxy": "haproxy.cfg", "nginx": "nginx.conf", "apache": "apache.conf", "caddy": "Caddyfile"}
 
 
 @click.command()
@@ -100,13 +91,13 @@ def init(
         origin=origin,
         crawler=_address(crawler, _INTAKE_PORT, "--crawler"),
         balancers=[_network(each) for each in balancers],
-        dialect=_DIALECTS[balancer] if balancer else "auto",
+        dialect=balancer_config.PRODUCTS[balancer].DIALECT if balancer else "auto",
         cookies=[balancer_config.PRODUCTS[balancer].COOKIE] if balancer else [],
         as_service=with_units,
     )
     files = templates.starter_files(starter, secrets.token_urlsafe(32))
     if balancer:
-        name = _FILES.get(balancer, f"{balancer}.yaml")
+        name = balancer_config.PRODUCTS[balancer].FILE_NAME
         files[name] = _balancer_file(balancer, starter, files, host_and_port(balancer_listen, "--balancer-listen"))
     if with_units:
         files |= systemd_units.units(_program(), [node.listen.port for node in starter.nodes], starter.crawler.port)

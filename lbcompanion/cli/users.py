@@ -10,12 +10,16 @@ import click
 
 from lbcompanion import config
 from lbcompanion.cli.arguments import config_option, json_option
+from lbcompanion.crawler.access.roles import USER_ROLES
 
 if TYPE_CHECKING:
     from lbcompanion.crawler.user_command import UserCommands
 
 _role_option = click.option(
-    "--role", required=True, type=click.Choice(["viewer", "operator"]), help="A viewer sees; an operator erases too."
+    "--role",
+    required=True,
+    type=click.Choice([role.value for role in USER_ROLES]),
+    help="A viewer sees; an operator erases too.",
 )
 _stdin_option = click.option(
     "--password-stdin", is_flag=True, help="Read the password from standard input: its first line."

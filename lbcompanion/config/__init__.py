@@ -16,7 +16,7 @@ from attrs import fields_dict
 
 from lbcompanion import checks
 from lbcompanion.checks import Check
-from lbcompanion.config import access_checks, resource_checks, tables
+from lbcompanion.config import access_checks, file_checks, listener_checks, tables
 from lbcompanion.config.tables import Table
 from lbcompanion.endpoints.strings import parse
 from lbcompanion.errors import ConfigError, ConfigErrors, InvalidValue
@@ -33,6 +33,7 @@ from lbcompanion.settings import (
     NodeCrawlerTable,
     NodeSettings,
     NodeTable,
+    OutcomesTable,
     RequisitesTable,
     SiteSettings,
     StickyTable,
@@ -84,14 +85,14 @@ def read_any(path: str | Path) -> NodeSettings | CrawlerSettings:
 def warnings(settings: NodeSettings | CrawlerSettings) -> list[tuple[str, str]]:
     """Problems that an operator should solve, though the file can be used: the key, and a description."""
     if isinstance(settings, CrawlerSettings):
-        return access_checks.access_warnings(settings.crawler) + resource_checks.secret_file_warnings(
+        return access_checks.access_warnings(settings.crawler) + file_checks.secret_file_warnings(
             {"crawler.secret_file": settings.crawler.secret_file}
             | _accepted("crawler", settings.crawler.accept_secret_files)
             | _private_keys({"crawler.listen": (settings.crawler.listen,), "crawler.admin": (settings.crawler.admin,)})
             | _private_keys({"crawler.replay_scripts": (settings.crawler.replay_scripts,)})
         )
     node = settings.node
-    return resource_checks.secret_file_warnings(
+    return file_checks.secret_file_warnings(
         {"node.secret_file": node.secret_file, "store.encryption_key_file": settings.store.encryption_key_file}
         | _accepted("node", node.accept_secret_files)
         | _private_keys({"node.listen": node.listen, "node.admin": (node.admin,), "node.upstream": (node.upstream,)})
@@ -255,6 +256,9 @@ def _check_node(reader: _ConfigReader, values: Mapping[str, ParsedTable]) -> Non
     fetch = values["fetch"]
     if fetch.get("signature") == "off" and not fetch.get("addresses"):
         reader.add_error("fetch.signature", '"off"', '"required", or "off" with fetch.addresses set')
+    capture = values["capture"]
+    if capture.get("consent_values") and not capture.get("consent_cookie"):
+        reader.add_error("capture.consent_values", "set", "empty, or with capture.consent_cookie")
     _check_generic_keys(reader, values["sticky"], "sticky")
     _check_places(reader, values["node"])
     name = values["node"].get("name")
@@ -267,9 +271,9 @@ def _check_places(reader: _ConfigReader, node: ParsedTable) -> None:
     listeners = [("node.listen", text) for text in node.get("listen") or ()]
     if admin:
         listeners.append(("node.admin", admin))
-    resource_checks.check_listeners(listeners, reader.add_error)
+    listener_checks.check_listeners(listeners, reader.add_error)
     if node.get("upstream"):
-        resource_checks.check_upstream(node["upstream"], listeners, reader.add_error)
+        listener_checks.check_upstream(node["upstream"], listeners, reader.add_error)
 
 
 def _check_generic_keys(reader: _ConfigReader, sticky: ParsedTable, dotted: str) -> None:
@@ -283,18 +287,19 @@ def _check_generic_keys(reader: _ConfigReader, sticky: ParsedTable, dotted: str)
 
 def _crawler(reader: _ConfigReader) -> CrawlerSettings:
     parsed = reader.parsed
-    reader.check_known_keys("", parsed, ["crawler", "sites", "fetch", "requisites"])
+    reader.check_known_keys("", parsed, ["crawler", "sites", "fetch", "requisites", "outcomes"])
     table = reader.subtable(parsed, "crawler")
     values = reader.table(CrawlerTable, _with_archive_dir(table), "crawler", tables.CRAWLER, ("secret_file",))
     _use_file_url(reader, table, values)
     reader.read_secret(values, "crawler")
     fetch = reader.table(CrawlerFetchTable, reader.subtable(parsed, "fetch"), "fetch", tables.CRAWLER_FETCH)
     requisites = reader.table(RequisitesTable, reader.subtable(parsed, "requisites"), "requisites", tables.REQUISITES)
+    outcomes = reader.table(OutcomesTable, reader.subtable(parsed, "outcomes"), "outcomes", tables.OUTCOMES)
     defaults = fields_dict(CrawlerTable)
     listeners = [
         (f"crawler.{key}", values.get(key, defaults[key].default)) for key in ("listen", "admin", "replay_scripts")
     ]
-    resource_checks.check_listeners([(key, text) for key, text in listeners if text], reader.add_error)
+    listener_checks.check_listeners([(key, text) for key, text in listeners if text], reader.add_error)
     access_checks.check_access(values, dict(listeners)["crawler.admin"] or "", reader.add_error)
     sites = reader.subtable(parsed, "sites")
     if not sites:
@@ -302,7 +307,13 @@ def _crawler(reader: _ConfigReader) -> CrawlerSettings:
     built = {name: _site(reader, sites, name) for name in sites}
     reader.raise_errors()
     found = {name: site for name, site in built.items() if site}
-    return CrawlerSettings(CrawlerTable(**values), found, CrawlerFetchTable(**fetch), RequisitesTable(**requisites))
+    return CrawlerSettings(
+        CrawlerTable(**values),
+        found,
+        CrawlerFetchTable(**fetch),
+        RequisitesTable(**requisites),
+        OutcomesTable(**outcomes),
+    )
 
 
 def _with_archive_dir(table: ParsedTable) -> ParsedTable:

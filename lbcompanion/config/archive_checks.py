@@ -6,7 +6,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from lbcompanion.config import resource_checks
+from lbcompanion.config import file_checks
 from lbcompanion.errors import InvalidValue
 
 ALLOWED = "file:///FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX; a PREFIX may be left out"
@@ -46,7 +46,7 @@ def _is_segment(text: str) -> bool:
 def _local_folder(value: str, rest: str, base: Path) -> Path:
     if not rest.startswith("/") or len(rest) == 1 or any(char in rest for char in "%?#"):
         raise InvalidValue("file:///FOLDER, the absolute path of a folder, without % ? and #", _shown(value))
-    return resource_checks.folder(rest, base)
+    return file_checks.folder(rest, base)
 
 
 def _shown(value: str) -> str:

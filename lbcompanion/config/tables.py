@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lbcompanion import checks
 from lbcompanion.checks import Check
-from lbcompanion.config import archive_checks, endpoint_checks, resource_checks
+from lbcompanion.config import archive_checks, endpoint_checks, file_checks
 from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
 from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.errors import InvalidValue
@@ -24,6 +24,8 @@ from lbcompanion.stores import urls
 Table = Mapping[str, Check]
 
 _QUEUE_SERVERS = ("postgresql", "mysql", "mariadb")
+# RFC 6265 section 4.1.1, and the comma and the blank that scripts write.
+_COOKIE_VALUE = re.compile(r"[\x20-\x3a\x3c-\x7e]+", re.ASCII)
 _QUEUES = "sqlite:///FILE, " + ", ".join(dict.fromkeys(urls.SERVER_STORES[each].form for each in _QUEUE_SERVERS))
 NAME_ALLOWED = "1 to 32 letters, digits, _ or -"
 
@@ -132,6 +134,10 @@ _token_names = checks.list_of(
     checks.text(checks.TOKEN, "cookie names: letters, digits and !#$%&'*+-.^_`|~"), "a list of cookie names"
 )
 _path_patterns = checks.list_of(_path_pattern, "a list of path patterns")
+_consent_values = checks.list_of(
+    checks.text(_COOKIE_VALUE, "a cookie's value, in which * stands for any characters: visible ASCII without ;"),
+    "a list of a cookie's values",
+)
 _host_names = checks.list_of(checks.host_name, "a list of host names")
 _positive = checks.number(0, exclude_minimum=True)
 _secret_files = checks.list_of(checks.path, "a list of files", unique=True)
@@ -156,7 +162,7 @@ NODE: Mapping[str, Table] = {
         "upstream": _upstream,
         "secret_file": checks.path,
         "accept_secret_files": _secret_files,
-        "state_dir": resource_checks.folder,
+        "state_dir": file_checks.folder,
         "admin": _admin,
         "admin_hosts": _host_names,
         "workers": checks.integer(1, 64),
@@ -170,6 +176,10 @@ NODE: Mapping[str, Table] = {
         "ratio": checks.number(0, 1),
         "visitor_cookie": checks.text(checks.TOKEN, "the name of a cookie"),
         "identify": checks.boolean,
+        "consent_cookie": checks.text(checks.TOKEN, "the name of a cookie, or empty", empty=True),
+        "consent_values": _consent_values,
+        "respect_gpc": checks.boolean,
+        "respect_dnt": checks.boolean,
         "revalidate": checks.choice("keep", "no-store"),
         "no_store": _path_patterns,
         "outlive_pull": _path_patterns,
@@ -202,7 +212,7 @@ NODE: Mapping[str, Table] = {
         "address": checks.choice("page", "prefix", "relative"),
     },
     "store": {
-        "url": resource_checks.database_url(urls.store_url),
+        "url": file_checks.database_url(urls.store_url),
         "max_pages": checks.integer(1),
         "max_bytes": checks.integer(1),
         "max_seconds": _positive,
@@ -270,10 +280,10 @@ CRAWLER: Table = {
     "audit_days": checks.number(0),
     "secret_file": checks.path,
     "accept_secret_files": _secret_files,
-    "state_dir": resource_checks.folder,
-    "queue": resource_checks.database_url(_queue),
+    "state_dir": file_checks.folder,
+    "queue": file_checks.database_url(_queue),
     "archive": archive_checks.archive_url,
-    "archive_dir": resource_checks.folder,
+    "archive_dir": file_checks.folder,
     "rotate_bytes": checks.integer(1),
     "rotate_seconds": checks.number(0),
     "revisit_bytes": checks.integer(0),
@@ -316,6 +326,13 @@ REQUISITES: Table = {
     "cache_bytes": checks.integer(0),
     "cache_files": checks.integer(0),
     "exclude": checks.list_of(_file_pattern, "a list of patterns"),
+}
+OUTCOMES: Table = {
+    "keep_days": _positive,
+    "keep_count": checks.integer(1),
+    "streams": checks.integer(0, 1000),
+    "heartbeat_seconds": checks.number(1, 3600),
+    "stalled_seconds": checks.number(1, 3600),
 }
 SITE: Table = {
     "origin": checks.origin(empty=False),

@@ -60,7 +60,7 @@ def erase(
         raise EraseFailed(f"the crawler's folders cannot be used: {failure.strerror}") from None
     try:
         if dry_run:
-            return dump_matches(service.erasures.count(selection))
+            return dump_matches(_finished(Deferred.fromCoroutine(eraser.count(selection))))
         return dump_result(_finished(Deferred.fromCoroutine(eraser.erase(selection, "command"))))
     finally:
         service.close_after_command()

@@ -80,7 +80,7 @@ class CrawlerMetrics:
         )
         self._access_refused = Counter(
             "access_refused",
-            "Requests to the admin listener of unknown callers, or refused by the role",
+            "Requests that the admin listener refused: unknown caller, or role not sufficient",
             ["reason"],
             namespace=_NAMESPACE,
             registry=self.registry,
@@ -139,6 +139,19 @@ class CrawlerMetrics:
         self._confirmations = Counter(
             "confirmations", "Copies confirmed to their nodes", ["result"], namespace=_NAMESPACE, registry=self.registry
         )
+        self._streams = Gauge(
+            "streams", "Streams of outcomes that are open", namespace=_NAMESPACE, registry=self.registry
+        )
+        self._stream_ends = Counter(
+            "streams_ended",
+            "Streams of outcomes that ended or were refused, by reason",
+            ["reason"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self._stream_events = Counter(
+            "stream_events", "Recordings sent on streams of outcomes", namespace=_NAMESPACE, registry=self.registry
+        )
         self._erased = Counter(
             "erased_recordings", "Recordings erased, by reason", ["by"], namespace=_NAMESPACE, registry=self.registry
         )
@@ -167,7 +180,7 @@ class CrawlerMetrics:
         )
         self._node_waits = Counter(
             "node_waits",
-            "Looks for work at which notices had to wait because of per_node",
+            "Polls of the queue in which per_node held notices back",
             namespace=_NAMESPACE,
             registry=self.registry,
         )
@@ -274,6 +287,18 @@ class CrawlerMetrics:
         self._cache_bytes.set_function(lambda: cache.total_bytes)
         self._cache_files.set_function(lambda: len(cache))
         self._cache_evicted.set_function(lambda: cache.evicted)
+
+    def watch_streams(self, count: Callable[[], int]) -> None:
+        """Export the number of open streams."""
+        self._streams.set_function(count)
+
+    def count_stream_end(self, reason: str) -> None:
+        """Count a stream that ended, or that was ``refused`` because there are too many."""
+        self._stream_ends.labels(reason).inc()
+
+    def count_stream_events(self, count: int) -> None:
+        """Count recordings that were sent on a stream."""
+        self._stream_events.inc(count)
 
     def count_erased(self, by: str, recordings: int) -> None:
         """Count erased recordings; ``by`` is ``command``, ``api``, ``keep_days`` or ``keep_bytes``."""

@@ -32,6 +32,7 @@ from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.guard import Access
 from lbcompanion.crawler.admin.listener import AdminResource, admin_site
 from lbcompanion.crawler.admin.script_pages import ScriptPages
+from lbcompanion.crawler.admin.stream_api import StreamApi
 from lbcompanion.crawler.admin.viewings import Viewings
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.lock import InUse, Lock
@@ -50,6 +51,7 @@ from lbcompanion.crawler.erasure.eraser import Eraser
 from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureService, build_eraser
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
+from lbcompanion.crawler.outcome_watch import OutcomeWatch
 from lbcompanion.crawler.queue.activity_table import ActivityTable
 from lbcompanion.crawler.queue.admission import Admission
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
@@ -57,6 +59,7 @@ from lbcompanion.crawler.queue.audit import AuditLog
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
 from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
 from lbcompanion.crawler.queue.erasures import Erasures
+from lbcompanion.crawler.queue.outcomes import Outcomes
 from lbcompanion.crawler.queue.route_table import RouteTable
 from lbcompanion.crawler.routes.visitor_cookies import load_trusted_routes, note_values
 from lbcompanion.crawler.sites import AgentFactory, build_sites, network_agents
@@ -116,13 +119,13 @@ class CrawlerService(MultiService):
         self._metrics = CrawlerMetrics()
         self._log = Logger(namespace="lbcompanion.crawler.service")
         #: The one thread of the database.
-        self._defer = self.threads_class(reactor, "backlog")
+        self._database_thread = self.threads_class(reactor, "backlog")
         #: Reads pages and style sheets, so that neither listeners nor the backlog wait.
-        self._parse = self.threads_class(reactor, "parsing")
-        #: One thread uploads files, and one reads archived pages for the dashboard: an object store may be slow.
-        self._read = self.threads_class(reactor, "object store", max_threads=2)
+        self._parser_thread = self.threads_class(reactor, "parsing")
+        #: Two threads, for uploads and for reading archived pages: an object store may be slow.
+        self._archive_threads = self.threads_class(reactor, "object store", max_threads=2)
         #: Rewrites pages for the dashboard, so that the crawler's own reading does not wait for it.
-        self._rewrite = self.threads_class(reactor, "replay")
+        self._replay_thread = self.threads_class(reactor, "replay")
         #: Checks passwords, one at a time, so that their memory is bounded.
         self._check_passwords = self.threads_class(reactor, "passwords")
         self._health = Health()
@@ -132,12 +135,22 @@ class CrawlerService(MultiService):
         self._backlog = Backlog(self._database)
         self._activity_table = ActivityTable(self._database, self._name)
         self._activity_writer = ActivityWriter(
-            self._activity, self._activity_table, defer=self._defer, reactor=reactor, now=self._now
+            self._activity, self._activity_table, defer=self._database_thread, reactor=reactor, now=self._now
+        )
+        self._outcome_watch = OutcomeWatch(
+            Outcomes(self._database), settings.outcomes, defer=self._database_thread, reactor=reactor, now=self._now
+        )
+        self._stream = StreamApi(
+            self._outcome_watch, settings.outcomes, defer=self._database_thread, reactor=reactor, metrics=self._metrics
         )
         self._route_table = RouteTable(self._database)
         self._audit_log = AuditLog(self._database)
         self._audit_pruning = AuditPruning(
-            self._audit_log, days=settings.crawler.audit_days, defer=self._defer, now=self._now, reactor=reactor
+            self._audit_log,
+            days=settings.crawler.audit_days,
+            defer=self._database_thread,
+            now=self._now,
+            reactor=reactor,
         )
         self._command_token = ""
         self._archive_index = ArchiveIndex(self._database, self._name)
@@ -154,7 +167,7 @@ class CrawlerService(MultiService):
         )
         self._dns_check = DnsCheck(settings.sites.values(), reactor, self._health)
         self._sharing = (
-            Sharing(settings, self._name, self._database, self._health, reactor, self._defer)
+            Sharing(settings, self._name, self._database, self._health, reactor, self._database_thread)
             if self._database.is_server
             else None
         )
@@ -165,8 +178,8 @@ class CrawlerService(MultiService):
             archive=self._archive,
             index=self._archive_index,
             store=ObjectStore(settings.crawler.archive) if settings.crawler.archive else None,
-            defer=self._defer,
-            in_thread=self._read,
+            defer=self._database_thread,
+            in_thread=self._archive_threads,
             reactor=reactor,
             metrics=self._metrics,
             health=self._health,
@@ -234,8 +247,8 @@ class CrawlerService(MultiService):
             raise CrawlerAlreadyRuns(str(refused)) from None
 
     async def _start(self) -> None:
-        routes = self._routes = Routes(await self._defer(self._open_state))
-        self._command_token = await self._defer(write_command_token, self.settings.crawler.state_dir)
+        routes = self._routes = Routes(await self._database_thread(self._open_state))
+        self._command_token = await self._database_thread(write_command_token, self.settings.crawler.state_dir)
         crawler = self.settings.crawler
         contexts = self._contexts = build_sites(
             self.settings, self._reactor, routes, self._save_route, self._now, self._agent_factory
@@ -247,7 +260,7 @@ class CrawlerService(MultiService):
         self._scheduler = Scheduler(
             backlog=self._backlog,
             archive=self._archive,
-            defer=self._defer,
+            defer=self._database_thread,
             round_runner=round_runner,
             contexts=contexts,
             reactor=self._reactor,
@@ -260,7 +273,7 @@ class CrawlerService(MultiService):
             requisites=evolve(
                 self.settings.requisites, enabled=crawler.requisites and self.settings.requisites.enabled
             ),
-            parse=self._parse,
+            parse=self._parser_thread,
             gather_seconds=crawler.gather_seconds,
             gather_pages=crawler.gather_pages,
             gather_bytes=crawler.gather_bytes,
@@ -282,26 +295,27 @@ class CrawlerService(MultiService):
             backlog=self._backlog,
             database=self._database,
             archive=self._archive,
-            defer=self._defer,
+            defer=self._database_thread,
             routes=routes,
             metrics=self._metrics,
             sites=self._origins,
             hosts=crawler.admin_hosts,
             health=self._health,
             erasure=self._erasure,
-            read=self._read,
-            parse=self._rewrite,
+            read=self._archive_threads,
+            parse=self._replay_thread,
             access=access,
             check_passwords=self._check_passwords,
             open_metrics=crawler.open_metrics,
-            activity=ActivityApi(self._activity_table, self._defer, self._now),
+            activity=ActivityApi(self._activity_table, self._database_thread, self._now),
             export=ExportApi(
                 open_database=lambda: Database(open_engine(crawler.queue)),
                 open_reader=lambda index: ArchiveReader(crawler.archive_dir, index),
-                in_thread=self._read,
+                in_thread=self._archive_threads,
                 now=self._now,
             ),
             scripts=scripts,
+            stream=self._stream,
         )
         intake_limits = IntakeLimits(
             self._reactor, crawler.intake_connections, crawler.intake_seconds, self._metrics.count_intake_limit
@@ -321,11 +335,14 @@ class CrawlerService(MultiService):
         self._unconfirmed = Unconfirmed(
             contexts, routes, self._reactor, self._now, crawler.gather_seconds, self._metrics.count_confirmation
         )
-        self._unconfirmed.start(await self._defer(self._archive_index.last_archived, LAST_SECONDS, MOST_PAGES))
+        self._unconfirmed.start(
+            await self._database_thread(self._archive_index.last_archived, LAST_SECONDS, MOST_PAGES)
+        )
         self._uploads.start()
         self._erasure.start()
         self._audit_pruning.start()
         self._activity_writer.start()
+        self._outcome_watch.start()
         self.started.callback(self)
 
     def open_for_command(self) -> Eraser:
@@ -366,7 +383,7 @@ class CrawlerService(MultiService):
     def _build_erasure(self, routes: Routes, forget_files: Callable[[], object]) -> ErasureService:
         return ErasureService(
             self._erasure_context(),
-            defer=self._defer,
+            defer=self._database_thread,
             reactor=self._reactor,
             now=self._now,
             health=self._health,
@@ -376,7 +393,7 @@ class CrawlerService(MultiService):
         )
 
     def _build_access(self) -> Access:
-        trail = AuditTrail(self._audit_log, defer=self._defer, health=self._health, now=self._now)
+        trail = AuditTrail(self._audit_log, defer=self._database_thread, health=self._health, now=self._now)
         return build_access(
             self.settings.crawler,
             trail,
@@ -416,13 +433,15 @@ class CrawlerService(MultiService):
         def failed(failure: Any) -> None:
             self._log.error("a route could not be kept: {why}", why=str(failure.value))
 
-        if not self._defer.are_running:  # a campaign ended after the service had stopped
+        if not self._database_thread.are_running:  # a campaign ended after the service had stopped
             return
-        self._defer(self._route_table.save, route).addErrback(failed)
+        self._database_thread(self._route_table.save, route).addErrback(failed)
 
     def _accept(self, arrivals: list[Arrival], losses: list[Loss]) -> Deferred[int]:
         note_values(self._routes, arrivals)
-        return self._defer(self._add_to_backlog, arrivals, losses).addCallback(self._on_added, lost=bool(losses))
+        return self._database_thread(self._add_to_backlog, arrivals, losses).addCallback(
+            self._on_added, lost=bool(losses)
+        )
 
     def _add_to_backlog(self, arrivals: list[Arrival], losses: list[Loss]) -> int:
         erasures = self._erasure.erasures if self._erasure is not None else self.erasures
@@ -448,6 +467,8 @@ class CrawlerService(MultiService):
             await DeferredList([self._starting])
         self._dns_check.stop()
         self._audit_pruning.stop()
+        self._stream.stop()
+        self._outcome_watch.stop()
         ports = [maybeDeferred(listening.stopListening) for listening, _ in self._ports]
         await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)
         if self._unconfirmed is not None:
@@ -457,7 +478,7 @@ class CrawlerService(MultiService):
         if self._scheduler is not None:
             await self._stop_scheduler(self._scheduler)
         await self._uploads.stop()
-        if self._defer.are_running:
+        if self._database_thread.are_running:
             await self._activity_writer.stop()
         for context in self._contexts.values():
             context.fetcher.close()
@@ -465,8 +486,8 @@ class CrawlerService(MultiService):
             for connection in list(factory.protocols):
                 connection.loseConnection()
         self._ports = []
-        if self._defer.are_running:
-            await DeferredList([self._defer(self._close)], consumeErrors=True)
+        if self._database_thread.are_running:
+            await DeferredList([self._database_thread(self._close)], consumeErrors=True)
             self._reactor.removeSystemEventTrigger(self._trigger)
             self._stop_threads()
 
@@ -477,7 +498,13 @@ class CrawlerService(MultiService):
             threads.stop()
 
     def _threads(self) -> tuple[Threads, ...]:
-        return self._defer, self._parse, self._read, self._rewrite, self._check_passwords
+        return (
+            self._database_thread,
+            self._parser_thread,
+            self._archive_threads,
+            self._replay_thread,
+            self._check_passwords,
+        )
 
     async def _stop_scheduler(self, scheduler: Scheduler) -> None:
         give_up_call = self._reactor.callLater(STOP_SECONDS, scheduler.abandon)

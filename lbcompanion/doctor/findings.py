@@ -271,7 +271,7 @@ def _cookie_path(evidence: Evidence, set_cookie: ParsedSetCookie) -> Iterator[Fi
     path_note = "" if set_cookie.path_named else ", the folder of the address that set it, since no Path is given"
     scope = f"{set_cookie.name} holds for {set_cookie.path} only{path_note}: browsers do not send it to {prefix}/. "
     moved = (
-        "The balancer takes what a page asks there for a newcomer's request, and answers with another node's cookie: "
+        "The balancer treats these requests as those of a new visitor, and sets the cookie of another node: "
         "visitors are moved, and lose their sessions. "
     )
     remedy = f'Let the balancer set Path=/, or set prefix = "{set_cookie.path.rstrip("/")}{prefix}" for all nodes and '
@@ -292,7 +292,7 @@ def _cookie_path(evidence: Evidence, set_cookie: ParsedSetCookie) -> Iterator[Fi
     )
 
 
-def _cookie_lifetime(evidence: Evidence) -> Iterator[Finding]:
+def _cookie_attributes(evidence: Evidence) -> Iterator[Finding]:
     for cookie in evidence.sticky_cookies:
         set_cookie = cookie.set_cookie
         if set_cookie.seconds is not None and set_cookie.seconds < _SHORT_SECONDS:
@@ -393,7 +393,7 @@ RULES: tuple[Rule, ...] = (
     _identification,
     _cache,
     _cookie_scope,
-    _cookie_lifetime,
+    _cookie_attributes,
     _special_stickiness,
     _redirects,
     _journey,

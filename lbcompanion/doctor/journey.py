@@ -17,7 +17,7 @@ from attrs import evolve, frozen
 
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy, FetchPath, SiteFetcher
 from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply
-from lbcompanion.doctor.observations import DONE, Journey
+from lbcompanion.doctor.observations import DONE, Journey, UpstreamUse
 from lbcompanion.html.csp import evaluate
 from lbcompanion.html.snippets import MARKER
 from lbcompanion.model import RoutingCookie
@@ -101,6 +101,7 @@ class JourneyProber:
             await self._post_notice()
         if self._fetcher is not None:
             await self._fetch(self._fetcher, tag.token if tag is not None else self._mint())
+            await self._ask_about_upstream(self._fetcher)
         return self.journey
 
     async def _ask(self, method: str, url: str, headers: list[tuple[str, str]], body: bytes = b"") -> Reply | str:
@@ -167,6 +168,29 @@ class JourneyProber:
         self.journey = evolve(self.journey, fetch=result, fetch_proven=bool(answer.node))
         if answer.node and self._on_request():
             self.journey = evolve(self.journey, confirmed=await fetcher.confirm(token, path))
+
+    async def _ask_about_upstream(self, fetcher: SiteFetcher) -> None:
+        """Ask a node's debug page; many sites let nobody see it from outside."""
+        if self.journey.fetch_proven and self._on_request():
+            try:
+                reply = await fetcher.debug(FetchPath(self._cookies))
+            except FetchFailed:
+                return
+            self.journey = evolve(self.journey, upstream=read_upstream_use(reply))
+
+
+def read_upstream_use(reply: Reply) -> UpstreamUse | None:
+    """Read what a node's debug page says about connections to the application; None if that is not there."""
+    if reply.status != 200:
+        return None
+    try:
+        report = json.loads(reply.body)
+        upstream = report["upstream"]
+        numbers = [upstream[key] for key in ("limit", "workers", "waited", "requests")]
+        numbers.insert(0, report["settings"]["limits"]["upstream_connections"])
+        return UpstreamUse(str(report["node"]), *map(int, numbers))
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _script_result(reply: Reply | str) -> str:

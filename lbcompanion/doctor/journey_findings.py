@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lbcompanion.doctor.diagnosis import Finding, Severity
-from lbcompanion.doctor.observations import DONE, Journey, Observations, RequestKind
+from lbcompanion.doctor.observations import DONE, Journey, Observations, RequestKind, UpstreamUse
 from lbcompanion.protocol.headers import NODE, PROOF, REPR_DIGEST
 
 #: The result of a step that a rate limit refused: it says nothing about the step itself.
 _LIMITED = "status 429"
+# A cap of so many times the workers is far above them.
+_FAR = 2
+# A cap is too small if more than this share of the requests had to wait.
+_MANY_WAITED = 0.05
 _KEEP_HOST = (
     "nginx: proxy_set_header Host $http_host; Apache: ProxyPreserveHost On; Traefik: passHostHeader = true; HAProxy, "
     "Caddy and Envoy keep it by default"
@@ -28,6 +32,8 @@ def journey_findings(observations: Observations) -> Iterator[Finding]:
         *_of_fetch(observations, journey),
     ]
     yield from found
+    if journey.upstream is not None:
+        yield from _of_upstream(journey.upstream)
     if _LIMITED in (journey.page, journey.script, journey.notice, journey.fetch):
         yield Finding(
             "journey-unknown",
@@ -151,6 +157,48 @@ def _of_fetch(observations: Observations, journey: Journey) -> Iterator[Finding]
             Severity.WARNING,
             "The confirmation of a fetch is refused: the balancer or a firewall does not pass DELETE, or POST, below "
             f"{prefix}/page/. Pages are archived, but nodes keep their copies too long. Let it pass both there.",
+        )
+
+
+def _of_upstream(use: UpstreamUse) -> Iterator[Finding]:
+    """Whether ``upstream_connections`` fits the number of the application's workers."""
+    application = f"The application of {use.node}"
+    if not use.configured:
+        if use.workers:
+            yield Finding(
+                "few-workers",
+                Severity.NOTE,
+                f"{application} seems to serve {use.workers} connections at a time. The companion learnt that and "
+                "keeps to it: upstream_connections need not be set.",
+            )
+        return
+    cap = f"upstream_connections of {use.node} allows {use.limit} connections to the application"
+    if use.configured != use.limit:
+        cap += " in each process"
+    share = f"{use.waited} of {use.requests} requests had to wait for one"
+    if use.workers and use.limit >= _FAR * use.workers:
+        yield Finding(
+            "cap-above-workers",
+            Severity.WARNING,
+            f"{cap}, but it seems to serve {use.workers} at a time: further connections wait where the companion "
+            "cannot see them, and idle ones hold workers. Set the number of workers that this node may use, or 0: then "
+            "the companion learns it.",
+        )
+    elif use.workers:
+        yield Finding("cap-fits", Severity.GOOD, f"{cap}, and it seems to serve {use.workers} at a time.")
+    elif use.waited > use.requests * _MANY_WAITED:
+        yield Finding(
+            "cap-below-workers",
+            Severity.WARNING,
+            f"{cap}, and {share}, while nothing shows that it has so few workers. If it has more, raise the number, or "
+            "set 0: then the companion learns it. If it has just as many, this is right.",
+        )
+    else:
+        yield Finding(
+            "cap-unknown",
+            Severity.NOTE,
+            f"{cap}. Whether that fits its workers cannot be told: {share}, and the node has not seen the application "
+            "busy. Compare it with the application's own settings (MaxRequestWorkers; processes times threads).",
         )
 
 

@@ -128,6 +128,24 @@ class Replay:
 
 
 @frozen
+class UpstreamUse:
+    """What a node says about its connections to the application; the numbers are those of one of its processes.
+
+    :ivar configured: ``[limits] upstream_connections`` of the node; 0: none.
+    :ivar limit: the limit that holds now; 0: none.
+    :ivar workers: the number of connections that the application serves at a time, as estimated; 0: unknown.
+    :ivar waited: the number of requests that had to wait for a connection, of ``requests``.
+    """
+
+    node: str
+    configured: int
+    limit: int
+    workers: int
+    waited: int
+    requests: int
+
+
+@frozen
 class Journey:
     """The results of the journey's steps; empty text for a step that was not tried.
 
@@ -140,6 +158,7 @@ class Journey:
     :ivar fetch: the result of a signed fetch, as the crawler names it; ``fetched`` or the reason of a proven miss.
     :ivar fetch_proven: whether a companion proved that answer.
     :ivar confirmed: whether the confirmation was answered by a companion; None if it was not tried.
+    :ivar upstream: the connections of a node to the application; None if no node told.
     """
 
     page: str = ""
@@ -151,6 +170,7 @@ class Journey:
     fetch: str = ""
     fetch_proven: bool = False
     confirmed: bool | None = None
+    upstream: UpstreamUse | None = None
 
 
 @frozen

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from attrs import asdict
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
@@ -227,6 +228,7 @@ def _journey(journey: Journey | None) -> dict[str, Any] | None:
         "fetch": journey.fetch or None,
         "fetch_proven": journey.fetch_proven,
         "confirmed": journey.confirmed,
+        "upstream": None if journey.upstream is None else asdict(journey.upstream),
     }
 
 

@@ -31,19 +31,19 @@ class BodyEndInserter(MarkupReader):
 
     :param snippet: the bytes to insert.
     :param xhtml: the page is read as XML.
-    :param behind_base: gives the snippet as the last member if a ``<base>`` precedes its place.
+    :param after_base: gives the snippet as the last member if a ``<base>`` precedes its place.
     :ivar inserted: whether the snippet was inserted.
     :ivar inserted_at: its offset in the page.
     """
 
     def __init__(
-        self, snippet: bytes, xhtml: bool, behind_base: Callable[[], tuple[bytes, bytes]] | None = None
+        self, snippet: bytes, xhtml: bool, after_base: Callable[[], tuple[bytes, bytes]] | None = None
     ) -> None:
         super().__init__(xhtml)
         self.inserted = False
         self.inserted_at = 0
         self._snippet = snippet
-        self._behind_base = behind_base
+        self._after_base = after_base
         self._passed_end = b""
         self._passed_bytes = 0
         self._candidate = -1
@@ -101,11 +101,11 @@ class BodyEndInserter(MarkupReader):
 
     def _note_base(self, passed: bytes) -> None:
         """Look for a ``<base>`` before the snippet."""
-        if self._behind_base is None:
+        if self._after_base is None:
             return
         if has_base(self._passed_end + passed):
-            self._snippet = self._behind_base()[1]
-            self._behind_base = None
+            self._snippet = self._after_base()[1]
+            self._after_base = None
         self._passed_end = (self._passed_end + passed)[1 - _BASE_BYTES :]
 
     def _handle_body_end(self, tag_start: int) -> None:

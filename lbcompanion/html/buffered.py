@@ -93,8 +93,8 @@ class BufferedInjector:
 
     def _snippet(self, page: bytes, offset: int, snippet: bytes, index: int) -> bytes:
         """A snippet as it is inserted at this offset: with absolute addresses if a ``<base>`` precedes it."""
-        behind_base = self._spec.behind_base
-        return behind_base()[index] if behind_base and has_base(page[:offset]) else snippet
+        after_base = self._spec.after_base
+        return after_base()[index] if after_base and has_base(page[:offset]) else snippet
 
     def _first_offset(self, page: bytes, default: StreamingInjector) -> int:
         """The first offset at which the top snippet pushes no ``<meta charset>`` out of the prescan."""

@@ -13,7 +13,7 @@ from lbcompanion.html.buffered import BufferedInjector
 from lbcompanion.html.held_input import Mark, joined
 from lbcompanion.html.insertion_points import InsertionPoints
 from lbcompanion.html.page_detection import Refusal
-from lbcompanion.html.stream import BehindBase, InjectionSpec, OnPolicies, PageTransformer, StreamingInjector
+from lbcompanion.html.stream import AfterBase, InjectionSpec, OnPolicies, PageTransformer, StreamingInjector
 
 # The length of the longest byte order mark.
 _BOM_BYTES = 3
@@ -31,9 +31,9 @@ class Injector:
     :param xhtml: the page is read as XML.
     :param charset_known: whether ``Content-Type`` names the encoding, so that no ``<meta>`` matters.
     :param needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
-    :param accepts_head: but not if it begins with a tag that only documents begin with.
+    :param accepts_head: with ``needs_document``, a page that begins with an element of a head is a document too.
     :param on_policies: called with the policies of ``<meta>`` tags; with None they are ignored.
-    :param behind_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's start;
+    :param after_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's start;
         gives top and bottom with absolute addresses.
     :param skip_if: pattern over the page; where it matches, nothing is inserted. The whole page is held back for it.
     :param insertion_points: the configured insertion points; the whole page is buffered for them too.
@@ -57,7 +57,7 @@ class Injector:
         on_policies: OnPolicies | None = None,
         skip_if: re.Pattern[bytes] | None = None,
         insertion_points: InsertionPoints | None = None,
-        behind_base: BehindBase | None = None,
+        after_base: AfterBase | None = None,
         limit_bytes: int = 4194304,
         utf_16: str = "",
     ) -> None:
@@ -73,7 +73,7 @@ class Injector:
             charset_known,
             needs_document,
             on_policies,
-            behind_base,
+            after_base,
             tag_limit,
             accepts_head,
         )

@@ -11,6 +11,7 @@ import re
 from codecs import getincrementaldecoder
 from collections.abc import Iterable
 from itertools import chain
+from typing import NamedTuple
 
 from attrs import frozen
 
@@ -27,6 +28,7 @@ from lbcompanion.html.tokenizer_patterns import (
     RAW_TEXT,
     START_TAG,
     TEXT,
+    any_case,
     attributes,
     raw_text_ends,
     tag_name,
@@ -86,15 +88,16 @@ _READ_ATTRIBUTES = frozenset(
 )
 _READ_ALWAYS = frozenset({*_URL_ATTRIBUTES, *_SRCSET_ATTRIBUTES, b"base", b"iframe"})
 #: Tags that change how the following is read, and those that may name a file by an attribute.
-_TURNING = rb"(?:" + b"|".join(sorted({*_RAW_TEXT_ENDS, *_FOREIGN, b"plaintext"})) + rb")"
-_NAMING = rb"(?:" + b"|".join(sorted(_READ_ALWAYS)) + rb")"
+_TURNING = rb"(?:" + any_case(*sorted({*_RAW_TEXT_ENDS, *_FOREIGN, b"plaintext"})) + rb")"
+_NAMING = rb"(?:" + any_case(*sorted(_READ_ALWAYS)) + rb")"
 _PLAIN_VALUE = rb"""(?:"[^"&(]*+"|'[^'&(]*+'|[^\t\n\f\r "'&(<>=`]++)"""
 _PLAIN_ATTRIBUTE = rb"[\t\n\f\r ]++[A-Za-z][-A-Za-z0-9_:.]*+(?:=" + _PLAIN_VALUE + rb")?"
 #: Text, and other tags of the plainest form. In an attribute that has neither ``(`` nor ``&`` there is no ``url()``.
 _PLAIN = re.compile(
-    rb"(?:[^<]++|<(?!" + _TURNING + rb"[\t\n\f\r />])[A-Za-z][A-Za-z0-9]*+>"
-    + rb"|<(?!(?:" + _TURNING + rb"|" + _NAMING + rb")[\t\n\f\r />])[A-Za-z][A-Za-z0-9]*+(?:" + _PLAIN_ATTRIBUTE
-    + rb")*+[\t\n\f\r ]*+/?>|</(?!(?:svg|math)>)[A-Za-z][A-Za-z0-9]*+>)++", re.IGNORECASE
+    rb"(?:[^<]++|</(?!(?:" + any_case(*sorted(_FOREIGN)) + rb")>)[A-Za-z][A-Za-z0-9]*+>"
+    + rb"|<(?!" + _TURNING + rb"[\t\n\f\r />])(?:[A-Za-z][A-Za-z0-9]*+>"
+    + rb"|(?!" + _NAMING + rb"[\t\n\f\r />])[A-Za-z][A-Za-z0-9]*+(?:" + _PLAIN_ATTRIBUTE
+    + rb")*+[\t\n\f\r ]*+/?>))++"
 )  # fmt: skip
 _MAY_HAVE_CSS = re.compile(rb"url\(|\bstyle\b|\\", re.IGNORECASE)
 
@@ -206,8 +209,7 @@ class _Limits:
         self.reached = self.reached or limit
 
 
-@frozen
-class _Found:
+class _Found(NamedTuple):
     """A URL as it is written.
 
     :ivar in_utf8: whether browsers send its query in UTF-8, whatever the page's encoding: that of a ``style``
@@ -245,11 +247,12 @@ class _Reader:
             if token is None:
                 break
             position = token.end()
-            if token["start"]:
-                position = self._start_tag(page, token["start"], position)
-            elif token["end"] and tag_name(token["end"]) in _FOREIGN:
+            kind = token.lastgroup
+            if kind == "start":
+                position = self._start_tag(page, token[0], position)
+            elif kind == "end" and tag_name(token[0]) in _FOREIGN:
                 self._foreign = max(0, self._foreign - 1)
-            elif token["cdata"]:
+            elif kind == "cdata":
                 position = self._cdata_end(page, position)
 
     def _cdata_end(self, page: bytes, position: int) -> int:
@@ -292,8 +295,8 @@ class _Reader:
         if b"href" in hrefs and b"xlink:href" in hrefs:
             hrefs.remove(b"xlink:href")
         self._add(values[key] for key in hrefs)
-        if name in _SRCSET_ATTRIBUTES:
-            self._add(srcset_urls(values.get(_SRCSET_ATTRIBUTES[name], "")))
+        if srcset := values.get(_SRCSET_ATTRIBUTES.get(name, b""), ""):
+            self._add(srcset_urls(srcset))
         if not _CSS_ATTRIBUTE_NAMES.isdisjoint(values):
             for key in _CSS_ATTRIBUTES:
                 if "(" in values.get(key, ""):

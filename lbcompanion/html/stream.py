@@ -22,7 +22,7 @@ from lbcompanion.html.in_head import HeadReader, XmlHeadReader
 from lbcompanion.html.page_detection import Refusal
 
 #: Asked once where a snippet follows a ``<base>``: gives top and bottom with absolute addresses.
-BehindBase = Callable[[], tuple[bytes, bytes]]
+AfterBase = Callable[[], tuple[bytes, bytes]]
 #: Asked once about a page with policies in ``<meta>`` tags: gives top and bottom with the nonce they need, or the
 #: directive that forbids them.
 OnPolicies = Callable[[tuple[str, ...]], tuple[bytes, bytes] | str]
@@ -40,7 +40,7 @@ class InjectionSpec:
     :ivar needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
     :ivar accepts_head: but not if it begins with a tag that only documents begin with.
     :ivar on_policies: called with the policies of ``<meta>`` tags; with None they are ignored.
-    :ivar behind_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's start.
+    :ivar after_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's start.
     :ivar limit_bytes: of a tag that is held back until it ends.
     """
 
@@ -51,7 +51,7 @@ class InjectionSpec:
     charset_known: bool = False
     needs_document: bool = False
     on_policies: OnPolicies | None = None
-    behind_base: BehindBase | None = None
+    after_base: AfterBase | None = None
     limit_bytes: int = DEFAULT_LIMIT_BYTES
     accepts_head: bool = False
 
@@ -107,7 +107,7 @@ class StreamingInjector:
     _body_end_inserter: BodyEndInserter | None = None
     _state = _State.BEFORE_HEAD
     _start = b""
-    _is_behind_base = False
+    _is_after_base = False
 
     def __init__(self, spec: InjectionSpec) -> None:
         self.top = spec.top
@@ -187,8 +187,8 @@ class StreamingInjector:
         reader.read(data, at_end)
         end = reader.position
         self.top_at += end - position
-        if self._spec.behind_base is not None and not self._is_behind_base:
-            self._is_behind_base = has_base(data, position, end)
+        if self._spec.after_base is not None and not self._is_after_base:
+            self._is_after_base = has_base(data, position, end)
         if reader.ended:
             refusal = self._apply_policies(tuple(reader.policies), reader.has_marker)
             if refusal is None:
@@ -210,8 +210,8 @@ class StreamingInjector:
         if not (at_end or self._charset_seen()):
             self._held.keep(data[position:], self.top_at, 0)
             return data[:position]
-        if self._is_behind_base and self._spec.behind_base is not None:
-            self.top, self.bottom = self._spec.behind_base()
+        if self._is_after_base and self._spec.after_base is not None:
+            self.top, self.bottom = self._spec.after_base()
         refusal = None if self._charset_known else self._charset_refusal()
         return self._refuse(refusal, data) if refusal else self._insert(data, position, at_end)
 
@@ -247,7 +247,7 @@ class StreamingInjector:
             view = memoryview(data)
             return b"".join((view[:position], self.top, view[position:]))
         self._state = _State.BODY
-        self._body_end_inserter = BodyEndInserter(self.bottom, self._spec.xhtml, self._spec.behind_base)
+        self._body_end_inserter = BodyEndInserter(self.bottom, self._spec.xhtml, self._spec.after_base)
         return data[:position] + self.top + self._read_body(data[position:], at_end)
 
     def _read_body(self, chunk: bytes, at_end: bool) -> bytes:

@@ -96,12 +96,9 @@ def attributes(tag: bytes) -> dict[bytes, bytes]:
     """The attributes of a whole start tag: names in lower case, values as written; the first of a name counts."""
     name = TAG_NAME.match(tag)
     found: dict[bytes, bytes] = {}
-    position = name.end() if name else len(tag)
-    while attribute := ATTRIBUTE.match(tag, position):
-        found.setdefault(
-            attribute.group(1).lower(), attribute.group(2) or attribute.group(3) or attribute.group(4) or b""
-        )
-        position = attribute.end()
+    # In a whole tag one attribute begins where the one before ends, so that the search skips nothing but the end.
+    for key, double, single, bare in ATTRIBUTE.findall(tag, name.end()) if name else ():
+        found.setdefault(key.lower(), double or single or bare)
     return found
 
 

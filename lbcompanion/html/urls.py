@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from codecs import CodecInfo
+from functools import lru_cache
 from urllib.parse import quote
 
 import can_ada
@@ -93,11 +94,17 @@ def target_of(url: str) -> str:
 
 
 def _parsed(base: str, text: str) -> can_ada.URL | None:
-    text = _SURROGATE.sub("\ufffd", text)
+    if not text.isascii():
+        text = _SURROGATE.sub("\ufffd", text)
     try:
-        return can_ada.parse(_SURROGATE.sub("\ufffd", base)) + text if base else can_ada.parse(text)
+        return _parsed_base(base) + text if base else can_ada.parse(text)
     except ValueError:
         return None
+
+
+@lru_cache(64)  # all links of a page have the same base
+def _parsed_base(base: str) -> can_ada.URL:
+    return can_ada.parse(_SURROGATE.sub("\ufffd", base))
 
 
 def _with_encoded_query(text: str, encoding: str) -> str:

@@ -47,7 +47,7 @@ class Utf16Adapter:
                 bottom=_BOTTOM if spec.bottom else b"",
                 charset_known=True,
                 on_policies=self._on_policies if spec.on_policies else None,
-                behind_base=self._behind_base if spec.behind_base else None,
+                after_base=self._after_base if spec.after_base else None,
             )
         )
         self._encoding = encoding
@@ -86,9 +86,9 @@ class Utf16Adapter:
         self._snippets.update(zip((_TOP, _BOTTOM), snippets, strict=True))
         return _TOP if snippets[0] else b"", _BOTTOM if snippets[1] else b""
 
-    def _behind_base(self) -> tuple[bytes, bytes]:
-        assert self._spec.behind_base is not None
-        top, bottom = self._spec.behind_base()
+    def _after_base(self) -> tuple[bytes, bytes]:
+        assert self._spec.after_base is not None
+        top, bottom = self._spec.after_base()
         self._snippets.update({_TOP_BEHIND_BASE: top, _BOTTOM_BEHIND_BASE: bottom})
         return _TOP_BEHIND_BASE if top else b"", _BOTTOM_BEHIND_BASE if bottom else b""
 

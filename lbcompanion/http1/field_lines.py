@@ -241,13 +241,13 @@ def normalised(raw: bytes, start: int, *, response: bool = False) -> bytes | Non
         from fields that frame the message, because others may read those differently.
     :returns: None if a line is not a field or is folded (RFC 9112 section 5.2).
     """
-    spelling = [raw[:start]]
+    lines = [raw[:start]]
     for line in raw[start:-4].split(b"\r\n"):
         found = _LINE.fullmatch(line)
         if found is None and response:
             found = _SPACED_LINE.fullmatch(line)
         if found is None:
             return None
-        spelling.append(b"%b: %b\r\n" % (found[1], found[2].rstrip(b" \t")))
-    spelling.append(b"\r\n")
-    return b"".join(spelling)
+        lines.append(b"%b: %b\r\n" % (found[1], found[2].rstrip(b" \t")))
+    lines.append(b"\r\n")
+    return b"".join(lines)

@@ -1,4 +1,4 @@
-"""The head of a response as a copy keeps it (:mod:`lbcompanion.protocol.page_heads` describes the format)."""
+"""The head of a response as a copy keeps it (:mod:`lbcompanion.protocol.response_heads` describes the format)."""
 
 from __future__ import annotations
 

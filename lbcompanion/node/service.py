@@ -160,6 +160,7 @@ class NodeService(NodeProcess):
             )
         )
         copies = self.copies = parts.copies
+        self.page_cookies = parts.page_cookies
         self.context = parts.context
         self._pending = PendingConnections(self.context)
         self._sibling_handler = SiblingRequestHandler(self.store.inner, copies.is_pending)
@@ -370,6 +371,7 @@ class NodeService(NodeProcess):
         self._ticks += 1
         if self._ticks % _SWEEP_TICKS == 0:
             self.copies.tick()
+            self.page_cookies.tick()
             self.copies.sweep()
             self._try_broken_again()
         self._pending.tick(now)

@@ -26,6 +26,7 @@ from lbcompanion.node.endpoints.fetch_auth import FetchAuthorizer
 from lbcompanion.node.endpoints.router import EndpointRouter
 from lbcompanion.node.endpoints.used_nonces import NonceStore, UsedNonces
 from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.notices.page_cookies import PageCookies
 from lbcompanion.node.notices.pseudonyms import Pseudonyms, VisitorPseudonyms
 from lbcompanion.node.notices.receiver import NoticeReceiver
 from lbcompanion.node.notices.spool import Spool
@@ -85,6 +86,7 @@ class Parts:
     """The parts that the service uses."""
 
     copies: Copies
+    page_cookies: PageCookies
     notice_receiver: NoticeReceiver
     policy: PagePolicy
     script: Script
@@ -112,6 +114,7 @@ def build(dependencies: NodeDependencies) -> Parts:
         shared=dependencies.shared_store,
     )
     reader = CookieReader(settings.sticky)
+    page_cookies = PageCookies(reader, dependencies.now)
     notice_receiver = NoticeReceiver(
         node=node.name,
         tokens=dependencies.tokens,
@@ -123,8 +126,17 @@ def build(dependencies: NodeDependencies) -> Parts:
         public_origin=node.public_origin,
         trusts=proxies.trusts,
         on_notice=dependencies.on_notice,
+        page_cookies=page_cookies,
         pseudonym=Pseudonyms(node.secret, proxies.trusts),
         visitor=VisitorPseudonyms(node.secret, settings.capture.visitor_cookie),
+    )
+    upstream_pool = UpstreamPool(
+        dial=dependencies.dial,
+        limits=worker_limits(limits, node.workers),
+        monotonic=dependencies.monotonic,
+        call_later=dependencies.call_later,
+        counters=counters,
+        log=dependencies.log,
     )
     script = _script(settings, reader)
     capture_rules = CaptureRules(capture)
@@ -136,6 +148,7 @@ def build(dependencies: NodeDependencies) -> Parts:
         _masks(capture.mask, limits.masked_elements),
         dependencies.on_captured or _server_notices(settings, capture_rules, notice_receiver),
         ArchivedFields(capture.archive_fields_exclude).head_of,
+        page_cookies.keep if dependencies.spool is not None and settings.crawler.notices != "server" else None,
     )
     policy = dependencies.policy(
         settings=settings,
@@ -179,20 +192,14 @@ def build(dependencies: NodeDependencies) -> Parts:
             tokens=dependencies.tokens,
             store=dependencies.store,
             ask=dependencies.ask_application,
+            upstream=upstream_pool.report,
         ).report,
     )
     context = ProxyContext(
         limits=limits,
         prefix=node.prefix.encode(),
         trusts=proxies.trusts,
-        upstream_pool=UpstreamPool(
-            dial=dependencies.dial,
-            limits=worker_limits(limits, node.workers),
-            monotonic=dependencies.monotonic,
-            call_later=dependencies.call_later,
-            counters=counters,
-            log=dependencies.log,
-        ),
+        upstream_pool=upstream_pool,
         internal_handler=endpoints,
         plan=partial(RequestPlan, policy),
         counters=counters,
@@ -203,6 +210,7 @@ def build(dependencies: NodeDependencies) -> Parts:
     )
     return Parts(
         copies=copies,
+        page_cookies=page_cookies,
         notice_receiver=notice_receiver,
         policy=policy,
         script=script,

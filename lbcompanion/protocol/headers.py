@@ -72,7 +72,7 @@ PAGE_STATUS = FieldName("Lbc-Page-Status")
 PAGE_TYPE = FieldName("Lbc-Page-Type")
 CAPTURED_AT = FieldName("Lbc-Captured-At")
 #: In a request for a copy it asks for the page's head, with the value 1. In the answer it is the length of the head
-#: (:mod:`lbcompanion.protocol.page_heads`), which follows the page's bytes in the body.
+#: (:mod:`lbcompanion.protocol.response_heads`), which follows the page's bytes in the body.
 PAGE_HEAD = FieldName("Lbc-Page-Head")
 #: In a WARC record only: the names of the application's fields that are left out of the record.
 FIELDS_LEFT_OUT = FieldName("Lbc-Fields-Left-Out")

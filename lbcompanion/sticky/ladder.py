@@ -17,10 +17,10 @@ from lbcompanion.sticky.routes import Route, RouteState
 #: What an attempt's result says when it brought the copy. Whether that is archived is the caller's to add.
 FETCHED = "fetched"
 
-#: The words of a node that make further asking vain: the copy existed and will not come back.
+#: Results after which no node need be asked again: the owner had the copy and removed it.
 FINAL_MISSES = frozenset({MissReason.EXPIRED.value, MissReason.PULLED.value, MissReason.EVICTED.value})
 
-#: The losses that these words make.
+#: The loss codes of these results.
 FINAL_LOSSES = frozenset(LossCode(word) for word in FINAL_MISSES)
 
 _UNKNOWN = MissReason.UNKNOWN.value
@@ -50,9 +50,10 @@ class Knowledge:
     :ivar owner: the node that the token names.
     :ivar recorded: the routing cookies of the notice.
     :ivar recorded_safe: whether a replay cannot move the visitor, by their dialect.
-    :ivar recorded_hash_keyed: whether they may be younger than the page, and then lead elsewhere, by their dialect.
+    :ivar recorded_hash_keyed: whether the dialect says that the cookies may have been set after the page was made; then
+        they may lead to another node.
     :ivar recorded_doubtful: whether cookies of their names led to other nodes, so that they probably do not route here.
-    :ivar recorded_misleading: whether just these led to another node a moment ago.
+    :ivar recorded_misleading: whether exactly these cookies led to another node a moment ago.
     :ivar owner_alive: whether the owner gave a proven answer a moment ago, by any route.
     :ivar owner_reached: whether the balancer sends the owner's visitors to it now: a request with a routing cookie of
         the crawler's own reached it a moment ago. Only this allows a replay that could move the visitor.
@@ -323,7 +324,7 @@ _RUNGS = {
 
 
 def _end_round(owner: str, state: RoundState, age: float, limits: LadderLimits, jitter: float) -> Wait | Finish:
-    """Back-off, or the end. Every notice gets at least one whole round, however old it was on arrival."""
+    """The wait before the next round, or the end as lost. Even a notice that arrives late gets one whole round."""
     # A final miss from a central store or a peer counts only after the other rungs were tried for the owner itself.
     final = next((attempt.result for attempt in state.attempts if attempt.node and attempt.result in FINAL_MISSES), "")
     if final:

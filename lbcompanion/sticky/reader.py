@@ -59,10 +59,10 @@ class CookieReader:
         return bool(self._names or (self._dialect is not None and self._dialect.cookie_names))
 
     def read(self, cookies: Mapping[str, str]) -> tuple[RoutingCookie, ...]:
-        """The routing cookies among these, each cut down to its routing part, in their order. Several tiers of
-        balancers have one each, and all are kept; but for what could not be sent again (see
-        :func:`lbcompanion.sticky.cookies.safe_to_send`), and for what stands behind the first
-        :data:`MAX_COOKIES` cookies.
+        """The routing cookies among these, each reduced to its routing part, in their order.
+
+        Several tiers of balancers have one each. All are kept, except values that cannot be sent
+        (:func:`lbcompanion.sticky.cookies.safe_to_send`), and cookies after the first :data:`MAX_COOKIES`.
 
         :param cookies: what :func:`lbcompanion.sticky.cookies.parse` gives, or what the script read.
         """
@@ -95,10 +95,9 @@ class CookieReader:
     def merge(self, request: Mapping[str, str], script: Mapping[str, str]) -> tuple[RoutingCookie, ...]:
         """The routing cookies of one visit, seen from both sides.
 
-        Per name, of the request's value and the script's the one that can be cut down to a routing part, the
-        request's if both can. Without a fixed dialect a value whose form is recognised comes before one that is not:
-        behind a HAProxy prefix the node sees ``abc``, the script ``n2~abc``. Of each side the first
-        :data:`MAX_COOKIES` are looked at.
+        For each name it is the request's value, unless only the script's value can be reduced to a routing part.
+        Without a fixed dialect, a value whose form is recognised is preferred: behind a HAProxy prefix the node sees
+        ``abc``, the script ``n2~abc``. The first :data:`MAX_COOKIES` cookies of each side are read.
         """
         sides = (_limited(request), _limited(script))
         chosen = {}

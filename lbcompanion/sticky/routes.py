@@ -158,11 +158,12 @@ class Routes:
         return route
 
     def add_candidate(self, route: Route, now: float) -> Route | None:
-        """Take a guess at a route, which a replay may prove later. It never takes the place of a route that was proven
-        once, nor is it taken where it is known to be another node's: while a node is down, others are sent its cookies.
+        """Add an assumed route, which a replay may prove later.
 
-        :param route: a candidate.
-        :returns: it, where it became the node's route, to be kept; None where it did not.
+        It never replaces a route that was proven once. It is refused if the cookies are known to lead to another node:
+        while a node is down, other nodes receive its cookies.
+
+        :returns: the route, to be stored, if it became the node's route; else None.
         """
         site, node, current = route.site, route.node, self.get(route.site, route.node)
         if self._is_proven_for_another_node(route) or self.is_misleading(site, node, route.cookies, now):

@@ -47,8 +47,8 @@ class Headroom:
 class SqlOperations:
     """Executes requests in an open transaction.
 
-    Several nodes may use the same tables. The transaction that locks a row removes its copy. Operations on any expired
-    copies skip rows that another transaction has locked; operations on one copy wait for its row.
+    Several nodes may use the same tables. The transaction that locks a row removes its copy. A sweep or an
+    eviction skips rows that another transaction has locked; an operation on one given copy waits for the lock.
 
     :param keeps_heads: whether the tables have a column for heads.
     :ivar counters: events since the start, including this transaction; valid only after the commit.

@@ -79,3 +79,18 @@ def test_a_failure_is_exit_1(tmp_path: Path, orders: object, monkeypatch: pytest
     monkeypatch.setattr(erase_command, "erase", fail)
     done = run("erase", "--config", tmp_path / "crawler.toml", "--token", "t1")
     assert (done.exit_code, done.stderr) == (1, "lbcompanion: it failed\n")
+
+
+def test_files_that_are_not_searched_are_exit_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert init(tmp_path, nodes="n1").exit_code == 0
+    results = [
+        {**DONE, "bytes": 9, "waiting": 0, "files_unsearched": 2},
+        {"dry_run": True, "recordings": 0, "archived": 0, "file_records": 3},
+    ]
+    monkeypatch.setattr(erase_command, "erase", lambda *_of, **_more: results.pop(0))
+    done = run("erase", "--config", tmp_path / "crawler.toml", "--url", "http://a/x.css")
+    assert done.exit_code == 1
+    assert "2 archive files are not searched" in done.stderr
+    done = run("erase", "--config", tmp_path / "crawler.toml", "--url", "http://a/x.css", "--dry-run")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "3 records of files of other pages" in done.stdout

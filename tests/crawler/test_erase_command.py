@@ -31,7 +31,8 @@ def _settings(tmp_path: Path) -> CrawlerSettings:
 
 @pytest.mark.slow
 def test_pages_are_erased_where_no_crawler_runs(settings: CrawlerSettings) -> None:
-    assert erase(settings, {"visitor": "alice"}, dry_run=True) == {"dry_run": True, "recordings": 1, "archived": 1}
+    counted = {"dry_run": True, "recordings": 1, "archived": 1, "file_records": 0}
+    assert erase(settings, {"visitor": "alice"}, dry_run=True) == counted
     done = erase(settings, {"visitor": "alice"})
     assert (done["recordings"], done["records"], done["files"], done["waiting"]) == (1, 1, 1, 0)
     assert erase(settings, {"visitor": "alice"})["recordings"] == 0

@@ -6,9 +6,11 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from lbcompanion.crawler.fetching.http_client import FetchFailed, Reply
-from lbcompanion.doctor.journey import JourneyProber, Tag, read_tag
-from lbcompanion.doctor.observations import DONE, Journey
+from lbcompanion.doctor.journey import JourneyProber, Tag, read_tag, read_upstream_use
+from lbcompanion.doctor.observations import DONE, Journey, UpstreamUse
 from lbcompanion.html.snippets import default_tag_parts
+from lbcompanion.settings import LimitsTable
+from tests.support.in_memory_node import InMemoryNode
 
 URL = "http://www.example.com/shop/item"
 TOKEN = "1AAECAwQFBgcICQoLDA0ODwJhrmOgryn1"
@@ -104,3 +106,24 @@ def test_what_came_instead(replies: list[Reply | str], expected: tuple[str, str,
 def test_the_policy_that_arrives_counts(policy: str, forbidden: str) -> None:
     site = Site(Reply(200, (HTML, ("content-security-policy", policy)), TAG), SCRIPT, REFUSED)
     assert made(site).forbidden == forbidden
+
+
+def test_the_debug_page_tells_about_connections_to_the_application() -> None:
+    node = InMemoryNode(limits=LimitsTable(upstream_connections=7))
+    node.get(b"/shop")
+    assert read_upstream_use(Reply(200, (), node.debug("").body)) == UpstreamUse("n1", 7, 7, 0, 0, 1)
+    assert b"Connections to the application" in node.debug("", b"Accept: text/html").body
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(403, (), b"{}"),
+        Reply(200, (), b"<html>"),
+        Reply(200, (), b"{}"),
+        Reply(200, (), b"[]"),
+        Reply(200, (), b'{"node":"n1","upstream":{"limit":"many"},"settings":{"limits":{"upstream_connections":1}}}'),
+    ],
+)
+def test_without_a_debug_page_nothing_is_said(reply: Reply) -> None:
+    assert read_upstream_use(reply) is None

@@ -5,7 +5,7 @@ from attrs import evolve
 
 from lbcompanion.doctor.diagnosis import Severity
 from lbcompanion.doctor.journey_findings import journey_findings
-from lbcompanion.doctor.observations import DONE, Journey, Observations, ProbeResponse, RequestKind
+from lbcompanion.doctor.observations import DONE, Journey, Observations, ProbeResponse, RequestKind, UpstreamUse
 
 ORIGIN = "http://www.example.com"
 WHOLE = Journey(DONE, "", ORIGIN, DONE, f"{ORIGIN}/-/_lbc/fetch-from", DONE, "fetched", True, True)
@@ -50,6 +50,28 @@ def test_all_is_well() -> None:
 )
 def test_each_border(change: dict[str, object], codes: set[str]) -> None:
     assert found(evolve(WHOLE, **change)).keys() == codes  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("use", "expected", "words"),
+    [
+        (UpstreamUse("n1", 0, 0, 0, 0, 500), {}, ""),
+        (UpstreamUse("n1", 0, 8, 8, 200, 500), {"few-workers": Severity.NOTE}, "serve 8 connections"),
+        (UpstreamUse("n1", 64, 64, 8, 0, 500), {"cap-above-workers": Severity.WARNING}, "serve 8 at a time"),
+        (UpstreamUse("n1", 128, 32, 8, 0, 500), {"cap-above-workers": Severity.WARNING}, "in each process"),
+        (UpstreamUse("n1", 10, 10, 8, 200, 500), {"cap-fits": Severity.GOOD}, "serve 8 at a time"),
+        (UpstreamUse("n1", 2, 2, 0, 200, 500), {"cap-below-workers": Severity.WARNING}, "200 of 500 requests"),
+        (UpstreamUse("n1", 2, 2, 0, 1, 500), {"cap-unknown": Severity.NOTE}, "cannot be told"),
+        (UpstreamUse("n1", 2, 2, 0, 0, 0), {"cap-unknown": Severity.NOTE}, "cannot be told"),
+    ],
+)
+def test_the_cap_of_connections_is_compared_with_the_workers(
+    use: UpstreamUse, expected: dict[str, Severity], words: str
+) -> None:
+    observations = Observations(ORIGIN, "/shop", journey=evolve(WHOLE, upstream=use))
+    findings = [finding for finding in journey_findings(observations) if finding.code != "journey"]
+    assert {finding.code: finding.severity for finding in findings} == expected
+    assert words in "".join(finding.text for finding in findings)
 
 
 def test_a_replaced_host_matters_if_the_pages_address_is_wrong() -> None:

@@ -1,4 +1,4 @@
-"""Farms for these tests: made with what a test asks for, stopped behind it, and told about where it fails."""
+"""Farms for these tests: made with what a test asks for, and stopped behind it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,9 @@ from tests.support.farm import Applications, ProcessFarm, StickySettings, plain_
 
 __all__ = ["context", "page"]
 
-_REPORTS = pytest.StashKey[dict[str, Any]]()
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
-    """Keep a test's report where the fixtures find it."""
-    report = yield
-    item.stash.setdefault(_REPORTS, {})[report.when] = report
-    return report
-
 
 @pytest.fixture
-def new_farm(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., ProcessFarm]]:
+def new_farm(tmp_path: Path) -> Iterator[Callable[..., ProcessFarm]]:
     """Starts a farm: ``new_farm(balancer, sticky, applications=None, **more of ProcessFarm)``."""
     ports, farms = ReservedPorts(), []
 
@@ -45,9 +35,6 @@ def new_farm(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callabl
     try:
         yield start
     finally:
-        reports = request.node.stash.get(_REPORTS, {})
-        if not all(report.passed for report in reports.values()):
-            print("\n".join(farm.children.last_words() for farm in farms))
         for farm in farms:
             farm.stop()
         ports.release()

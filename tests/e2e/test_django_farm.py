@@ -44,9 +44,6 @@ def admins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applications]:
             running = children[f"django-{name}"]
             wait_for(f"Django {name}", lambda port=port: listens(port, "/admin/login/"), 60, running)
         yield made
-    except AssertionError:
-        print(children.last_words())
-        raise
     finally:
         children.kill()
         ports.release()
@@ -183,7 +180,7 @@ def test_djangos_admin_looks_as_it_did(new_farm, admins, chromium, tmp_path):
     visit.sees("login", "/admin/", with_scripts=False)
     visit.page.fill("input[name=username]", PEOPLE[0])
     visit.page.fill("input[name=password]", PASSWORD)
-    visit.page.click("input[type=submit]")
+    visit.leaves_by("input[type=submit]")
     visit.sees("index", "/admin/", with_scripts=False)
     visit.sees("users", "/admin/auth/user/", with_scripts=False)
     visit.sees("add", "/admin/auth/user/add/", with_scripts=False)

@@ -2,93 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from itertools import count
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
-from attrs import Factory, define
 
-from lbcompanion.demo.ports import ReservedPorts
 from tests.support import doctor_sites
 from tests.support.balancer_kinds import tiers, traefik
 from tests.support.balancer_kinds.kind import Kind
-from tests.support.children import Children, wait_for
-from tests.support.doctor_sites import RunBalancer
-from tests.support.farm import SECRET, listens, plain_applications
+from tests.support.doctor_environment import DoctorEnvironment, codes, doctor_environment
 
 pytestmark = pytest.mark.programs
-
-_NODE = """[node]
-name = "{name}"
-listen = ["tcp:{port}:interface=127.0.0.1"]
-upstream = "tcp:127.0.0.1:{application}"
-secret_file = "farm.secret"
-state_dir = "state-{name}"
-admin = "tcp:{admin}:interface=127.0.0.1"
-[peers]
-{peers}"""
-
-
-@define
-class DoctorEnvironment:
-    """Nodes, before which one balancer after the other stands."""
-
-    folder: Path
-    children: Children
-    ports: ReservedPorts
-    companions: Mapping[str, int]
-    admins: Mapping[str, int]
-    applications: Mapping[str, int]
-    number: Iterator[int] = Factory(count)
-
-    def report_on(
-        self, run_balancer: RunBalancer, companions: bool = True, path: str = "/shop/page", code: int | None = 0
-    ) -> dict:
-        """The command's output as JSON; ``code`` None: any exit code."""
-        folder = self.folder / f"stand{next(self.number)}"
-        folder.mkdir()
-        port = self.ports.take()
-        command = run_balancer(folder, port, self.companions if companions else self.applications)
-        balancer = self.children.start(folder.name, command)
-        try:
-            wait_for("balancer", lambda: listens(port, "/", (200, 302)), 60, balancer)
-            known = ("--config", str(self.folder / "n1.toml")) if companions else ()
-            done = doctor_sites.doctor(f"http://127.0.0.1:{port}{path}", "--json", *known)
-        finally:
-            balancer.kill()
-            balancer.ended()
-        assert done.stderr == "", done.stdout + done.stderr
-        assert code in (None, done.returncode), done.stdout
-        return json.loads(done.stdout)
 
 
 @pytest.fixture(name="environment", scope="module")
 def _doctor_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoctorEnvironment]:
-    folder, ports = tmp_path_factory.mktemp("doctor"), ReservedPorts()
-    children = Children(folder)
-    try:
-        applications = plain_applications(children, ports, folder).ports
-        (folder / "farm.secret").write_bytes(SECRET)
-        companions = {name: ports.take() for name in applications}
-        admins = {name: ports.take() for name in applications}
-        for name, port in companions.items():
-            others = {other: at for other, at in companions.items() if other != name}
-            peers = "".join(f'{other} = "http://127.0.0.1:{at}"\n' for other, at in others.items())
-            text = _NODE.format(name=name, port=port, application=applications[name], peers=peers, admin=admins[name])
-            (folder / f"{name}.toml").write_text(text)
-            children.lbcompanion(name, "node", "--config", str(folder / f"{name}.toml"))
-        for name, port in companions.items():
-            wait_for(name, lambda at=port: listens(at, "/_lbc/whoami"), 60, children[name])
-        yield DoctorEnvironment(folder, children, ports, companions, admins, applications)
-    finally:
-        children.kill()
-        ports.release()
-
-
-def codes(document: dict) -> set[str]:
-    return {finding["code"] for finding in document["findings"]}
+    with doctor_environment(tmp_path_factory.mktemp("doctor")) as environment:
+        yield environment
 
 
 def cookie(document: dict, name: str) -> dict:

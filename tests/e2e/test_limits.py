@@ -183,7 +183,7 @@ async def _stalled_reader(front: Companion) -> bool:
         link = socket.create_connection((LOOPBACK, front.port))
         try:
             link.sendall(b"GET /bytes?100000000 HTTP/1.1\r\nHost: a\r\n\r\n")
-            until = time.monotonic() + 8
+            until = time.monotonic() + _PATIENCE_SECONDS
             while not application.cut and time.monotonic() < until:
                 await asyncio.sleep(0.1)
             return bool(application.cut)

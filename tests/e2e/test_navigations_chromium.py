@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.children import wait_for
 from tests.support.companion import Companion, companion
+from tests.support.page_actions import click
 from tests.support.page_application import PageApplication, serving
 
 pytestmark = pytest.mark.browser
@@ -48,13 +50,6 @@ def _front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Companion
         assert not one.failures()
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 def noticed(one: Companion) -> int:
     """How many notices the node got; without a crawler it does not send them on."""
     return int(one.status()["notices"].get("not sent on", 0))
@@ -84,7 +79,7 @@ def test_a_link_with_the_download_attribute_is_left_alone(front: tuple[Companion
     one, application = front
     page.goto(f"http://127.0.0.1:{one.port}/")
     with page.expect_download() as download:
-        page.click("#link")
+        click(page.locator("#link"))
     assert Path(download.value.path()).read_bytes() == application.resources["/page"][1]
 
 
@@ -96,7 +91,8 @@ def test_a_page_that_was_fetched_before_its_view(
     before = len(application.requests_for("/next"))
     notices = noticed(one)
     page.goto(f"http://127.0.0.1:{one.port}/{kind}")
-    wait_for(lambda: len(application.requests_for("/next")) > before and noticed(one) > notices)
+    wait_for("the page", lambda: len(application.requests_for("/next")) > before)
+    wait_for("its notice", lambda: noticed(one) > notices)
     time.sleep(0.5)
     assert noticed(one) == notices + 1, "only the page in view"
     fields = application.requests_for("/next")[-1]
@@ -105,4 +101,4 @@ def test_a_page_that_was_fetched_before_its_view(
     page.wait_for_function("document.title === 'next'")
     assert len(application.requests_for("/next")) == before + 1, "the page fetched before is the one that is shown"
     assert len(tokens(page)) == 1
-    wait_for(lambda: noticed(one) == notices + 2)
+    wait_for("the notice of its view", lambda: noticed(one) == notices + 2)

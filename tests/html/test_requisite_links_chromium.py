@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,6 +41,15 @@ def server() -> Iterator[Server]:
     server.close()
 
 
+def _wait_until_quiet(server: Server, page: Any, count: int) -> None:
+    """Wait until so many different requests came, and none for half a second."""
+    until, before = time.monotonic() + 60, -1
+    while len({*server.asked}) < count or len(server.asked) > before:
+        assert time.monotonic() < until, server.asked
+        before = len(server.asked)
+        page.wait_for_timeout(500)
+
+
 @pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1"])
 def test_what_chromium_asks_for_is_found(server: Server, page: Any, charset: str) -> None:
     body = f"<!DOCTYPE html><html><head>{BODY}".encode(charset)
@@ -48,7 +58,7 @@ def test_what_chromium_asks_for_is_found(server: Server, page: Any, charset: str
     sheet_url = resolve_url(f"{server.origin}/sub/", "a.css?\u00fc", charset)
     server.answers[target_of(sheet_url)] = (200, {"Content-Type": "text/css"}, SHEET.encode())
     page.goto(f"{server.origin}/dir/page?q=1")
-    page.wait_for_timeout(1000)
+    _wait_until_quiet(server, page, 26)
     found = {*page_links(body, f"{server.origin}/dir/page?q=1", kind).urls}
     assert sheet_url in found
     found |= {resolve_url(sheet_url, each) for each in read_css(SHEET, 10_000, 1000).urls}
@@ -82,7 +92,7 @@ def test_in_which_encoding_chromium_sends_the_queries_of_css(server: Server, pag
         server.answers[path] = (200, {"Content-Type": kind}, sheet.body)
         found |= {*style_sheet_links(sheet, "windows-1252").urls}
     page.goto(f"{server.origin}/page")
-    page.wait_for_timeout(1000)
+    _wait_until_quiet(server, page, 13)
     asked = set(server.asked) - {"/page", "/favicon.ico"}
     # Chromium's preload scanner requests an import of the page in the page's encoding, and its parser in UTF-8.
     assert asked - {"/i.css?%FC"} == {target_of(each) for each in found}

@@ -5,8 +5,19 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lbcompanion.html.tokenizer_patterns import COMMENT, START_TAG, any_case, attributes, tag_name, unescaped
+from lbcompanion.html.tokenizer_patterns import (
+    ATTRIBUTE,
+    COMMENT,
+    START_TAG,
+    TAG_NAME,
+    any_case,
+    attributes,
+    tag_name,
+    unescaped,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +62,17 @@ def test_names_in_either_case() -> None:
 
 def test_character_references_are_read() -> None:
     assert unescaped(b"&apos;&#65;&amp;") == "'A&"
+
+
+@given(st.lists(st.sampled_from(["a", "B", "/", " ", "=", '"', "'", "<", "x:y", "\n", "&", "é"]), max_size=16))
+def test_one_attribute_begins_where_the_one_before_ends(pieces: list[str]) -> None:
+    if whole := re.match(START_TAG, f"<p {''.join(pieces)}>".encode()):
+        tag, found = whole[0], {}
+        name = TAG_NAME.match(tag)
+        assert name is not None
+        position = name.end()
+        while one := ATTRIBUTE.match(tag, position):
+            found.setdefault(one[1].lower(), one[2] or one[3] or one[4] or b"")
+            position = one.end()
+        assert tag[position:].strip(b"/ \n") == b">"
+        assert attributes(tag) == found

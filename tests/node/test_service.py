@@ -19,7 +19,9 @@ from lbcompanion.demo.processes import companion_command
 from lbcompanion.node.health import CONTROL, SIBLINGS, SPOOL
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.testing.strategies import SECRET
+from tests.support import failure_report
 from tests.support.commands import ROOT, TWISTD, WAIT, read_all, read_on
+from tests.support.failure_report import LoggedProcess
 from tests.support.in_memory_node import PAGE, VisitorResponse, read_responses, request, without_tag
 from tests.support.node_process import balancer_checks
 from tests.support.ports import free_port
@@ -53,6 +55,7 @@ intake = "{intake}"
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        failure_report.add(LoggedProcess("node", self.log, self.process))
 
     def wait_until_ready(self) -> None:
         end = time.monotonic() + WAIT

@@ -23,7 +23,7 @@ from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
-from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.response_heads import PageHead
 from lbcompanion.protocol.tokens import Tokens, digest_of
 from lbcompanion.sticky.routes import Routes
 from tests.support.archives import NOW, Place

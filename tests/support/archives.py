@@ -14,7 +14,7 @@ from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import Database, open_engine
-from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.response_heads import PageHead
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.arrivals import arrival
 

@@ -50,6 +50,7 @@ CHECKS: Mapping[str, Command] = {
     "apache": lambda file, folder: _apache(file, folder, "-t"),
     "caddy": lambda file, folder: _caddy("validate", file),
     "envoy": lambda file, folder: [need_program("envoy"), "--mode", "validate", "-l", "warn", "-c", str(file)],
+    "varnish": lambda file, folder: [need_program("varnishd"), "-C", "-j", "none", "-n", str(folder), "-f", str(file)],
 }
 RUNS: Mapping[str, Command] = {
     "haproxy": lambda file, folder: [need_program("haproxy"), "-db", "-f", str(file)],

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lbcompanion.demo.processes import companion_command
+from tests.support import failure_report
 
 _ROOT = Path(__file__).resolve().parents[2]
 _STOP_SECONDS = 60
@@ -46,6 +47,7 @@ class Child:
                 cwd=_ROOT,
                 start_new_session=True,
             )
+        failure_report.add(self)
 
     @property
     def pid(self) -> int:
@@ -79,7 +81,8 @@ class Child:
 
     def last_words(self) -> str:
         log_tail = self.log.read_bytes()[-_LOG_TAIL_BYTES:].decode("utf-8", "replace") if self.log.exists() else ""
-        return f"---- {self.name} ----\n{log_tail}"
+        end = "" if self._process is None or self._process.poll() is None else f", ended by {self._process.poll()}"
+        return f"---- {self.name}{end} ----\n{log_tail}"
 
 
 class Children:

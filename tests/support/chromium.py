@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from lbcompanion.recorder.script import recorder_source
+from tests.support import failure_report
 from tests.support.browser import ARGUMENTS, Site
+from tests.support.page_actions import PATIENCE_MS, PageLog
 from tests.support.programs import need_program
 
 
@@ -47,7 +49,8 @@ def site() -> Iterator[Site]:
 def page(context: Any) -> Iterator[Any]:
     context.clear_cookies()
     page = context.new_page()
-    page.set_default_timeout(120_000)  # other tests use the same two cores
+    page.set_default_timeout(PATIENCE_MS)
+    failure_report.add(PageLog(page))
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page

@@ -44,6 +44,7 @@ class Companion:
     :param more: further lines of its file; lines before the first table are ``[node]``'s.
     :param compiled: whether it may read heads with what was compiled; else Python does it.
     :param descriptors: how many it may have open, 0: as many as these tests.
+    :param intake: the crawler's origin; empty: no notices are kept.
     :ivar port: where visitors come in.
     :ivar application_port: where it looks for the application; nothing listens there, the port is held.
     """
@@ -57,6 +58,7 @@ class Companion:
         more: str = "",
         compiled: bool = True,
         descriptors: int = 0,
+        intake: str = "",
     ) -> None:
         self.port, self.application_port, self.admin_port = ports.take(), ports.take(), ports.take()
         self.name = name
@@ -72,7 +74,7 @@ state_dir = "state-{name}"
 admin = "tcp:{self.admin_port}:interface={LOOPBACK}"
 {more}
 [crawler]
-intake = ""
+intake = "{intake}"
 """
         )
         limited = ["prlimit", f"--nofile={descriptors}:{descriptors}"] if descriptors else []
@@ -168,11 +170,13 @@ def _command(compiled: bool, file: str) -> Sequence[str]:
 
 
 @contextmanager
-def companion(folder: Path, more: str = "", compiled: bool = True, descriptors: int = 0) -> Iterator[Companion]:
+def companion(
+    folder: Path, more: str = "", compiled: bool = True, descriptors: int = 0, intake: str = ""
+) -> Iterator[Companion]:
     """A companion of its own for one test; ended behind it."""
     ports, children = ReservedPorts(), Children(folder)
     try:
-        one = Companion(folder, children, ports, "companion", more, compiled, descriptors)
+        one = Companion(folder, children, ports, "companion", more, compiled, descriptors, intake)
         one.wait()
         yield one
     finally:

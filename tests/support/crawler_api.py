@@ -14,10 +14,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler.admin import api
 from lbcompanion.crawler.admin.listener import AdminResource, admin_site
+from lbcompanion.crawler.admin.stream_api import StreamApi
 from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureService
 from lbcompanion.crawler.health import Health
+from lbcompanion.crawler.outcome_watch import OutcomeWatch
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
-from lbcompanion.settings import StickyTable
+from lbcompanion.crawler.queue.outcomes import Outcomes
+from lbcompanion.settings import OutcomesTable, StickyTable
 from tests.support.in_memory_crawler import InMemoryCrawler
 from tests.support.simulated_farm import ORIGIN, SECRET, SimulatedFarm, immediately
 
@@ -39,6 +42,14 @@ def admin_resource(rig: InMemoryCrawler, **more: Any) -> AdminResource:
         sites=lambda: [ORIGIN],
         **more,
     )
+
+
+def stream_api(rig: InMemoryCrawler, limits: OutcomesTable | None = None, clock: Clock | None = None) -> StreamApi:
+    """The streams of a crawler in memory."""
+    clock, limits = clock or Clock(), limits or OutcomesTable()
+    outcomes = Outcomes(rig.database)
+    watch = OutcomeWatch(outcomes, limits, defer=immediately, reactor=clock, now=rig.farm.now)
+    return StreamApi(watch, limits, defer=immediately, reactor=clock, metrics=rig.metrics)
 
 
 class ApiCase(SynchronousTestCase):

@@ -6,12 +6,14 @@ import io
 import json
 import os
 import random
+import resource
 import signal
 import time
 import urllib.error
 import urllib.request
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,11 +30,17 @@ from lbcompanion.protocol.notices import write_notices
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import Tokens, digest_of
 from tests.support.children import Child, Children, wait_for
-from tests.support.queue_crawler import NODES, body_of
+from tests.support.object_stores import BUCKET, S3Server, objects
+from tests.support.queue_crawler import NODES, STYLE, body_of
 from tests.support.relay import Relay
 from tests.support.simulated_farm import ORIGIN, SECRET
 from tests.support.store_servers import Postgresql, Server
 
+STORE_URL = f"s3://{BUCKET}/prefix"
+CRAWLER_FAULTS = ("kill", "stop", "silence", "cut", "full disk", "clock")
+STORE_FAULTS = ("store refuses", "store takes half", "store silent", "store cut", "kill in an upload")
+#: A notice that a crawler postponed while its clock was up to 600 s ahead may wait for as long: it may be a pause.
+CLOCK_JUMPS = (-86400.0, -600.0, -30.0, -2.0, 2.0, 30.0, 1200.0, 1800.0)
 LEASE_SECONDS = 2.0
 PER_NODE = 6
 
@@ -41,10 +49,15 @@ class CrawlerGroup:
     """Crawlers of one queue.
 
     :param seed: for what happens, and in which order.
+    :param store: an object store, to which the crawlers upload their archive files.
     """
 
-    def __init__(self, server: Server, folder: Path, seed: int = 0) -> None:
+    def __init__(self, server: Server, folder: Path, seed: int = 0, store: S3Server | None = None) -> None:
         self.server = server
+        self.store = store
+        self.store_relay = None if store is None else Relay(store.port)
+        if self.store_relay is not None:
+            os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{self.store_relay.port}"
         self.folder = folder
         self.random = random.Random(seed)
         self.children = Children(folder)
@@ -56,6 +69,8 @@ class CrawlerGroup:
         self.most_of_a_node = 0
         self.last_status = 0
         self.happened: Counter[str] = Counter()
+        self._deck: list[str] = []
+        self._killed: deque[str] = deque()
         self._mints = {name: Tokens(SECRET, name, os.urandom) for name in NODES}
         self._signer = Signer(SECRET)
         self._wakes: list[tuple[float, Callable[[], object]]] = []
@@ -74,6 +89,8 @@ class CrawlerGroup:
             "concurrency": 8,
             **more,
         }
+        if self.store is not None:
+            settings |= {"archive": STORE_URL, "rotate_seconds": 1.0, "upload_seconds": 0.5, "requisites": True}
         arguments = str(self.folder / (folder or name)), json.dumps(settings)
         child = self.children.module(folder or name, "tests.support.queue_crawler", *arguments)
         self.crawlers[folder or name] = child
@@ -151,30 +168,90 @@ class CrawlerGroup:
             self._wakes = [each for each in self._wakes if each not in due]
             for _, call in due:
                 call()
+            while self._killed:
+                self._start_again(self._killed.popleft())
             if time.monotonic() >= until:
                 return
             time.sleep(0.02)
 
     def something_happens(self) -> None:
-        """Kill, stop or cut off one crawler, for longer or shorter than its lease."""
+        """Let a fault happen, to one crawler or to the object store, for longer or shorter than a lease.
+
+        All faults happen before one happens again.
+        """
+        if not self._deck:
+            faults = CRAWLER_FAULTS + (STORE_FAULTS if self.store is not None else ())
+            self._deck = self.random.sample(faults, len(faults))
+        what = self._deck.pop()
         name = self.random.choice(sorted(self.crawlers))
-        child, relay = self.crawlers[name], self.relays[name]
         seconds = self.random.choice(self.pauses)
-        what = self.random.choice(("kill", "stop", "silence", "cut", "kill", "stop"))
         self.happened[what] += 1
-        if what == "kill" and not child.died():
-            child.kill()
-            child.ended()
-            (self.folder / name / "ports").unlink(missing_ok=True)
-            self.later(self.random.random(), child.start)
+        if what in STORE_FAULTS:
+            self._disturb_store(what, seconds)
+        else:
+            self._disturb_crawler(what, name, seconds)
+
+    def _disturb_crawler(self, what: str, name: str, seconds: float) -> None:
+        child, relay = self.crawlers[name], self.relays[name]
+        if what == "kill":
+            if not child.died():
+                child.kill()
+                self._start_again(name)
         elif what == "stop":
             child.send(signal.SIGSTOP)
             self.later(seconds, lambda: child.send(signal.SIGCONT))
         elif what == "silence":
             relay.silence()
             self.later(seconds, relay.speak)
+        elif what == "full disk":
+            limit_files(child, self.random.randrange(1, 40_000))
+            self.later(seconds, lambda: limit_files(child, resource.RLIM_INFINITY))
+        elif what == "clock":
+            self._set_clock(name, self.random.choice(CLOCK_JUMPS))
+            self.later(seconds, lambda: self._set_clock(name, 0.0))
         else:
             relay.cut()
+
+    def _disturb_store(self, what: str, seconds: float) -> None:
+        store, relay = self.store, self.store_relay
+        assert store is not None
+        assert relay is not None
+        if what == "store refuses":
+            store.failing = 1_000_000
+            self.later(seconds, lambda: setattr(store, "failing", 0))
+        elif what == "store takes half":
+            store.cutting = 3
+        elif what == "store silent":
+            relay.silence()
+            self.later(seconds, relay.speak)
+        elif what == "store cut":
+            store.on_put = lambda _path: self._once(relay.cut)
+        else:
+            store.on_put = lambda path: self._once(self._kill_uploading, path)
+
+    def _once(self, call: Callable[..., object], *arguments: str) -> None:
+        """Disturb one upload only; on the store's thread."""
+        assert self.store is not None
+        self.store.on_put = lambda _path: None
+        call(*arguments)
+
+    def _kill_uploading(self, path: str) -> None:
+        name = next((each for each in self.crawlers if f"/lbc-{each}-" in path), "")
+        if name:
+            self.crawlers[name].kill()
+            self._killed.append(name)
+
+    def _start_again(self, name: str) -> None:
+        """Start a crawler that was killed, after a while."""
+        child = self.crawlers[name]
+        child.ended()
+        (self.folder / name / "ports").unlink(missing_ok=True)
+        self.later(self.random.random(), lambda: child.died() and child.start())
+
+    def _set_clock(self, name: str, seconds: float) -> None:
+        file = self.folder / name / "clock"
+        file.with_suffix(".new").write_text(str(seconds))
+        file.with_suffix(".new").replace(file)
 
     def restart_server(self) -> None:
         """The server goes away, and comes back."""
@@ -192,14 +269,20 @@ class CrawlerGroup:
         self.server.freeze(signal.SIGCONT)
 
     def calm(self) -> None:
-        """Let all run again."""
-        while self._wakes:
+        """Let all run again, and wait until no crawler reports a problem."""
+        while self._wakes or self._killed:
             self.pass_time(0.1)
+        if self.store is not None:
+            self.store.failing = self.store.cutting = 0
+            self.store.on_put = lambda _path: None
         for name, child in self.crawlers.items():
             child.send(signal.SIGCONT)
             if child.died():
+                (self.folder / name / "ports").unlink(missing_ok=True)
                 child.start()
             self.ports(name)
+        for name, child in self.crawlers.items():
+            wait_for(f"health of {name}", lambda name=name: not self.problems(name) or None, 90, child)
 
     def wait_for_the_end(self, seconds: float = 90.0) -> None:
         """Until each notice has its outcome."""
@@ -216,39 +299,74 @@ class CrawlerGroup:
         for child in self.crawlers.values():
             child.ended()
 
-    def add_up(self) -> None:
-        """Each notice has one outcome; each page is archived once, where the queue says it is."""
+    def uploaded(self) -> int:
+        """The number of files that the object store has."""
+        with self.database.read() as connection:
+            return len(connection.execute(select(FILES.c.name).where(FILES.c.state == "uploaded")).all())
+
+    def _content(self, file: Any, stored: Mapping[str, bytes]) -> bytes:
+        if file.state == "uploaded":
+            content = stored[f"prefix/{file.name}"]
+            assert len(content) == file.committed, file
+            return content
+        content = (self.folder / file.crawler / "archive" / file.name).read_bytes()
+        assert len(content) >= file.committed, file
+        return content[: file.committed]
+
+    def add_up(self) -> dict[str, bytes]:
+        """Each notice has one outcome; each page is archived once, where the queue says it is.
+
+        :returns: the archive's files.
+        """
         rows = {row["token"]: row for row in self.backlog.recordings(1_000_000)}
         assert set(rows) >= self.accepted, f"{len(self.accepted - set(rows))} accepted notices are not in the queue"
         assert Counter(row["outcome"] for row in rows.values()) == {"archived": len(rows)}
         with self.database.read() as connection:
             files = connection.execute(select(FILES)).all()
+        stored = objects(self.store) if self.store is not None else {}
+        contents = {file.name: self._content(file, stored) for file in files if file.committed}
+        known = {f"prefix/{file.name}" for file in files}
+        assert {name for name in stored if name.endswith(".gz")} <= known
+        firsts: set[tuple[str, ...]] = set()
+        revisits: set[tuple[str, ...]] = set()
         written: Counter[str] = Counter()
         offsets: set[tuple[str, int]] = set()
-        for file in files:
-            if not file.committed:
-                continue
-            content = (self.folder / file.crawler / "archive" / file.name).read_bytes()
-            assert len(content) >= file.committed, file
-            stream = ArchiveIterator(io.BytesIO(content[: file.committed]), check_digests="raise")
+        for name, content in contents.items():
+            stream = ArchiveIterator(io.BytesIO(content), check_digests="raise")
             for record in stream:
-                body = record.content_stream().read()
+                body, get = record.content_stream().read(), record.rec_headers.get_header
+                place = name, stream.get_record_offset()
+                if record.rec_type == "revisit":
+                    refers = "WARC-Refers-To-Target-URI", "WARC-Refers-To-Date", "WARC-Payload-Digest"
+                    revisits.add(tuple(map(get, refers)))
                 if record.rec_type != "response":
                     continue
-                token = record.rec_headers.get_header("WARC-Target-URI").rpartition("/")[2]
+                firsts.add(tuple(map(get, ("WARC-Target-URI", "WARC-Date", "WARC-Payload-Digest"))))
+                token = get("WARC-Target-URI").rpartition("/")[2]
+                if token == "style.css":
+                    assert body == STYLE
+                    continue
                 written[token] += 1
                 row = rows[token]
-                assert (row["warc_file"], row["warc_offset"]) == (file.name, stream.get_record_offset()), dict(row)
+                assert (row["warc_file"], row["warc_offset"]) == place, dict(row)
                 assert body == body_of(token)
                 assert row["sha256"] == digest_of(body).hex()
-                offsets.add((file.name, row["warc_offset"]))
+                offsets.add(place)
         assert set(written) == set(rows)
         assert set(written.values()) <= {1}, written.most_common(5)
         assert len(offsets) == len(rows)
+        assert revisits <= firsts
+        return contents
 
     def close(self) -> None:
         """End everything."""
         self.children.kill()
-        for relay in self.relays.values():
+        for relay in (*self.relays.values(), *filter(None, [self.store_relay])):
             relay.close()
         self.database.close()
+
+
+def limit_files(child: Child, size: int) -> None:
+    """Let a process write no file beyond this size, as if the disk were full; it may be ended meanwhile."""
+    with suppress(ProcessLookupError):
+        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))

@@ -16,6 +16,7 @@ from typing import Any
 from attrs import frozen
 from warcio.archiveiterator import ArchiveIterator
 
+from tests.support import failure_report
 from tests.support.children import Child, wait_for
 from tests.support.farm import fetched
 from tests.support.programs import need_program
@@ -105,7 +106,11 @@ class ExampleFarm:
         """How the pages were fetched."""
         return Counter(recording["route"] for recording in self.recordings().values())
 
-    def logs(self) -> str:
+    def died(self) -> bool:
+        """Whether it was ended."""
+        return not self.folder.exists()
+
+    def last_words(self) -> str:
         """The end of each log."""
         tails = [f"---- {file.name} ----\n{file.read_text('utf-8', 'replace')[-3000:]}" for file in self._log_files()]
         return "\n".join(tails)
@@ -133,14 +138,11 @@ def example_farm(name: str, folder: Path, *programs: str, variant: str = "") -> 
     command = [str(EXAMPLES / name / "run"), *([variant] if variant else [])]
     child = Child(name, command, folder / "run.log", {})
     child.start()
-    farm = None
     try:
         found = wait_for(name, lambda: _PRINTED.search(child.log.read_text()), 120, child)
         farm = ExampleFarm(found[1], int(found[2]), Path(found[3]))
+        failure_report.add(farm)
         yield farm
-    except BaseException:
-        print(child.last_words(), farm.logs() if farm else "")
-        raise
     finally:
         child.send(signal.SIGINT)
         code = child.ended()

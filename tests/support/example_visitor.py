@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.support.browser import ARGUMENTS
 from tests.support.example_farm import ExampleFarm, PageView
+from tests.support.page_actions import PATIENCE_MS, PageLog, click, navigating
 from tests.support.programs import need_program
 from tests.support.visitor import without_tag
 
@@ -42,13 +43,14 @@ class ExampleVisitor:
         self._farm = farm
         self._context = browser.new_context()
         self.page = self._context.new_page()
-        self.page.set_default_timeout(90_000)
+        self.page.set_default_timeout(PATIENCE_MS)
+        self._log = PageLog(self.page)
         self._errors: list[str] = []
         self.page.on("pageerror", lambda error: self._errors.append(str(error)))
 
     def see(self, action: Callable[[], object]) -> PageView:
         """Do what leads to another page, and look at it."""
-        with self.page.expect_navigation(wait_until="load") as navigation:
+        with navigating(self.page, self._log) as navigation:
             action()
         answer = navigation.value
         body, token = without_tag(answer.body())
@@ -67,7 +69,7 @@ class ExampleVisitor:
 
     def clicks(self, selector: str) -> PageView:
         """Click on what leads to another page."""
-        return self.see(lambda: self.page.click(selector))
+        return self.see(lambda: click(self.page.locator(selector).first))
 
     def reads(self, selector: str, text: str) -> None:
         """Check what an element says."""
@@ -119,7 +121,7 @@ def visits_to_both_nodes(
         visitors = [ExampleVisitor(browser, farm)]
         long(visitors[0])
         while len({visitor.node for visitor in visitors}) < 2:
-            assert len(visitors) < 8, "the balancer uses one node only"
+            assert len(visitors) < 30, "the balancer uses one node only"
             visitors.append(ExampleVisitor(browser, farm))
             short(visitors[-1])
         found = farm.check_archived([view for visitor in visitors for view in visitor.views])
@@ -150,7 +152,7 @@ def _write(visitor: ExampleVisitor) -> None:
 def _load_fragment(visitor: ExampleVisitor) -> None:
     """A part of the page that a script fetches: it is not a page, and gets no tag."""
     with visitor.page.expect_response(lambda answer: "fragment" in answer.url.lower()) as loading:
-        visitor.page.click("#more")
+        click(visitor.page.locator("#more"))
     body = loading.value.body()
     assert b"data-lbc-token" not in body
     visitor.page.wait_for_selector("#fragment b")

@@ -36,7 +36,7 @@ DISTRICTS = {
         ("metrics", "activity", "health", "crawler_name", "threads"),
         ("fetching", "access"),
         ("queue",),
-        ("routes",),
+        ("routes", "outcome_watch"),
         ("archive",),
         ("erasure",),
         ("crawl", "replay"),

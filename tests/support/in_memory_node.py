@@ -360,6 +360,7 @@ class InMemoryNode:
             parts.policy,
             parts.script,
         )
+        self.page_cookies = parts.page_cookies
         self.endpoints, self.context, self.upstream_pool = parts.endpoints, parts.context, parts.context.upstream_pool
         self.signer = Signer(SECRET)
 

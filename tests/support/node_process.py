@@ -19,7 +19,9 @@ from typing import Any
 from lbcompanion.demo.processes import companion_command
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.testing.strategies import SECRET
+from tests.support import failure_report
 from tests.support.commands import ROOT, TWISTD, WAIT, read_all, read_on
+from tests.support.failure_report import LoggedProcess
 from tests.support.in_memory_node import VisitorResponse, read_responses, request
 from tests.support.ports import free_port
 
@@ -111,6 +113,7 @@ admin = "tcp:{self.admin}:interface=127.0.0.1"
                 command, cwd=self.folder, env=environment, stdout=log, stderr=subprocess.STDOUT, **more
             )
         self.processes.append(process)
+        failure_report.add(LoggedProcess("node", self.log, process))
         return process
 
     def log_text(self) -> str:

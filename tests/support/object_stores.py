@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.request import Request, urlopen
@@ -24,6 +24,7 @@ class S3Server:
 
     :ivar failing: how many of the next requests are answered by 503.
     :ivar cutting: how many of the next uploads are taken in half only, and answered as if they were whole.
+    :ivar on_put: called with the path of each upload before it is taken.
     :ivar requests: the method, path and range of each request so far.
     """
 
@@ -35,6 +36,7 @@ class S3Server:
             leave_out("moto")
         self.failing = 0
         self.cutting = 0
+        self.on_put: Callable[[str], object] = lambda _path: None
         self.requests: list[tuple[str, str, str]] = []
         self._application = DomainDispatcherApplication(create_backend_app)
 
@@ -62,6 +64,8 @@ class S3Server:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response("503 Slow Down", [("Content-Length", "0"), ("Connection", "close")])
             return [b""]
+        if method == "PUT":
+            self.on_put(path)
         if self.cutting and method == "PUT":
             self.cutting -= 1
             self._cut(environ)

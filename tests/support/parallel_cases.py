@@ -52,7 +52,7 @@ class Environment:
 
     @contextmanager
     def visitor_group(self, name: str, case: Case, **more: Any) -> Iterator[VisitorGroup]:
-        """A farm and its visitors; what its programs said last goes with a failure."""
+        """A farm and its visitors; the ends of its logs go with a failure, because a thread runs it."""
         folder = self._folder / "".join(char if char.isalnum() else "-" for char in name)
         folder.mkdir()
         ports, children = ReservedPorts(), Children(folder)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.browser import ARGUMENTS
 from tests.support.farm import ProcessFarm
+from tests.support.page_actions import PATIENCE_MS, PageLog, click, navigating
 from tests.support.programs import need_program
 from tests.support.served_pages import PAGE_ID
 from tests.support.visitor import View, without_tag
@@ -42,10 +43,12 @@ class BrowserPerson:
         self._origin = f"http://127.0.0.1:{farm.site}"
         self._context = browser.new_context()
         self.page = self._context.new_page()
+        self.page.set_default_timeout(PATIENCE_MS)
+        self._log = PageLog(self.page)
 
     def see(self, action: Callable[[], object]) -> View:
         """Do what leads to another page, and look at it."""
-        with self.page.expect_navigation(wait_until="load") as navigation:
+        with navigating(self.page, self._log) as navigation:
             action()
         answer = navigation.value
         body, token = without_tag(answer.body())
@@ -63,7 +66,7 @@ class BrowserPerson:
 
     def clicks(self, selector: str) -> View:
         """Click on what leads to another page."""
-        return self.see(lambda: self.page.click(selector))
+        return self.see(lambda: click(self.page.locator(selector).first))
 
     def shows(self, text: str) -> None:
         """Check that the page has this text."""

@@ -1,14 +1,19 @@
 """A crawler of a shared queue in a process of its own: the real service, with pages from nodes in its own memory.
 
-Every node has the page of every token that names it; the answers come after a short time that differs.
+Every node has the page of every token that names it; the answers come after a short time that differs. Three files in
+the crawler's folder lead it: ``clock`` has the seconds by which its clock is wrong, ``die`` kills it at the next
+confirmation, and ``confirmed`` gets the tokens that it confirms.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +25,7 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
+from lbcompanion.crawler.archive import uploads
 from lbcompanion.crawler.service import CrawlerService
 from lbcompanion.model import Page
 from lbcompanion.protocol.tokens import digest_of
@@ -27,13 +33,13 @@ from lbcompanion.settings import SiteSettings
 from tests.support.simulated_farm import ORIGIN, SimulatedFarm
 
 NODES = ("n1", "n2", "n3")
+STYLE = b"body { color: black }" * 40
 
 
 def body_of(token: str) -> bytes:
     """The page of a token."""
-    return f"<title>{token}</title>".encode() + b"".join(
-        digest_of(f"{token} {part}".encode()) for part in range(sum(token.encode()) % 60)
-    )
+    head = f"<link rel=stylesheet href=/style.css><title>{token}</title>"
+    return head.encode() + b"".join(digest_of(f"{token} {part}".encode()) for part in range(sum(token.encode()) % 60))
 
 
 class EveryPage(dict[str, Page]):
@@ -57,15 +63,26 @@ class SlowAgent:
 
 
 class EndlessFarm(SimulatedFarm):
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self._folder = folder
         super().__init__(NODES)
         self._seconds = seconds
         for node in self.nodes.values():
             node.pages = EveryPage()
-            node.forget = lambda _token, _reason: None  # type: ignore[method-assign]
+            node.assets = {"/style.css": ("text/css", STYLE)}
+            node.forget = self._confirmed  # type: ignore[method-assign]
 
     def now(self) -> float:
+        with suppress(OSError, ValueError):
+            return time.time() + float((self._folder / "clock").read_text())
         return time.time()
+
+    def _confirmed(self, token: str, _reason: str) -> None:
+        if (self._folder / "die").exists():
+            (self._folder / "die").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        with (self._folder / "confirmed").open("a") as confirmed:
+            confirmed.write(f"{token}\n")
 
     def agents(self, site: SiteSettings) -> tuple[Any, Any]:
         one, two = super().agents(site)
@@ -74,13 +91,16 @@ class EndlessFarm(SimulatedFarm):
 
 def main(folder: Path, more: dict[str, Any]) -> None:
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
-    farm = EndlessFarm(more.pop("answer_seconds", 0.1))
+    farm = EndlessFarm(folder, more.pop("answer_seconds", 0.1))
+    if pace := more.pop("upload_seconds", 0):
+        uploads.INTERVAL_SECONDS = uploads.FIRST_PAUSE_SECONDS = pace
+        uploads.MOST_PAUSE_SECONDS = 4 * pace
     settings = farm.settings(folder)
     if other := more.pop("secret_text", ""):
         more["secret"] = other.encode()
     for key in more.keys() & {"archive_dir"}:
         more[key] = Path(more[key])
-    table = evolve(settings.crawler, give_up_after_seconds=3600, min_free_bytes=0, requisites=False, **more)
+    table = evolve(settings.crawler, give_up_after_seconds=3600, min_free_bytes=0, **{"requisites": False, **more})
     service = CrawlerService(evolve(settings, crawler=table), reactor, farm.now, farm.agents)
 
     def started(_service: object) -> None:

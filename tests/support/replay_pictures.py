@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+from tests.support.page_actions import PATIENCE_MS, PageLog, click, navigating
 from tests.support.pictures import difference, picture
 from tests.support.visitor import without_tag
 
@@ -24,6 +25,8 @@ class Visit:
         self.site = site
         self._browser = browser
         self.page = browser.new_context(viewport=_WINDOW).new_page()
+        self.page.set_default_timeout(PATIENCE_MS)
+        self._log = PageLog(self.page)
         self.seen: dict[str, tuple[str, bytes]] = {}
 
     def sees(self, name: str, path: str, *, with_scripts: bool = True) -> None:
@@ -34,6 +37,11 @@ class Visit:
         answer = self.page.goto(self.site + path, wait_until="networkidle")
         _, token = without_tag(answer.body())
         self.seen[name] = token, picture(self.page) if with_scripts else self._without_scripts(path)
+
+    def leaves_by(self, selector: str) -> None:
+        """Click on what leads to another page, which nobody looks at."""
+        with navigating(self.page, self._log):
+            click(self.page.locator(selector).first)
 
     def _without_scripts(self, path: str) -> bytes:
         context = self._browser.new_context(viewport=_WINDOW, java_script_enabled=False)

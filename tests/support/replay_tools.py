@@ -31,7 +31,7 @@ def cdxj_lines(*files: Path) -> list[tuple[str, str, Mapping[str, str]]]:
     """What cdxj-indexer says about WARC files, sorted: key, time and the other values of each line."""
     lines = run_tool("cdxj-indexer", "--post-append", *files).splitlines()
     parsed = (line.split(" ", 2) for line in lines)
-    return sorted((key, date, json.loads(rest)) for key, date, rest in parsed)
+    return sorted(((key, date, json.loads(rest)) for key, date, rest in parsed), key=lambda line: line[:2])
 
 
 def surt_keys(urls: Sequence[str]) -> list[str]:

@@ -21,6 +21,8 @@ import pymysql
 import redis
 
 from lbcompanion.demo.ports import ReservedPorts
+from tests.support import failure_report
+from tests.support.failure_report import LoggedProcess
 from tests.support.programs import need_program
 
 USER = "lbc"
@@ -91,6 +93,7 @@ class Server(ABC):
             self._process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, **self._as
             )
+        failure_report.add(LoggedProcess(self.program, self.folder / "log", self._process))
         until = time.monotonic() + START_SECONDS
         while True:
             try:

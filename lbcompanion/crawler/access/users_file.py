@@ -18,10 +18,9 @@ from typing import Any
 from attrs import field, frozen
 
 from lbcompanion.crawler.access.passwords import BadHash, PasswordHash, token_hash
+from lbcompanion.crawler.access.roles import USER_ROLES
 from lbcompanion.errors import CompanionError
 
-#: The roles of users.
-ROLES = ("viewer", "operator")
 NAME_ALLOWED = "1 to 64 letters, digits, ., _, @ or -"
 #: The largest file: some thousands of users.
 MAX_BYTES = 1 << 20
@@ -95,7 +94,7 @@ def _user(given: Any) -> User:
         raise ValueError
     name, role, token = given.get("name", ""), given.get("role", ""), given.get("token", "")
     hashed = token.removeprefix("sha256:")
-    if not is_name(name) or role not in ROLES or (token and (hashed == token or not _HEX.fullmatch(hashed))):
+    if not is_name(name) or role not in USER_ROLES or (token and (hashed == token or not _HEX.fullmatch(hashed))):
         raise ValueError
     password = PasswordHash.parse(given["password"]) if "password" in given else None
     return User(name, role, password, hashed)

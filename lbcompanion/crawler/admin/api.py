@@ -23,6 +23,7 @@ from lbcompanion.crawler.admin.recordings_api import Recordings
 from lbcompanion.crawler.admin.replay_pages import ReplayPages
 from lbcompanion.crawler.admin.script_pages import ScriptPages
 from lbcompanion.crawler.admin.sessions_api import SessionsApi
+from lbcompanion.crawler.admin.stream_api import StreamApi
 from lbcompanion.crawler.admin.versions_api import VersionsApi
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.crawl.scheduler import Defer
@@ -56,6 +57,7 @@ def admin_resource(
     activity: ActivityApi | None = None,
     export: ExportApi | None = None,
     scripts: ScriptPages | None = None,
+    stream: StreamApi | None = None,
 ) -> AdminResource:
     """Return the root of the admin listener.
 
@@ -73,6 +75,7 @@ def admin_resource(
     :param activity: the counts over time; None if nothing is counted.
     :param export: exports pages; None: nothing can be exported.
     :param scripts: the listener where recorded pages run their scripts; None: they do not.
+    :param stream: streams outcomes; None: they can only be listed.
     """
     search = Search(database)
     walks = Walks(database, search)
@@ -98,6 +101,8 @@ def admin_resource(
         recordings=recordings, replay=replay, read=read or defer, parse=parse or defer, runs_scripts=runs_scripts
     )
     endpoints = [
+        # Before the recording of a token.
+        *(stream.endpoints() if stream is not None else ()),
         *monitoring.endpoints(),
         *recordings.endpoints(),
         *pages.endpoints(),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from enum import StrEnum
 from typing import Any
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
+from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.admin.endpoint_doc import Doc
 from lbcompanion.errors import CompanionError
 
@@ -22,14 +22,6 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
-
-
-class Role(StrEnum):
-    """The role that an endpoint needs. An operator may do what a viewer may; without users everybody is an operator."""
-
-    ANYBODY = "anybody"
-    VIEWER = "viewer"
-    OPERATOR = "operator"
 
 
 class HttpError(CompanionError):
@@ -93,6 +85,10 @@ class Caller:
         return self.role is Role.OPERATOR
 
 
+async def _allow() -> None:
+    """For a call that nobody checks."""
+
+
 async def _describe_nothing(_detail: str) -> None:
     """For a call that has no line in the audit log."""
 
@@ -105,12 +101,15 @@ class Call:
     :ivar user: who makes it; None before the guard has checked it.
     :ivar describe: adds words to the call's line in the audit log, such as the names of criteria. They must not
         identify a visitor. Call it before anything is done: it raises an error if they cannot be written.
+    :ivar recheck: raises an :class:`HttpError` if the caller may not make this request any more. A response that goes
+        on for a long time calls it now and then.
     """
 
     request: Request
     params: Mapping[str, str] = field(factory=dict)
     user: Caller | None = None
     describe: Callable[[str], Coroutine[Deferred[Any], Any, None]] = _describe_nothing
+    recheck: Callable[[], Coroutine[Deferred[Any], Any, None]] = _allow
 
     def argument(self, name: str) -> str:
         """Return the first value of a query argument, or an empty text."""

@@ -115,7 +115,11 @@ FILTERS = (
 
 _ATTEMPT = obj(route=TEXT, node=or_null(TEXT), result=TEXT, ms=NUMBER, learnt=or_null(TEXT))
 _FILE = obj(url=TEXT, reason=TEXT)
-_REQUISITES = obj(["unsearched"], wanted=INTEGER, archived=INTEGER, missing=array(_FILE), unsearched=array(_FILE))
+_REQUISITES = obj(
+    ["unsearched", "erased"],
+    **dict.fromkeys(("wanted", "archived", "erased"), INTEGER),
+    **dict.fromkeys(("missing", "unsearched"), array(_FILE)),
+)
 _TEXTS = ("answered_by", "route", "reason", "sha256", "content_type", "title", "method", "visitor")
 _RECORDING: Mapping[str, Schema] = {
     **dict.fromkeys(("token", "site", "url", "origin_node", "by"), TEXT),

@@ -10,12 +10,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.admin.endpoint import (
     Call,
     Endpoint,
     HttpError,
     Response,
-    Role,
     json_response,
     read_json_object,
 )
@@ -51,8 +51,9 @@ _RESULT = obj(
     **dict.fromkeys(("recordings", "archived", "losses", "routes", "records", "files", "bytes"), INTEGER),
     waiting=INTEGER,
     files_waiting=INTEGER,
+    files_unsearched=INTEGER,
 )
-_MATCHES = obj(dry_run=BOOLEAN, recordings=INTEGER, archived=INTEGER)
+_MATCHES = obj(dry_run=BOOLEAN, **dict.fromkeys(("recordings", "archived", "file_records"), INTEGER))
 
 
 def _one_or_more(schema: Schema) -> Schema:
@@ -116,7 +117,7 @@ class EraseApi:
             raise HttpError(400, str(failure)) from None
         await call.describe(_in_words(selection, dry_run=dry_run))
         if dry_run:
-            return json_response(dump_matches(await self._defer(self._erasure.erasures.count, selection)))
+            return json_response(dump_matches(await self._erasure.eraser.count(selection)))
         return json_response(dump_result(await self._erasure.eraser.erase(selection, by)))
 
     async def _delete(self, call: Call) -> Response:

@@ -18,11 +18,12 @@ from twisted.web.server import Request
 
 from lbcompanion.crawler.access.login_pace import LoginPace
 from lbcompanion.crawler.access.passwords import token_hash
+from lbcompanion.crawler.access.roles import USER_ROLES, Role
 from lbcompanion.crawler.access.sessions import Sessions
 from lbcompanion.crawler.access.users_file import User, Users, UsersFile, UsersFileError, is_name
 from lbcompanion.crawler.admin.audit_trail import AuditTrail, Subject
-from lbcompanion.crawler.admin.endpoint import Call, Caller, Endpoint, HttpError, Role
-from lbcompanion.crawler.admin.peers import Peer, peer_of
+from lbcompanion.crawler.admin.client_address import Peer, peer_of
+from lbcompanion.crawler.admin.endpoint import Call, Caller, Endpoint, HttpError
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.audit import FAILED, REFUSED
@@ -120,10 +121,16 @@ class AccessGuard:
             raise HttpError(403, "the role operator is needed", _challenge("insufficient_scope", caller))
         if caller.how == "password" and request.method not in _SAFE_METHODS:
             require_same_origin(request)
+        call = evolve(call, user=caller, recheck=partial(self._recheck, request, endpoint))
         if not endpoint.action:
-            return evolve(call, user=caller)
+            return call
         number = await self._access.trail.write(caller, endpoint.action, about=about, detail=detail)
-        return evolve(call, user=caller, describe=partial(self._access.trail.describe, number))
+        return evolve(call, describe=partial(self._access.trail.describe, number))
+
+    async def _recheck(self, request: Request, endpoint: Endpoint) -> None:
+        caller = await self._caller(request, peer_of(request, self._access.proxies))
+        if caller is None or (endpoint.role is Role.OPERATOR and caller.role is not Role.OPERATOR):
+            raise HttpError(403, "the user may not do this any more")
 
     async def _caller(self, request: Request, peer: Peer) -> Caller | None:
         header = self._access.forward_auth.header
@@ -157,7 +164,7 @@ class AccessGuard:
         else:
             user = self._access.present_users().get(names[0])
             role = user.role if user is not None else ""
-        if role not in (Role.VIEWER, Role.OPERATOR):
+        if role not in USER_ROLES:
             await self._count_failure(Caller(names[0], Role.ANYBODY, "proxy", peer.client), "no role")
             raise HttpError(403, f"the user {names[0]} has no role: viewer or operator")
         return Caller(names[0], Role(role), "proxy", peer.client)

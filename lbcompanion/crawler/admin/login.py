@@ -12,11 +12,12 @@ from twisted.logger import Logger
 from twisted.web.server import Request
 
 from lbcompanion.crawler.access.passwords import DEFAULT_COST, MAX_PASSWORD_BYTES, PasswordHash
+from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.access.users_file import User
+from lbcompanion.crawler.admin.client_address import Peer, peer_of
 from lbcompanion.crawler.admin.dashboard.rendering import render
-from lbcompanion.crawler.admin.endpoint import Call, Caller, Endpoint, HttpError, Response, Role, html_response
+from lbcompanion.crawler.admin.endpoint import Call, Caller, Endpoint, HttpError, Response, html_response
 from lbcompanion.crawler.admin.guard import Access, cookie_name, require_same_origin, session_ids, too_fast
-from lbcompanion.crawler.admin.peers import Peer, peer_of
 from lbcompanion.crawler.queue.audit import FAILED, REFUSED
 
 #: How many passwords may wait for their check; each takes a quarter of a second.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lbcompanion.crawler.admin.endpoint import Call, Endpoint, Response, Role, json_response
+from lbcompanion.crawler.access.roles import Role
+from lbcompanion.crawler.admin.endpoint import Call, Endpoint, Response, json_response
 from lbcompanion.crawler.admin.endpoint_doc import Doc
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.health import Health

@@ -78,13 +78,21 @@ def read_query(call: Call) -> Query:
 
     :raises HttpError: 400 if one of them is invalid.
     """
-    texts = {name: text for name in FILTER_NAMES if (text := call.argument(name))}
-    try:
-        filters = read_filters(texts)
-    except BadFilter as failure:
-        raise HttpError(400, str(failure)) from None
+    texts, filters = read_call_filters(call)
     after, before = (_read_cursor(call, name) for name in ("after", "before"))
     return Query(read_limit(call), after, before, filters, texts)
+
+
+def read_call_filters(call: Call) -> tuple[Mapping[str, str], Filters]:
+    """Return the filters of a request, as they were given, without empty ones, and read.
+
+    :raises HttpError: 400 if one of them is invalid.
+    """
+    texts = {name: text for name in FILTER_NAMES if (text := call.argument(name))}
+    try:
+        return texts, read_filters(texts)
+    except BadFilter as failure:
+        raise HttpError(400, str(failure)) from None
 
 
 def read_limit(call: Call) -> int:

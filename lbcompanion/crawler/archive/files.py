@@ -31,6 +31,7 @@ from lbcompanion.crawler.queue import database
 from lbcompanion.crawler.queue.archive_index import ArchivedRecord, ArchiveFile, ArchiveIndex, FileState
 from lbcompanion.crawler.queue.backlog import AlreadyEnded
 from lbcompanion.crawler.queue.database import BacklogError
+from lbcompanion.crawler.queue.file_erasures import FileErasures
 from lbcompanion.crawler.queue.payload_places import Payload
 from lbcompanion.crawler.queue.requisite_report import RequisiteReport
 from lbcompanion.html.page_title import page_title
@@ -108,8 +109,9 @@ class Archive:
                     self.drop(file.name)  # the process ended before this
                 else:
                     self._recover_file(file, is_queue_current=is_queue_current)
-            if not is_queue_current:
-                self._index.close_files()  # another queue may have committed more of them
+            if not is_queue_current or not self._name:
+                # Another queue may have committed more of them; or none of them is continued.
+                self._index.close_files()
             self._known = self._known_of_file()
             self.renew_mark()
         except OSError as failure:
@@ -123,7 +125,8 @@ class Archive:
         self._mark.renew()
         self._marked_at = self._now()
 
-    def _path(self, name: str) -> Path:
+    def path(self, name: str) -> Path:
+        """Return the path of a file, whether it is there or not."""
         return path_in_archive(self._folder, name)
 
     def _make_folder(self) -> None:
@@ -153,7 +156,7 @@ class Archive:
         return self._health.is_failing(WRITING) or self._health.is_failing(database.WRITING)
 
     def _recover_file(self, file: ArchiveFile, *, is_queue_current: bool) -> None:
-        path = self._path(file.name)
+        path = self.path(file.name)
         size = path.stat().st_size if path.exists() else -1
         if file.committed > max(size, 0):
             short = file.committed - max(size, 0)
@@ -268,8 +271,9 @@ class Archive:
     ) -> ArchivedRecord:
         """Append a page with its requisites, sync the file, and commit that as the notice's outcome.
 
-        :param report: the result for each of the page's requisites; None if requisites are off.
+        Files that an erasure names are left out.
 
+        :param report: the result for each of the page's requisites; None if requisites are off.
         :raises ArchiveError: if the bytes could not be synced to disk; nothing is committed.
         :raises RecordRefused: if a WARC record cannot represent the page; a retry would fail too.
         :raises BacklogError: if the commit failed; the next append overwrites the bytes, unless they were committed
@@ -277,6 +281,7 @@ class Archive:
         """
         try:
             self._open_file()
+            requisites, report = self._without_erased(token, requisites, report)
             new_file = "" if self._committed_end else self._name
             encoded = encode(copy, requisites, self._known, new_file, self._may_refer_to)
             self._appender.append(self._name, self._committed_end, encoded.data)
@@ -316,6 +321,16 @@ class Archive:
         self._known.add(copy, encoded, start)
         return record
 
+    def _without_erased(
+        self, token: str, requisites: tuple[Requisite, ...], report: RequisiteReport | None
+    ) -> tuple[tuple[Requisite, ...], RequisiteReport | None]:
+        """Leave out the files that an erasure names: they may have been fetched before it."""
+        erased = self._index.file_erasures.erased(token, [each.url for each in requisites])
+        kept = tuple(each for each in requisites if each.url not in erased)
+        if report is not None and erased:
+            report = evolve(report, erased=len(requisites) - len(kept))
+        return kept, report
+
     def _may_refer_to(self, payload: Payload) -> bool:
         """Whether the file of a payload is still there, in the folder or in an object store, and this crawler's.
 
@@ -325,7 +340,7 @@ class Archive:
         if file is not None and file.crawler not in ("", self._index.crawler):
             file = None
         try:
-            is_there = file is not None and (bool(file.place) or self._path(file.name).stat().st_size >= file.committed)
+            is_there = file is not None and (bool(file.place) or self.path(file.name).stat().st_size >= file.committed)
         except OSError:
             is_there = False
         if not is_there:
@@ -364,6 +379,11 @@ class Archive:
         why = f"{failure.strerror} ({self._folder}); free or enlarge the disk, or correct the rights"
         self._health.failed(WRITING, why)
         return ArchiveError(f"the archive cannot be written: {failure.strerror}")
+
+    @property
+    def file_erasures(self) -> FileErasures:
+        """The requests to erase files of pages."""
+        return self._index.file_erasures
 
     def is_due(self) -> bool:
         """Whether the next page begins a new file."""
@@ -427,7 +447,7 @@ class Archive:
 
         :raises OSError: if the file cannot be read or truncated.
         """
-        path = self._path(file.name)
+        path = self.path(file.name)
         size = path.stat().st_size if path.exists() else 0
         if size < file.committed:
             self._report_missing(file.name, file.committed - size)
@@ -441,7 +461,7 @@ class Archive:
 
         :raises OSError: if they cannot be removed.
         """
-        path = self._path(name)
+        path = self.path(name)
         remove_index(path)
         path.unlink(missing_ok=True)
 
@@ -451,7 +471,7 @@ class Archive:
         :raises BacklogError: if the database fails.
         """
         closed = self._index.closed_files()
-        return [each for each in closed if self._path(each.name).exists() and not self._has_index(each.name)]
+        return [each for each in closed if self.path(each.name).exists() and not self._has_index(each.name)]
 
     def _has_index(self, name: str) -> bool:
-        return index_path(self._path(name)).exists()
+        return index_path(self.path(name)).exists()

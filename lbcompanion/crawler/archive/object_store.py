@@ -126,6 +126,24 @@ class ObjectStore:
         except FileNotFoundError:
             return None
 
+    def size_if_continued(self, name: str, path: Path) -> int:
+        """Return the size of a file that begins with the bytes of a local one, which may be missing.
+
+        :returns: -1 if the store does not have it, or if it begins with other bytes.
+        :raises StoreFailed: if the store fails.
+        :raises OSError: if the local file cannot be read.
+        """
+        size = self.size(name)
+        if size is None or not path.exists():
+            return -1 if size is None else size
+        left, found = path.stat().st_size, hashlib.sha256()
+        for chunk in self._chunks(name):
+            found.update(chunk[:left])
+            left -= min(left, len(chunk))
+            if not left:
+                break
+        return size if not left and found.hexdigest() == file_digest(path) else -1
+
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading; only the ranges that are read are fetched.
 

@@ -147,9 +147,10 @@ class Uploads:
 
     async def _upload(self, file: ArchiveFile, store: ObjectStore) -> None:
         path = await self._defer(self._archive.whole_file, file)
-        if path is None:
-            return
         topic = f"archive file {file.name}"
+        if path is None:
+            await self._look_in_store(file, store, topic)
+            return
         try:
             sent = await self._in_thread(self._send, store, path)
         except FileNameTaken as failure:
@@ -162,6 +163,16 @@ class Uploads:
         self._health.works(topic)
         self._metrics.count_upload(done=True, size=sent)
         self._log.info("archive file {name}: now at {place}", name=file.name, place=store.url)
+
+    async def _look_in_store(self, file: ArchiveFile, store: ObjectStore, topic: str) -> None:
+        """Look for a file that is not whole on the disk: an older queue does not know that it was uploaded."""
+        path = self._archive.path(file.name)
+        size = await self._in_thread(store.size_if_continued, file.name, path)
+        if size < file.committed or not await self._defer(self._index.mark_uploaded, file, store.url, size):
+            return
+        await self._defer(self._archive.drop, file.name)
+        self._health.works(topic)
+        self._log.warn("archive file {name}: found at {place}; the queue is older", name=file.name, place=store.url)
 
     def _send(self, store: ObjectStore, path: Path) -> int:
         """Upload a file, and its index if it has one. Blocking."""

@@ -1,17 +1,18 @@
-"""WARC 1.1 records as bytes, made with warcio: pages, their requisites, and revisits.
+"""WARC 1.1 records as bytes: pages, their requisites, and revisits.
 
-A page's HTTP head is the application's own (:mod:`lbcompanion.crawler.archive.page_heads`). The other heads are made up
-from status and type. Every record goes through :func:`_serialized`, which refuses a head that would not be read back
-unchanged; warcio itself writes a CR LF in a value as it is.
+A page's HTTP head is the application's own (:mod:`lbcompanion.crawler.archive.response_heads`). The other heads are
+made from status and type. Every record about a URL goes through :func:`_record`, which refuses a head that would not
+be read back unchanged. The records are as warcio would write them, for half the time; warcio reads them.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
 from base64 import b32encode
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from hashlib import sha256
+from hashlib import sha1, sha256
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,16 +23,23 @@ from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untype
 from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
 from warcio.warcwriter import BufferWARCWriter  # type: ignore[import-untyped]
 
-from lbcompanion.crawler.archive.page_heads import OriginalHead, file_head, left_out_field, page_head
+from lbcompanion.crawler.archive.response_heads import OriginalHead, file_head, left_out_field, page_head
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import to_rfc3339
 from lbcompanion.protocol import headers, shapes
-from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.response_heads import PageHead
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)
 _ADDRESS_FIELDS = frozenset({"warc-target-uri", "warc-refers-to-target-uri"})
+#: By the type of a record the type of its block.
+_BLOCK_TYPES = {
+    "response": "application/http; msgtype=response",
+    "revisit": "application/http; msgtype=response",
+    "request": "application/http; msgtype=request",
+}
+_NO_FIELDS: Mapping[str, str] = {}
 
 
 class RecordRefused(CompanionError):
@@ -55,34 +63,60 @@ class Requisite:
 @lru_cache(4096)  # files are the same for many pages, and base32 is written in Python
 def warc_digest(digest: bytes) -> str:
     """Return a SHA-256 digest in WARC's form (WARC 1.1 section 5.8; base32 by convention)."""
+    return _digest_field(digest)
+
+
+def _digest_field(digest: bytes) -> str:
     return f"sha256:{b32encode(digest).decode()}"
 
 
-def _writer() -> BufferWARCWriter:
-    return BufferWARCWriter(gzip=True, warc_version="WARC/1.1")
+@lru_cache(1024)  # the heads of revisits of one file are all the same
+def _head_digest(head: bytes) -> str:
+    """Return the digest of a block that has no body."""
+    return f"sha1:{b32encode(sha1(head, usedforsecurity=False).digest()).decode()}"
 
 
-def _serialized(writer: BufferWARCWriter, record: Any, body: bytes | None = None) -> bytes:
-    """Return a record's bytes; every record of this module passes through here.
+def _record(
+    kind: str,
+    url: str,
+    fields: Mapping[str, str],
+    head: StatusAndHeaders,
+    body: bytes | None = None,
+    further: Mapping[str, str] = _NO_FIELDS,
+) -> bytes:
+    """Return a record about a URL as a gzip member; all records but the first of a file are made here.
 
-    :param body: the body after the HTTP head, if the record has one.
+    :param fields: its fields before the type; without a ``WARC-Record-ID`` it gets a new one.
+    :param body: the body after the HTTP head; None: the record has none.
+    :param further: its fields after the URL.
     :raises RecordRefused: if a value is not printable ASCII, or a URL is not an http or https URL.
     """
-    if record.rec_type != "warcinfo":
-        _check_address("WARC-Target-URI", record.rec_headers.get_header("WARC-Target-URI", ""))
-    _check_fields(record.rec_headers.headers)
-    head = record.http_headers
-    if isinstance(head, OriginalHead):
-        head.compute_headers_buffer()
-    elif head is not None:
+    _check_address("WARC-Target-URI", url)
+    record_id = {} if "WARC-Record-ID" in fields else {"WARC-Record-ID": new_record_id()}
+    named = {**fields, "WARC-Type": kind, **record_id, "WARC-Target-URI": url, **further}
+    _check_fields(named.items())
+    block_head = _head_bytes(head)
+    if body is None:
+        digest, body = _head_digest(block_head), b""
+    else:
+        digest = _digest_field(sha256(block_head + body).digest())
+    length = str(len(block_head) + len(body))
+    named |= {"WARC-Block-Digest": digest, "Content-Type": _BLOCK_TYPES[kind], "Content-Length": length}
+    lines = "".join([f"{name}: {value}\r\n" for name, value in named.items()])
+    return _compressed(f"WARC/1.1\r\n{lines}\r\n".encode("ascii"), block_head, body, b"\r\n\r\n")
+
+
+def _head_bytes(head: StatusAndHeaders) -> bytes:
+    if not isinstance(head, OriginalHead):
         _check_value("the start line", f"{head.protocol} {head.statusline}")
         _check_fields(head.headers)
-        head.compute_headers_buffer()  # after the check: it would encode non-ASCII values instead of refusing them
-    if body is not None:
-        digest = sha256(head.headers_buff + body).digest()
-        record.rec_headers.add_header("WARC-Block-Digest", warc_digest(digest))
-    writer.write_record(record)
-    return bytes(writer.get_contents())
+    head.compute_headers_buffer()  # after the check: it would encode non-ASCII values instead of refusing them
+    return bytes(head.headers_buff)
+
+
+def _compressed(*parts: bytes) -> bytes:
+    compressor = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS + 16)
+    return b"".join([*map(compressor.compress, parts), compressor.flush()])
 
 
 def is_recordable(address: str) -> bool:
@@ -112,12 +146,24 @@ def _check_value(name: str, value: str) -> None:
 def _response(
     url: str, date: str, head: StatusAndHeaders, body: bytes, digest: bytes, extra_fields: Mapping[str, str]
 ) -> bytes:
-    writer = _writer()
     warc_fields = {"WARC-Date": date, "WARC-Payload-Digest": warc_digest(digest), **extra_fields}
-    record = writer.create_warc_record(
-        url, "response", payload=BytesIO(body), length=len(body), warc_headers_dict=warc_fields, http_headers=head
-    )
-    return _serialized(writer, record, body)
+    return _record("response", url, warc_fields, head, body)
+
+
+def _revisit_record(
+    url: str, fields: Mapping[str, str], head: StatusAndHeaders, digest: str, first_url: str, first_date: str
+) -> bytes:
+    """Return a ``revisit`` record (WARC 1.1 section 6.7.2).
+
+    :param digest: of the payload, in WARC's form.
+    """
+    further = {
+        "WARC-Profile": "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest",
+        "WARC-Refers-To-Target-URI": first_url,
+        "WARC-Refers-To-Date": first_date,
+        "WARC-Payload-Digest": digest,
+    }
+    return _record("revisit", url, fields, head, further=further)
 
 
 def new_record_id() -> str:
@@ -138,21 +184,13 @@ def page_record(copy: FetchedCopy, record_id: str = "") -> bytes:
 
 def page_revisit_record(copy: FetchedCopy, record_id: str, first_url: str, first_date: str) -> bytes:
     """Return the ``revisit`` record of a page whose bytes the file already contains."""
-    writer = _writer()
-    record = writer.create_revisit_record(
-        copy.url,
-        warc_digest(copy.sha256),
-        first_url,
-        first_date,
-        http_headers=page_head(copy),
-        warc_headers_dict={
-            "WARC-Record-ID": record_id,
-            "WARC-Date": to_rfc3339(copy.captured_at),
-            headers.NODE.text: copy.node,
-            **left_out_field(copy.head),
-        },
-    )
-    return _serialized(writer, record)
+    fields = {
+        "WARC-Record-ID": record_id,
+        "WARC-Date": to_rfc3339(copy.captured_at),
+        headers.NODE.text: copy.node,
+        **left_out_field(copy.head),
+    }
+    return _revisit_record(copy.url, fields, page_head(copy), warc_digest(copy.sha256), first_url, first_date)
 
 
 def request_record(copy: FetchedCopy, page_record_id: str) -> bytes:
@@ -164,7 +202,6 @@ def request_record(copy: FetchedCopy, page_record_id: str) -> bytes:
 
     :param page_record_id: of the page's record, which has to be the record before this one.
     """
-    writer = _writer()
     parts = urlsplit(copy.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     lines = [
@@ -178,8 +215,7 @@ def request_record(copy: FetchedCopy, page_record_id: str) -> bytes:
         "WARC-Concurrent-To": page_record_id,
         "WARC-Truncated": "unspecified",
     }
-    record = writer.create_warc_record(copy.url, "request", warc_headers_dict=warc_fields, http_headers=head)
-    return _serialized(writer, record)
+    return _record("request", copy.url, warc_fields, head, further={"WARC-Payload-Digest": _head_digest(b"")})
 
 
 def requisite_record(requisite: Requisite, date: str) -> bytes:
@@ -193,28 +229,22 @@ def requisite_record(requisite: Requisite, date: str) -> bytes:
 
 def revisit_record(requisite: Requisite, date: str, first_url: str, first_date: str) -> bytes:
     """Return the ``revisit`` record of a requisite whose bytes the file already contains (WARC 1.1 section 6.7.2)."""
-    writer = _writer()
     head = file_head(requisite.head, requisite.content_type, len(requisite.body))
-    record = writer.create_revisit_record(
-        requisite.url,
-        warc_digest(requisite.sha256),
-        first_url,
-        first_date,
-        http_headers=head,
-        warc_headers_dict={"WARC-Date": date, **left_out_field(requisite.head)},
-    )
-    return _serialized(writer, record)
+    fields = {"WARC-Date": date, **left_out_field(requisite.head)}
+    return _revisit_record(requisite.url, fields, head, warc_digest(requisite.sha256), first_url, first_date)
 
 
 def info_record(name: str, software: str) -> bytes:
     """Return the ``warcinfo`` record for the start of a file."""
-    writer = _writer()
     _check_value("software", software)
+    writer = BufferWARCWriter(gzip=True, warc_version="WARC/1.1")
     record = writer.create_warcinfo_record(
         name,
         {"software": software, "format": "WARC File Format 1.1", "robots": "ignore: pages as visitors saw them"},
     )
-    return _serialized(writer, record)
+    _check_fields(record.rec_headers.headers)
+    writer.write_record(record)
+    return bytes(writer.get_contents())
 
 
 def response_of_revisit(revisit: bytes, payload: bytes) -> bytes:
@@ -223,17 +253,8 @@ def response_of_revisit(revisit: bytes, payload: bytes) -> bytes:
     :param revisit: the record's bytes as they are in its file.
     """
     record, head = _revisit(revisit)
-    digest = record.rec_headers.get_header("WARC-Payload-Digest")
-    writer = _writer()
-    copied = writer.create_warc_record(
-        record.rec_headers.get_header("WARC-Target-URI"),
-        "response",
-        payload=BytesIO(payload),
-        length=len(payload),
-        warc_headers_dict={**_kept_fields(record), "WARC-Payload-Digest": digest},
-        http_headers=head,
-    )
-    return _serialized(writer, copied, payload)
+    url, digest = _address_and_digest(record)
+    return _record("response", url, {**_kept_fields(record), "WARC-Payload-Digest": digest}, head, payload)
 
 
 def redirected_revisit(revisit: bytes, first_url: str, first_date: str) -> bytes:
@@ -242,22 +263,19 @@ def redirected_revisit(revisit: bytes, first_url: str, first_date: str) -> bytes
     :param revisit: the record's bytes as they are in its file.
     """
     record, head = _revisit(revisit)
-    writer = _writer()
-    copied = writer.create_revisit_record(
-        record.rec_headers.get_header("WARC-Target-URI"),
-        record.rec_headers.get_header("WARC-Payload-Digest"),
-        first_url,
-        first_date,
-        http_headers=head,
-        warc_headers_dict=_kept_fields(record),
-    )
-    return _serialized(writer, copied)
+    url, digest = _address_and_digest(record)
+    return _revisit_record(url, _kept_fields(record), head, digest, first_url, first_date)
 
 
 def _revisit(revisit: bytes) -> tuple[Any, OriginalHead]:
     """The record, and its HTTP head byte for byte."""
     record = next(iter(ArchiveIterator(BytesIO(revisit), no_record_parse=True)))
     return record, OriginalHead.read(record.raw_stream.read())
+
+
+def _address_and_digest(record: Any) -> tuple[str, str]:
+    named = record.rec_headers.get_header
+    return named("WARC-Target-URI", ""), named("WARC-Payload-Digest", "")
 
 
 def _kept_fields(record: Any) -> dict[str, str]:

@@ -24,7 +24,7 @@ from lbcompanion.http1.file_patterns import FilePatterns
 from lbcompanion.http1.freshness import FIELDS, Lines, StoredHead
 from lbcompanion.http1.kept_head import ALWAYS_LEFT_OUT
 from lbcompanion.model import MissingKind, WallClock
-from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.response_heads import PageHead
 from lbcompanion.protocol.tokens import digest_of
 from lbcompanion.settings import CaptureTable, RequisitesTable
 from lbcompanion.sticky.address_sessions import without_session_ids

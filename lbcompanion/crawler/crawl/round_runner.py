@@ -98,7 +98,8 @@ class RoundRunner:
         fetch_path, route = FetchPath(), ""
         while True:
             age = self._now() - job.received_at
-            knowledge = self._knowledge(context, job)
+            if copy is None:  # with a copy the round is over, whatever is known
+                knowledge = self._knowledge(context, job)
             step = next_step(context.settings.ladder, knowledge, state, age, self._limits, self._jitter())
             self._report(step, job.owner)
             if isinstance(step, Wait | Fetched | Finish):

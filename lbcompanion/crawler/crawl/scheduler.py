@@ -43,6 +43,8 @@ _FAILURE_PAUSE_SECONDS = 5.0
 #: A node that goes up and down wakes its notices at most once in this time.
 _MIN_WAKE_INTERVAL_SECONDS = 5.0
 _MAX_SLEEP_SECONDS = 30.0
+#: The wall clock was set back if it lost this much against the reactor's clock, which never jumps.
+_SET_BACK_SECONDS = 1.0
 #: How many notices may be fetched, archived and confirmed in all, as a multiple of ``concurrency``.
 _MOST_RUNNING = 2
 #: After a site's pause its notices come back within about this time.
@@ -136,6 +138,8 @@ class Scheduler:
         self._polling = False
         self._poll_again = False
         self._last_poll = float("-inf")
+        #: The wall clock less the reactor's clock, at the last look.
+        self._clock_offset = float("-inf")
         self._stopped = False
         self._timer: IDelayedCall | None = None
         self._soon: IDelayedCall | None = None
@@ -167,7 +171,17 @@ class Scheduler:
         self._log.error("looking for work failed: {why}", why=failure.getErrorMessage())
         self._wake_in(_FAILURE_PAUSE_SECONDS)
 
+    async def _forget_wrong_times(self) -> None:
+        """Make all notices due if the clock was set back: their times may be far in the future now."""
+        offset = self._now() - self._reactor.seconds()
+        if offset < self._clock_offset - _SET_BACK_SECONDS:
+            seconds = round(self._clock_offset - offset)
+            self._log.warn("the clock was set back by {seconds} s: all open notices are tried now", seconds=seconds)
+            await self._defer(self._backlog.make_all_due, self._now())
+        self._clock_offset = offset
+
     async def _poll(self) -> None:
+        await self._forget_wrong_times()
         # After a failure of the disk one page at a time is tried: each try transfers a copy.
         free = self._free_slots()
         if free <= 0:

@@ -193,7 +193,9 @@ class Sharing:
         """Report the archive files of other crawlers that only those can upload, rewrite and show."""
         names = {each.name for each in found}
         for each in found:
-            why = f"{each.files} archive files are on the disk of {each.host}; start it again, or see several-crawlers"
+            doomed = f", and {each.doomed} that it had to remove" if each.doomed else ""
+            files = f"{each.files} archive files{doomed}"
+            why = f"{files} are on the disk of {each.host}; start it again, or see several-crawlers"
             self._health.failed(f"the crawler {each.name} is gone", why)
         for name in self._gone_names - names:
             self._health.works(f"the crawler {name} is gone")

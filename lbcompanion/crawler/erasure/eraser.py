@@ -12,6 +12,7 @@ the old files are doomed. The next start removes doomed files and continues with
 
 from __future__ import annotations
 
+import errno
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
@@ -22,11 +23,13 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from lbcompanion.crawler.archive.files import Archive
+from lbcompanion.crawler.erasure.file_search import ErasedFiles, find_erased
 from lbcompanion.crawler.erasure.folder import ArchivePlace, closing_on_error, successor_name
-from lbcompanion.crawler.erasure.rewriting import Rewriter, RewritingStopped
+from lbcompanion.crawler.erasure.rewriting import NO_FILES, Rewriter, RewritingStopped
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue.archive_index import ArchiveFile
-from lbcompanion.crawler.queue.erasures import REFUSE_SECONDS, Erasures, Selection
+from lbcompanion.crawler.queue.erasures import REFUSE_SECONDS, Erasures, Matches, Selection
+from lbcompanion.crawler.queue.file_erasures import FileRequest
 from lbcompanion.crawler.queue.file_replacement import FileReplacements, FileRow, Replacement
 from lbcompanion.crawler.queue.payload_places import Reference, ReferenceChange
 from lbcompanion.errors import CompanionError
@@ -46,6 +49,7 @@ class Result:
     :ivar records: records that were removed; of a file that was removed as a whole, only the pages are counted.
     :ivar waiting: recordings that are not shown any more, but whose records are still in the archive.
     :ivar files_waiting: files that were rewritten, but whose old version could not be removed yet.
+    :ivar files_unsearched: files that could not be searched yet for erased files of pages.
     """
 
     recordings: int = 0
@@ -57,6 +61,7 @@ class Result:
     bytes: int = 0
     waiting: int = 0
     files_waiting: int = 0
+    files_unsearched: int = 0
 
 
 @frozen
@@ -75,11 +80,13 @@ class _Plan:
     :ivar main: the file with erased records.
     :ivar referrers: later files whose revisits refer to payloads of these records, oldest first.
     :ivar references: all references from or to these files.
+    :ivar erased_files: the files of pages to erase from the main file.
     """
 
     main: _FilePlan
     referrers: list[_FilePlan]
     references: frozenset[Reference] = field(repr=False)
+    erased_files: ErasedFiles
 
     @property
     def payload_offsets(self) -> list[int]:
@@ -90,19 +97,21 @@ class _Plan:
 
 
 class _ErasedParts:
-    """The parts of a file that belong to erased recordings.
+    """The parts of a file that belong to erased recordings, or are erased files.
 
     :param rows: in the order of their records.
+    :param offsets: of the records of erased files.
     """
 
-    def __init__(self, rows: list[FileRow]) -> None:
+    def __init__(self, rows: list[FileRow], offsets: Iterable[int] = ()) -> None:
         self._rows = rows
+        self._offsets = frozenset(offsets)
         self._starts = [row.offset for row in rows]
 
     def has(self, offset: int) -> bool:
-        """Whether the record at an offset belongs to an erased recording: the last one that starts before it."""
+        """Whether the record at an offset is erased. It belongs to the last recording that starts before it."""
         number = bisect_right(self._starts, offset)
-        return number > 0 and self._rows[number - 1].erasure is not None
+        return offset in self._offsets or (number > 0 and self._rows[number - 1].erasure is not None)
 
 
 @define
@@ -185,8 +194,6 @@ class Eraser:
             if batch.routes:
                 parts.forget_routes(batch.routes)
             parts.on_step("marked")
-        if not selection.is_retention:
-            parts.forget_files()
         await self._sweep()
         await parts.defer(parts.compact)
         result: Result = await parts.defer(self._result, erasure)
@@ -210,10 +217,43 @@ class Eraser:
             **{name: entry[name] for name in names},
             waiting=self._parts.erasures.waiting(erasure),
             files_waiting=len(self._parts.replacements.doomed()),
+            files_unsearched=self._parts.archive.file_erasures.waiting(erasure),
         )
+
+    async def count(self, selection: Selection) -> Matches:
+        """Return how many recordings would be erased, and how many records of files in this crawler's archive files.
+
+        :raises BacklogError: if the queue cannot be read.
+        :raises OSError: if an archive file cannot be read.
+        """
+        parts, criteria = self._parts, selection.file_criteria
+        matches: Matches = await parts.defer(parts.erasures.count, selection)
+        if criteria is None:
+            return matches
+        request = FileRequest(0, criteria, await parts.defer(parts.archive.file_erasures.last_recording))
+        records = 0
+        for name, file in (await parts.defer(parts.replacements.files)).items():
+            rows, wanted = await parts.defer(self._wanted, name, [request])
+            erased = await parts.defer(parts.erasures.matching, selection, name)
+            try:
+                offsets = await parts.work(self._find, file, rows, wanted)
+            except FileNotFoundError:  # it is reported
+                continue
+            marked = _ErasedParts([evolve(row, erasure=0 if row.id in erased else row.erasure) for row in rows])
+            records += sum(not marked.has(offset) for offset in offsets)
+        return evolve(matches, file_records=records)
+
+    async def _note_requests(self) -> None:
+        """Forget the files in memory if an erasure was requested, here or at another crawler, since the last look."""
+        requests = self._parts.archive.file_erasures
+        latest = await self._parts.defer(requests.latest)
+        if latest > requests.known:
+            await self._parts.defer(requests.note, latest)
+            self._parts.forget_files()
 
     async def _sweep(self) -> None:
         parts = self._parts
+        await self._note_requests()
         await parts.file_lock.acquire()
         try:
             failures = [await self._cut_off(), await self._remove_doomed()]
@@ -240,6 +280,7 @@ class Eraser:
     def _finish(self) -> None:
         if not self._parts.replacements.doomed():
             self._parts.erasures.finish(self._parts.now())
+        self._parts.archive.file_erasures.forget(self._parts.now())
 
     async def _try_to_rewrite(self, name: str) -> str:
         """Replace one file; return why that failed, or an empty text."""
@@ -252,9 +293,13 @@ class Eraser:
         return ""
 
     async def _rewrite(self, name: str) -> None:
-        """Replace one file by a successor without the records of marked recordings, and the files that need these."""
+        """Replace one file by a successor without the erased records, and the files that need these."""
         parts = self._parts
-        plan = await parts.defer(self._plan, name)
+        erased_files = await self._search(name)
+        if not erased_files.offsets and not await parts.defer(self._has_erased_rows, name):
+            await parts.defer(self._note_searched, name, erased_files)
+            return
+        plan = await parts.defer(self._plan, name, erased_files)
         parts.on_step("doomed")
         places = {each.file.name: each.file.place for each in (plan.main, *plan.referrers)}
         rewriter = Rewriter(
@@ -272,11 +317,51 @@ class Eraser:
             replaced = [evolve(each, place=places[each.old] or parts.store_url) for each in written]
             await parts.defer(parts.replacements.replace, replaced, moved, change)
             parts.on_step("replaced")
+        if name not in {each.old for each in written}:
+            await parts.defer(self._note_searched, name, erased_files)
 
-    def _plan(self, name: str) -> _Plan:
+    async def _search(self, name: str) -> ErasedFiles:
+        """Find the erased files of pages in an archive file for which it was not searched yet."""
+        parts = self._parts
+        requests = await parts.defer(parts.archive.file_erasures.requests)
+        searched = await parts.defer(parts.archive.file_erasures.searched, name) if requests else 0
+        requests = [each for each in requests if each.erasure > searched]
+        file = (await parts.defer(parts.replacements.files)).get(name) if requests else None
+        if file is None:
+            return NO_FILES
+        rows, wanted = await parts.defer(self._wanted, name, requests)
+        if _is_erased(rows):
+            return NO_FILES  # the whole file is removed
+        found: list[int] = await parts.work(self._find, file, rows, wanted)
+        return ErasedFiles(wanted.requests, wanted.pages, tuple(found))
+
+    def _wanted(self, name: str, requests: list[FileRequest]) -> tuple[list[FileRow], ErasedFiles]:
+        pages = tuple(self._parts.archive.file_erasures.pages(each, name) for each in requests)
+        return self._parts.replacements.rows(name), ErasedFiles(tuple(requests), pages)
+
+    def _find(self, file: ArchiveFile, rows: list[FileRow], wanted: ErasedFiles) -> list[int]:
+        place = self._parts.place
+        size = min(place.size(file.name, file.place), file.committed)
+        if size < 0:
+            self._report_missing(file.name)
+            raise FileNotFoundError(errno.ENOENT, "the file is missing: no erased file of a page can be found in it")
+        return find_erased(place, file, size, rows, wanted, self._check_stopped)
+
+    def _check_stopped(self) -> None:
+        if self._stopped:
+            raise RewritingStopped("the crawler stops")
+
+    def _has_erased_rows(self, name: str) -> bool:
+        return any(row.erasure is not None for row in self._parts.replacements.rows(name))
+
+    def _note_searched(self, name: str, erased_files: ErasedFiles) -> None:
+        if erased_files.last:
+            self._parts.archive.file_erasures.note_searched(name, erased_files.last)
+
+    def _plan(self, name: str, erased_files: ErasedFiles) -> _Plan:
         replacements, archive = self._parts.replacements, self._parts.archive
         rows = replacements.rows(name)
-        erased = _ErasedParts(rows)
+        erased = _ErasedParts(rows, erased_files.offsets)
         needing = {
             each.file
             for each in replacements.references([name])
@@ -295,7 +380,7 @@ class Eraser:
             if each.name in needing
         ]
         references = replacements.references([name, *needing])
-        return _Plan(self._file_plan(files[name], replacements.rows(name)), referrers, references)
+        return _Plan(self._file_plan(files[name], replacements.rows(name)), referrers, references, erased_files)
 
     def _file_plan(self, file: ArchiveFile, rows: list[FileRow]) -> _FilePlan:
         parts = self._parts
@@ -324,19 +409,21 @@ class Eraser:
         size = self._size(plan.main)
         if size < 0:
             return self._without_file(plan.main)
-        if all(row.erasure is not None for row in plan.main.rows):
+        if _is_erased(plan.main.rows):
             if plan.payload_offsets:
                 rewriter.note_erased_payloads(plan.main.file.name, plan.payload_offsets)
             return _whole(plan.main, size)
-        return self._write(rewriter, plan.main, size)
+        return self._write(rewriter, plan.main, size, plan.erased_files)
 
     def _size(self, plan: _FilePlan) -> int:
         return min(self._parts.place.size(plan.file.name, plan.file.place), plan.file.committed)
 
-    def _write(self, rewriter: Rewriter, plan: _FilePlan, size: int) -> Replacement | None:
+    def _write(
+        self, rewriter: Rewriter, plan: _FilePlan, size: int, erased_files: ErasedFiles = NO_FILES
+    ) -> Replacement | None:
         place = self._parts.place
         with closing_on_error(place.create(plan.draft)) as target:
-            replacement = rewriter.rewrite(plan.file.name, size, plan.rows, plan.draft, target)
+            replacement = rewriter.rewrite(plan.file.name, size, plan.rows, plan.draft, target, erased_files)
             self._parts.on_step("copied")
             place.sync(target)
         if replacement is not None and replacement.new:
@@ -366,17 +453,22 @@ class Eraser:
         return ""
 
     async def _remove_doomed(self) -> str:
-        """Remove replaced and unfinished files; return why that failed, or an empty text."""
-        parts = self._parts
+        """Remove replaced and unfinished files, and copies of files that another crawler has taken over.
+
+        :returns: why that failed, or an empty text.
+        """
+        parts, files = self._parts, self._parts.replacements
         failed = ""
-        for name, place in (await parts.defer(parts.replacements.doomed)).items():
+        doomed = [(name, place, files.removed) for name, place in (await parts.defer(files.doomed)).items()]
+        left = [(name, "", files.copy_removed) for name in await parts.defer(files.left_copies)]
+        for name, place, note in (*doomed, *left):
             try:
                 await parts.work(parts.place.remove, name, place)
             except (OSError, CompanionError) as failure:
                 failed = _cause(name, failure)
                 continue
             parts.on_step("removed")
-            await parts.defer(parts.replacements.removed, name)
+            await parts.defer(note, name)
         return failed
 
 
@@ -384,6 +476,11 @@ def _touching(references: Iterable[Reference], written: list[Replacement]) -> fr
     """Return the references from or to files that are replaced, by their old or new names."""
     names = {name for each in written for name in (each.old, each.new)}
     return frozenset(each for each in references if each.file in names or each.payload.file in names)
+
+
+def _is_erased(rows: list[FileRow]) -> bool:
+    """Whether all recordings of a file are erased."""
+    return bool(rows) and all(row.erasure is not None for row in rows)
 
 
 def _whole(plan: _FilePlan, size: int) -> Replacement:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
 from lbcompanion.crawler.archive.durable_files import sync_folder
-from lbcompanion.crawler.archive.file_index import index_name, remove_index, write_index
+from lbcompanion.crawler.archive.file_index import index_name, index_path, remove_index, write_index
 from lbcompanion.crawler.archive.object_store import ObjectStore
 from lbcompanion.crawler.archive.warc_reader import UnreadableRecord
 from lbcompanion.crawler.crawler_name import path_in_archive
@@ -42,6 +42,14 @@ class ArchivePlace(Protocol):
         """Open a file for reading; it can be sought.
 
         :param check: called from time to time while the file is fetched; what it raises ends that.
+        """
+        ...
+
+    def open_index(self, name: str, place: str = "", check: Check = lambda: None) -> BinaryIO:
+        """Open the index of a file for reading.
+
+        :param check: as that of :meth:`open`.
+        :raises FileNotFoundError: if it has none.
         """
         ...
 
@@ -93,6 +101,18 @@ class ArchiveFolder:
         except FileNotFoundError:
             if not place:
                 raise
+        return self._fetched(name, place, check)
+
+    def open_index(self, name: str, place: str = "", check: Check = lambda: None) -> BinaryIO:
+        """Open the index of a file for reading."""
+        try:
+            return index_path(self._path(name)).open("rb")
+        except FileNotFoundError:
+            if not place:
+                raise
+        return self._fetched(index_name(name), place, check)
+
+    def _fetched(self, name: str, place: str, check: Check) -> BinaryIO:
         copy = cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder))  # noqa: SIM115 - the caller closes it
         with closing_on_error(copy), self._store(place).open(name) as source:
             check()

@@ -7,6 +7,7 @@ that refers to it, which becomes a response; further revisits then refer to that
 from __future__ import annotations
 
 from base64 import b32decode
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from io import BytesIO
@@ -15,12 +16,14 @@ from typing import BinaryIO
 from attrs import define, evolve, frozen
 
 from lbcompanion.crawler.archive.warc_records import warc_digest
+from lbcompanion.crawler.erasure.file_search import ErasedFiles, is_file_record
 from lbcompanion.crawler.erasure.warc_members import Member, Record, member_at, members, read_record
 from lbcompanion.crawler.queue.file_replacement import FileRow, MovedPayload, Replacement
 from lbcompanion.crawler.queue.payload_places import Payload, Reference
 from lbcompanion.errors import CompanionError
 from lbcompanion.protocol import headers
 
+NO_FILES = ErasedFiles()
 _NODE = headers.NODE.text.lower()
 _COPY_BYTES = 1 << 20
 #: Added to the offset of a record that the damaged file did not have: nothing can be read there.
@@ -88,19 +91,28 @@ class Rewriter:
         self._sources: dict[str, BinaryIO] = {}
         self._opened = ExitStack()
 
-    def rewrite(self, name: str, size: int, rows: list[FileRow], draft: str, target: BinaryIO) -> Replacement | None:
+    def rewrite(
+        self,
+        name: str,
+        size: int,
+        rows: list[FileRow],
+        draft: str,
+        target: BinaryIO,
+        erased_files: ErasedFiles = NO_FILES,
+    ) -> Replacement | None:
         """Write one file.
 
         :param size: of the file, in bytes.
         :param rows: its recordings, in the order of their records.
         :param draft: the successor's name.
         :param target: the successor, for writing.
+        :param erased_files: files that are erased although their pages stay.
         :returns: what changes; None if nothing does.
         :raises OSError: if the file cannot be read, or the successor not be written.
         """
         with self._open_file(name) as source:
             self._open_now = name, source
-            return _OneFile(self, name, source, size, rows, draft, target).run()
+            return _OneFile(self, name, source, size, rows, draft, target, erased_files).run()
 
     def moved_payloads(self, files: set[str]) -> list[MovedPayload]:
         """Return the new places, in these files, of payloads whose first record was removed."""
@@ -224,8 +236,14 @@ class _OneFile:
         rows: list[FileRow],
         draft: str,
         target: BinaryIO,
+        erased_files: ErasedFiles,
     ) -> None:
         self._rewriter = rewriter
+        self._erased_files = erased_files
+        #: How many files were erased from each recording that stays.
+        self._counts: Counter[int] = Counter()
+        #: The recording that the current record belongs to.
+        self._page: int | None = None
         self._name = name
         self._source = source
         self._size = size
@@ -253,16 +271,20 @@ class _OneFile:
         if not erased and not self._is_changed:
             return None
         offsets = {row.id: self._moved_to(row.offset) for row in self._rows if row.erasure is None}
+        # A file of pages that the queue does not know stays if only files of pages are erased from it.
+        remains = bool(offsets) or not erased
         self._target.flush()
         return Replacement(
             old=self._name,
-            new=self._draft if offsets else "",
-            committed=self._length if offsets else 0,
+            new=self._draft if remains else "",
+            committed=self._length if remains else 0,
             offsets=offsets,
             erased=erased,
             removed_payloads=self._removed,
             records=self._records,
-            freed=self._size - (self._length if offsets else 0),
+            freed=self._size - (self._length if remains else 0),
+            searched=self._erased_files.last or None,
+            erased_files=self._counts,
             moved_to=self._moved_to,
         )
 
@@ -293,14 +315,24 @@ class _OneFile:
         """
         row = self._starts.get(member.offset)
         if row is not None:
-            self._erasure, self._erasures_of_ids = row.erasure, {}
+            self._page, self._erasure, self._erasures_of_ids = row.id, row.erasure, {}
         elif record is not None and (record.get(_NODE) or record.get("warc-type") == "warcinfo"):
-            self._erasure = None
+            self._page = self._erasure = None
         if record is None:
             return self._erasure
+        if row is None and self._erasure is None and is_file_record(record):
+            return self._erasure_of_file(record)
         erasure = self._erasures_of_ids.get(record.get("warc-concurrent-to"), self._erasure)
         if record.get("warc-record-id"):
             self._erasures_of_ids[record.get("warc-record-id")] = erasure
+        return erasure
+
+    def _erasure_of_file(self, record: Record) -> int | None:
+        erasure = self._erased_files.erasure(record.get("warc-target-uri"), self._page)
+        if erasure is not None:
+            self._is_changed = True
+            if self._page is not None:
+                self._counts[self._page] += 1
         return erasure
 
     def _keep(self, member: Member) -> None:

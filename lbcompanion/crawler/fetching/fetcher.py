@@ -27,7 +27,7 @@ from lbcompanion.protocol.headers import (
     answering_node,
     read_copy_head,
 )
-from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.response_heads import PageHead
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import digest_of, digests_of, repr_digest
 from lbcompanion.settings import SiteSettings
@@ -200,6 +200,13 @@ class SiteFetcher:
         if reply.status == 404:
             return self._read_miss(reply, token, nonce)
         return FetchMiss("", f"status {reply.status}")
+
+    async def debug(self, fetch_path: FetchPath) -> Reply:
+        """Request the report of a node's debug page.
+
+        :raises FetchFailed: if no complete response came.
+        """
+        return await self._send_signed("GET", "/debug", self._nonce(), fetch_path, MAX_PAGE_BYTES)
 
     async def confirm(self, token: str, fetch_path: FetchPath) -> bool:
         """Confirm that the copy is archived, and return whether the node accepted it.

@@ -180,15 +180,14 @@ class _FixedEndpointFactory:
     """Connects every request to one endpoint regardless of the URL's host: reaches the balancer without DNS."""
 
     def __init__(self, reactor: Any, connect: str, policy: BrowserLikePolicyForHTTPS) -> None:
-        self._reactor = reactor
-        self._connect = connect
+        self._endpoint: IStreamClientEndpoint = clientFromString(reactor, connect)
         self._tls_policy = policy
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        endpoint: IStreamClientEndpoint = clientFromString(self._reactor, self._connect)
         if uri.scheme != b"https":
-            return endpoint
-        wrapped: IStreamClientEndpoint = wrapClientTLS(self._tls_policy.creatorForNetloc(uri.host, uri.port), endpoint)
+            return self._endpoint
+        creator = self._tls_policy.creatorForNetloc(uri.host, uri.port)
+        wrapped: IStreamClientEndpoint = wrapClientTLS(creator, self._endpoint)
         return wrapped
 
 

@@ -5,7 +5,8 @@ A page's bytes are committed in the transaction that gives its notice the outcom
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
 from lbcompanion.crawler.queue.database import BacklogError, Database
+from lbcompanion.crawler.queue.file_erasures import FileErasures
 from lbcompanion.crawler.queue.payload_places import (
     Payload,
     PayloadPlace,
@@ -108,11 +110,15 @@ class ArchiveIndex:
     """One crawler's index, over the crawler's database.
 
     :param crawler: the crawler's name, which is a part of the names of its files.
+    :ivar file_erasures: the requests to erase files of pages.
     """
 
     def __init__(self, database: Database, crawler: str = "crawler") -> None:
         self.crawler = crawler
+        self.file_erasures = FileErasures(database)
         self._database = database
+        #: The committed ends of files that are written at the end of a block of :meth:`gathered`; None: outside of one.
+        self._ends: dict[str, int] | None = None
 
     def mark(self) -> str:
         """Return the mark of this crawler's archive, or an empty text; ``crawler.archive.archive_mark`` explains it."""
@@ -133,7 +139,7 @@ class ArchiveIndex:
         with self._database.change() as connection:
             self._close_open(connection)
             values = {"name": name, "committed": 0, "crawler": self.crawler, "state": FileState.OPEN, "opened_at": now}
-            connection.execute(insert(FILES).values(values))
+            connection.execute(insert(FILES).values(**values, searched=self.file_erasures.known))
 
     def extend(self, name: str, committed: int) -> None:
         """Commit records of a file that no recording has."""
@@ -192,11 +198,16 @@ class ArchiveIndex:
             for row in rows
         ]
 
-    def mark_uploaded(self, file: ArchiveFile, place: str) -> bool:
-        """Record that an object store has a whole file; return False if the file was changed since it was read."""
+    def mark_uploaded(self, file: ArchiveFile, place: str, size: int | None = None) -> bool:
+        """Record that an object store has a whole file; return False if the file was changed since it was read.
+
+        :param size: its length there, if that is more than the queue knew.
+        """
         unchanged = (FILES.c.name == file.name, FILES.c.committed == file.committed)
         with self._database.change() as connection:
-            values = {"state": FileState.UPLOADED, "place": place}
+            values: dict[str, Any] = {"state": FileState.UPLOADED, "place": place}
+            if size is not None:
+                values["committed"] = size
             return connection.execute(update(FILES).where(*unchanged).values(values)).rowcount == 1
 
     def committed(self, name: str) -> int:
@@ -309,9 +320,19 @@ class ArchiveIndex:
             found = references_of(connection, [file])
         return {each.payload.sha256: each.payload for each in found if each.file == file}
 
-    def gathered(self) -> AbstractContextManager[None]:
-        """Return one transaction for several pages; see :meth:`Database.gathered`."""
-        return self._database.gathered()
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """One transaction for several pages; see :meth:`Database.gathered`. A file's end is written once for all."""
+        with self._database.gathered():
+            ends: dict[str, int] = {}
+            self._ends = ends
+            try:
+                yield
+            finally:
+                self._ends = None
+            with self._database.change() as connection:
+                for file, committed in ends.items():
+                    connection.execute(_SET_COMMITTED, {"the_file": file, "committed": committed})
 
     def mark_archived(self, token: str, record: ArchivedRecord, attempts: tuple[Attempt, ...], now: float) -> None:
         """Give a notice the outcome ``archived``, and commit the archive's bytes with it.
@@ -342,7 +363,10 @@ class ArchiveIndex:
             values["url_key"] = url_key(record.page_url)
         with self._database.change() as connection:
             update_open(connection, token, values, self._database.claimant)
-            connection.execute(_SET_COMMITTED, {"the_file": record.file, "committed": record.committed})
+            if self._ends is None:
+                connection.execute(_SET_COMMITTED, {"the_file": record.file, "committed": record.committed})
+            else:
+                self._ends[record.file] = record.committed
             if record.payloads:
                 rows = [
                     {"file": record.file, "sha256": each.sha256, "url": each.url, "date": each.date}

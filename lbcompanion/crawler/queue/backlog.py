@@ -14,7 +14,8 @@ from attrs import field, frozen
 from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 from sqlalchemy.engine import Connection
 
-from lbcompanion.crawler.queue.database import BacklogError, Database, insert_new
+from lbcompanion.crawler.queue.database import BacklogError, Database, insert_new, insert_new_keys
+from lbcompanion.crawler.queue.outcomes import note_outcome
 from lbcompanion.crawler.queue.schema import LOSSES, RECORDINGS
 from lbcompanion.crawler.queue.url_keys import url_key
 from lbcompanion.model import Attempt, Loss, LossReason, Notice, RouteKind, RoutingCookie, Verdict
@@ -104,12 +105,18 @@ class Backlog:
 
         :returns: the origin node of each new notice.
         """
-        new: list[str] = []
+        # In one order, so that two crawlers that store the same notices do not wait for each other.
+        ordered = sorted(arrivals, key=lambda arrival: arrival.notice.token)
+        first: dict[str, Arrival] = {}
+        for each in ordered:
+            first.setdefault(each.notice.token, each)
         with self._database.change() as connection:
-            # In one order, so that two crawlers that store the same notices do not wait for each other.
-            for each in sorted(arrivals, key=lambda arrival: arrival.notice.token):
-                if insert_new(connection, RECORDINGS, [_new_row(each, now)]):
-                    new.append(each.owner)
+            inserted = insert_new_keys(
+                connection, RECORDINGS, RECORDINGS.c.token, [_new_row(each, now) for each in first.values()]
+            )
+            new = [each.owner for token, each in first.items() if token in inserted]
+            for each in ordered:
+                if each.notice.token in inserted and each is first[each.notice.token]:
                     continue
                 row = connection.execute(
                     select(RECORDINGS.c.outcome, RECORDINGS.c.cookies, RECORDINGS.c.visitor).where(
@@ -288,6 +295,8 @@ _UPDATE_CLAIMED = update(RECORDINGS).where(*_IS_OPEN, RECORDINGS.c.claimed_by ==
 def update_open(connection: Connection, token: str, values: dict[str, Any], claimant: str | None = None) -> None:
     """Change the row of a notice without an outcome, within a transaction, and give back the claim.
 
+    An outcome among the values is noted in the same transaction, for those who follow outcomes.
+
     :param claimant: the name under which the notice is claimed; None at a queue without claims.
     :raises AlreadyEnded: if it already has an outcome, does not exist, or is claimed by another crawler.
     """
@@ -297,6 +306,8 @@ def update_open(connection: Connection, token: str, values: dict[str, Any], clai
     statement = _UPDATE_OPEN if claimant is None else _UPDATE_CLAIMED
     if connection.execute(statement, given).rowcount != 1:
         raise AlreadyEnded("that notice has its outcome already, or another crawler works on it")
+    if "outcome" in values:
+        note_outcome(connection, token, values["finished_at"])
 
 
 def _prune_losses(connection: Connection, now: float) -> None:

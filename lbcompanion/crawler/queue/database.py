@@ -12,7 +12,19 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Table, create_engine, event, func, insert, inspect, literal_column, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Engine,
+    Table,
+    create_engine,
+    event,
+    func,
+    insert,
+    inspect,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
@@ -259,6 +271,21 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
         statement = insert(table).prefix_with("IGNORE")
     given: Any = dict(rows[0]) if len(rows) == 1 else [dict(row) for row in rows]
     return connection.execute(statement, given, execution_options={"preserve_rowcount": True}).rowcount if rows else 0
+
+
+def insert_new_keys(
+    connection: Connection, table: Table, key: Column[str], rows: Sequence[Mapping[str, Any]]
+) -> set[str]:
+    """Insert the rows whose keys are not there yet, as :func:`insert_new` does; return the keys of those inserted.
+
+    The rows have different keys, and are inserted in their order.
+    """
+    dialect = connection.dialect
+    if not rows or dialect.name not in {"postgresql", "sqlite"} or not dialect.insert_executemany_returning:
+        return {row[key.name] for row in rows if insert_new(connection, table, [row])}
+    made = postgresql.insert(table) if dialect.name == "postgresql" else sqlite.insert(table)
+    statement: Any = made.on_conflict_do_nothing().returning(key)
+    return set(connection.execute(statement, [dict(row) for row in rows]).scalars())
 
 
 def database_clock(connection: Connection) -> float:

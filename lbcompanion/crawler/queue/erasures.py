@@ -19,13 +19,28 @@ from lbcompanion.crawler.queue.audit import forget_visitors
 from lbcompanion.crawler.queue.backlog import LOSS_SECONDS, Arrival
 from lbcompanion.crawler.queue.database import Database, insert_new
 from lbcompanion.crawler.queue.erasure_lock import lock_for_erasure
-from lbcompanion.crawler.queue.schema import ERASED_TOKENS, ERASURES, LOSSES, RECORDINGS, ROUTES
+from lbcompanion.crawler.queue.file_erasures import (
+    FileCriteria,
+    is_searching,
+    page_criteria,
+    request_files,
+    written_addresses,
+)
+from lbcompanion.crawler.queue.schema import (
+    ERASED_TOKENS,
+    ERASURES,
+    FILE_ERASURES,
+    FILES,
+    LOSSES,
+    RECORDINGS,
+    ROUTES,
+)
 from lbcompanion.model import Loss
 from lbcompanion.sticky.routes import Source
 
 #: How long the notice of an erased recording is refused, in seconds: it may wait in a node's spool.
 REFUSE_SECONDS = 30 * 86400.0
-#: The same where retention erases: it erases old recordings, whose notices are hardly delivered again.
+#: Retention refuses for a shorter time: a node rarely delivers the notice of an old recording again.
 RETENTION_REFUSE_SECONDS = LOSS_SECONDS
 #: How many recordings one transaction erases, so that other work need not wait for long.
 BATCH_SIZE = 2000
@@ -40,7 +55,8 @@ class Selection:
     """The criteria of an erasure. It erases the recordings that meet every given criterion.
 
     :ivar tokens: recordings of these tokens.
-    :ivar urls: of pages with these URLs, whatever their fragment; a ``*`` at the end stands for any rest.
+    :ivar urls: of pages with these URLs, whatever their fragment; a ``*`` at the end stands for any rest. Files of
+        pages with these URLs are erased too (:mod:`.file_erasures`).
     :ivar visitors: of visitors with these pseudonyms.
     :ivar before: of pages that were noticed before this time.
     :ivar received_before: of notices that this crawler received before this time.
@@ -62,6 +78,13 @@ class Selection:
         return self.received_before is not None or bool(self.files)
 
     @property
+    def file_criteria(self) -> FileCriteria | None:
+        """The criteria for files of pages whose recordings stay; None: no such file is erased."""
+        if not self.urls:
+            return None
+        return FileCriteria(written_addresses(self.urls), self.tokens, self.visitors, self.before)
+
+    @property
     def criteria(self) -> str:
         """The names of the given criteria, never their values."""
         given = (("token", self.tokens), ("url", self.urls), ("visitor", self.visitors is not None))
@@ -74,10 +97,12 @@ class Matches:
     """The number of recordings that a selection matches.
 
     :ivar archived: those with records in the archive.
+    :ivar file_records: the records of files that match although their pages do not.
     """
 
     recordings: int
     archived: int
+    file_records: int = 0
 
 
 @frozen
@@ -114,6 +139,12 @@ class Erasures:
             found = connection.execute(query).one()
         return Matches(int(found[0]), int(found[1]))
 
+    def matching(self, selection: Selection, file: str) -> frozenset[int]:
+        """Return the recordings of an archive file that would be erased."""
+        query = select(RECORDINGS.c.id).where(RECORDINGS.c.warc_file == file, _matching(selection))
+        with self._database.read() as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def begin(self, selection: Selection, by: str, now: float) -> int:
         """Enter an erasure into the log.
 
@@ -131,7 +162,10 @@ class Erasures:
             done = connection.execute(insert(ERASURES).values(values))
             _prune_tokens(connection, now)
             key = done.inserted_primary_key
-        return int(key[0]) if key else 0
+            number = int(key[0]) if key else 0
+            if selection.file_criteria is not None:
+                request_files(connection, number, selection.file_criteria)
+        return number
 
     def erase(self, erasure: int, selection: Selection, now: float, refuse_seconds: float = REFUSE_SECONDS) -> Batch:
         """Erase some of the recordings of a selection, in one transaction; call it until nothing is left.
@@ -160,7 +194,8 @@ class Erasures:
     def finish(self, now: float) -> None:
         """Set the end time of each erasure that has no records left to remove."""
         waiting = select(RECORDINGS.c.id).where(RECORDINGS.c.erasure == ERASURES.c.id).exists()
-        where = ERASURES.c.finished_at.is_(None), ~waiting
+        searching = select(FILES.c.id).where(FILE_ERASURES.c.erasure == ERASURES.c.id, is_searching()).exists()
+        where = ERASURES.c.finished_at.is_(None), ~waiting, ~searching
         with self._database.change() as connection:
             connection.execute(update(ERASURES).where(*where).values(finished_at=now))
 
@@ -210,14 +245,9 @@ class Erasures:
 def _matching(selection: Selection) -> ColumnElement[bool]:
     columns = RECORDINGS.c
     wanted: list[ColumnElement[bool]] = [columns.erasure.is_(None)]
-    if selection.tokens:
-        wanted.append(columns.token.in_(selection.tokens))
+    wanted += page_criteria(selection.tokens, selection.visitors, selection.before)
     if selection.urls:
         wanted.append(_has_any_url(selection.urls))
-    if selection.visitors is not None:
-        wanted.append(columns.visitor.in_(selection.visitors))
-    if selection.before is not None:
-        wanted.append(columns.noticed_at < selection.before)
     if selection.received_before is not None:
         wanted.append(columns.received_at < selection.received_before)
     if selection.files:

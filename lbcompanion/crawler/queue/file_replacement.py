@@ -21,7 +21,8 @@ from lbcompanion.crawler.queue.payload_places import (
     change_references,
     references_of,
 )
-from lbcompanion.crawler.queue.schema import DOOMED_FILES, ERASURES, FILES, PAYLOADS, RECORDINGS
+from lbcompanion.crawler.queue.requisite_report import without_erased
+from lbcompanion.crawler.queue.schema import DOOMED_FILES, ERASURES, FILES, LEFT_COPIES, PAYLOADS, RECORDINGS
 
 
 @frozen
@@ -59,6 +60,8 @@ class Replacement:
     :ivar records: how many records are gone, by erasure.
     :ivar freed: by how many bytes the file became shorter.
     :ivar place: the object store that may have the old file; empty: none.
+    :ivar searched: the last erasure of files whose records the successor lacks; None: as before.
+    :ivar erased_files: how many files were erased from each recording that stays, by the recording's number.
     :ivar moved_to: returns the new offset of a record that stays.
     """
 
@@ -71,6 +74,8 @@ class Replacement:
     records: Mapping[int, int] = field(factory=dict)
     freed: int = 0
     place: str = ""
+    searched: int | None = None
+    erased_files: Mapping[int, int] = field(factory=dict)
     moved_to: Callable[[int], int] = field(default=int, repr=False, eq=False)
 
 
@@ -90,12 +95,13 @@ class FileReplacements:
         return {file.name: file for file in self._index.own_files()}
 
     def waiting_files(self) -> list[str]:
-        """Return the files of this crawler with records that an erasure removes, oldest file first."""
+        """Return the files of this crawler that have, or may have, records that an erasure removes, oldest first."""
         # As an expression, so that SQLite reads the index of the marked rows, and not that of all files' names.
         name = RECORDINGS.c.warc_file.concat("")
         query = select(name).where(RECORDINGS.c.erasure > 0).distinct()
         with self._database.read() as connection:
             waiting = set(connection.execute(query).scalars())
+        waiting |= self._index.file_erasures.unsearched()
         return [name for name in self._index.files() if name in waiting]
 
     def rows(self, file: str) -> list[FileRow]:
@@ -126,6 +132,18 @@ class FileReplacements:
         """Note that a file is removed."""
         with self._database.change() as connection:
             connection.execute(delete(DOOMED_FILES).where(DOOMED_FILES.c.name == name))
+
+    def left_copies(self) -> list[str]:
+        """Return the files that were taken over from this crawler; their copies on its disk have to be removed."""
+        query = select(LEFT_COPIES.c.name).where(LEFT_COPIES.c.crawler == self._crawler)
+        with self._database.read() as connection:
+            return list(connection.execute(query.order_by(LEFT_COPIES.c.name)).scalars())
+
+    def copy_removed(self, name: str) -> None:
+        """Note that the copy of a file that was taken over is removed."""
+        with self._database.change() as connection:
+            own = LEFT_COPIES.c.name == name, LEFT_COPIES.c.crawler == self._crawler
+            connection.execute(delete(LEFT_COPIES).where(*own))
 
     def replace(
         self,
@@ -182,6 +200,8 @@ def _replace(connection: Connection, each: Replacement, crawler: str) -> None:
         moved = update(RECORDINGS).where(RECORDINGS.c.id == bindparam("row"))
         values = moved.values(warc_file=each.new, warc_offset=bindparam("new_offset"))
         connection.execute(values, [{"row": row, "new_offset": offset} for row, offset in each.offsets.items()])
+    for row, count in each.erased_files.items():
+        _note_erased_files(connection, row, count)
     for sha256, url in each.removed_payloads:
         where = PAYLOADS.c.file == each.old, PAYLOADS.c.sha256 == sha256, PAYLOADS.c.url == url
         connection.execute(delete(PAYLOADS).where(*where))
@@ -189,6 +209,8 @@ def _replace(connection: Connection, each: Replacement, crawler: str) -> None:
         _move_payloads(connection, each)
         if each.new != each.old:
             values_of_file = {"name": each.new, "committed": each.committed, "state": FileState.CLOSED, "place": None}
+            if each.searched is not None:
+                values_of_file["searched"] = each.searched
             connection.execute(update(FILES).where(FILES.c.name == each.old).values(values_of_file))
             connection.execute(delete(DOOMED_FILES).where(DOOMED_FILES.c.name == each.new))
     else:
@@ -203,6 +225,13 @@ def _replace(connection: Connection, each: Replacement, crawler: str) -> None:
         last = max(each.records)
         freed = {ERASURES.c.bytes: ERASURES.c.bytes + each.freed}
         connection.execute(update(ERASURES).where(ERASURES.c.id == last).values(freed))
+
+
+def _note_erased_files(connection: Connection, row: int, count: int) -> None:
+    report = connection.execute(select(RECORDINGS.c.requisites).where(RECORDINGS.c.id == row)).scalar()
+    if report:
+        values = {"requisites": without_erased(report, count)}
+        connection.execute(update(RECORDINGS).where(RECORDINGS.c.id == row).values(values))
 
 
 def _move_payloads(connection: Connection, each: Replacement) -> None:

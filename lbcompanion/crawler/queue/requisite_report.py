@@ -55,11 +55,13 @@ class RequisiteReport:
     :ivar wanted: how many files the page and its style sheets refer to.
     :ivar missing: those that are not archived, in the order of the page.
     :ivar unsearched: where more files may be referred to.
+    :ivar erased: how many were left out because an erasure names them.
     """
 
     wanted: int = 0
     missing: tuple[MissingRequisite, ...] = ()
     unsearched: tuple[UnsearchedText, ...] = ()
+    erased: int = 0
 
     def with_missing(self, missing: Iterable[MissingRequisite]) -> RequisiteReport:
         """Return the report with more missing files."""
@@ -67,7 +69,7 @@ class RequisiteReport:
 
 
 def dump_report(report: RequisiteReport) -> str:
-    """Write a report for a row. ``unsearched`` is there only if something was not searched."""
+    """Write a report for a row. ``unsearched`` and ``erased`` are there only if they are not empty."""
     room = MAX_LIST_CHARS
     lists: dict[str, list[dict[str, str]]] = {"missing": [], "unsearched": []}
     for name, entries in (("unsearched", report.unsearched), ("missing", report.missing)):
@@ -76,10 +78,20 @@ def dump_report(report: RequisiteReport) -> str:
             if room < 0:
                 break
             lists[name].append({"url": each.url, "reason": each.reason})
-    archived = report.wanted - len(report.missing)
+    archived = report.wanted - len(report.missing) - report.erased
     found: dict[str, Any] = {"wanted": report.wanted, "archived": archived, "missing": lists["missing"]}
     if lists["unsearched"]:
         found["unsearched"] = lists["unsearched"]
+    if report.erased:
+        found["erased"] = report.erased
+    return json.dumps(found)
+
+
+def without_erased(text: str, count: int) -> str:
+    """Return a row's report after some of the archived files were erased."""
+    found = json.loads(text)
+    found["archived"] = max(found["archived"] - count, 0)
+    found["erased"] = found.get("erased", 0) + count
     return json.dumps(found)
 
 

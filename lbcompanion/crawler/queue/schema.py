@@ -173,6 +173,7 @@ FILES = Table(
     Column("state", String(16)),  # open, closed or uploaded; null: of a version before files were closed
     Column("opened_at", Double),
     Column("place", Text),  # the object store that has the file, once it is uploaded
+    Column("searched", _number),  # the last erasure of files for which it was searched: queue/file_erasures.py
     **_MYSQL,
 )
 
@@ -272,6 +273,16 @@ ERASURES = Table(
     **_MYSQL,
 )
 
+#: Erasures of files of pages, until every archive file was searched for them.
+FILE_ERASURES = Table(
+    "file_erasures",
+    METADATA,
+    Column("erasure", _number, primary_key=True, autoincrement=False),
+    Column("criteria", _text, nullable=False),  # JSON
+    Column("until_recording", BigInteger, nullable=False),  # the last recording of that time
+    **_MYSQL,
+)
+
 #: Archive files that are to be removed: those that were replaced, and those whose writing has not ended.
 DOOMED_FILES = Table(
     "doomed_files",
@@ -279,6 +290,16 @@ DOOMED_FILES = Table(
     Column("name", String(255), primary_key=True),
     Column("crawler", String(64), nullable=False),  # the one that removes it
     Column("place", Text, nullable=False),  # the object store that may have it too, or empty
+    **_MYSQL,
+)
+
+#: Archive files that another crawler took over from the object store. The crawler that had them removes the copies that
+#: may be on its disk.
+LEFT_COPIES = Table(
+    "left_copies",
+    METADATA,
+    Column("name", String(255), primary_key=True),
+    Column("crawler", String(64), primary_key=True),
     **_MYSQL,
 )
 
@@ -318,5 +339,29 @@ ACTIVITY = Table(
     Column("delay", Double, nullable=False),  # seconds from views to the archive, in sum
     # Pages whose delay was within each limit, in seconds.
     *(Column(f"within_{limit}", BigInteger, nullable=False) for limit in DELAY_LIMITS),
+    **_MYSQL,
+)
+
+#: Recordings that got an outcome, for those who follow them: queue/outcomes.py. Rows are deleted after some days.
+OUTCOMES = Table(
+    "outcomes",
+    METADATA,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("token", String(80), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("number", BigInteger),  # null until it is given, in the order of the commits
+    Index("outcomes_number", "number"),
+    Index("outcomes_at", "at"),
+    **_MYSQL,
+)
+
+#: One row: the last number that was given to an outcome, and the last one that was deleted.
+OUTCOME_NUMBERS = Table(
+    "outcome_numbers",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("queue", String(16), nullable=False),  # a random name: numbers of another queue mean nothing here
+    Column("last", BigInteger, nullable=False),
+    Column("deleted", BigInteger, nullable=False),
     **_MYSQL,
 )

@@ -31,9 +31,11 @@ MAX_PAUSE_SECONDS = 600.0
 _NODES_SECONDS, _MAX_READ_NODES, _MAX_NODES = 1.0, 200, 16
 #: How often one claim looks for notices, because nodes may turn out to be busy.
 _MAX_LOOKS = 4
-#: Seconds until the next try, where another crawler claims at this moment, or other crawlers keep the nodes busy.
-_TURN_SECONDS, _BUSY_SECONDS = 0.02, 0.2
-#: The same, while the crawler does not hold its name.
+#: The wait, in seconds, if another crawler claims at this moment.
+_TURN_SECONDS = 0.02
+#: The wait, in seconds, if other crawlers keep the nodes busy.
+_BUSY_SECONDS = 0.2
+#: The wait, in seconds, while this crawler does not hold its name.
 _NO_NAME_SECONDS = 0.5
 
 
@@ -42,7 +44,7 @@ class TakenNotices:
     """Notices that a crawler may work on now.
 
     :ivar again_seconds: when to try again, where there was more that could not be taken; None: when something changes.
-    :ivar is_node_full: whether the limit of notices of one node that are worked on is reached.
+    :ivar is_node_full: whether a node has as many claimed notices as ``per_node`` allows.
     """
 
     jobs: tuple[PendingNotice, ...]

@@ -89,18 +89,18 @@ class RouteVerifier:
         Some balancers set a new value on every response and accept only the newest.
         """
         now = self._now()
-        handed = parse_set_cookies(set_cookies, now)
+        received = parse_set_cookies(set_cookies, now)
         wanted = {cookie.name for cookie in route.cookies}
-        if not wanted & handed.keys():
+        if not wanted & received.keys():
             return route
         whole = {
             **{one.name: one.value for one in route.cookies},
-            **{n: h.value for n, h in handed.items() if n in wanted},
+            **{n: h.value for n, h in received.items() if n in wanted},
         }
         cookies = self._reduce(whole) if route.dialect else tuple(RoutingCookie(n, v) for n, v in whole.items())
         if {cookie.name for cookie in cookies} != wanted:
             return route
-        ends = _earliest_expiry(route, wanted, handed)
+        ends = _earliest_expiry(route, wanted, received)
         unchanged = cookies == route.cookies and ends == route.expires_at
         return route if unchanged else evolve(route, cookies=cookies, expires_at=ends, learnt_at=now)
 
@@ -120,12 +120,12 @@ class RouteVerifier:
         :param source: the source of the cookies set.
         """
         now = self._now()
-        handed = parse_set_cookies(set_cookies, now)
+        received = parse_set_cookies(set_cookies, now)
         if source is Source.SESSION:  # the application sets other cookies too; prefer the configured names
-            handed = {
-                name: one for name, one in handed.items() if names_match(self._site.sticky.cookies, name)
-            } or handed
-        plain = {name: one.value for name, one in handed.items()}
+            received = {
+                name: one for name, one in received.items() if names_match(self._site.sticky.cookies, name)
+            } or received
+        plain = {name: one.value for name, one in received.items()}
         read = self._reader.read(plain) if plain else ()
         whole = tuple(RoutingCookie(name, value) for name, value in plain.items())
         if source is Source.SESSION and self._reader.knows_names and not self._are_configured(whole):
@@ -137,7 +137,7 @@ class RouteVerifier:
             (sent, self.dialect_names(sent) or "generic", Source.INVENTED),
         ):
             if cookies and all(cookies != other.cookies for other in found):
-                ends = earliest_expiry(handed[one.name] for one in cookies if one.name in handed)
+                ends = earliest_expiry(received[one.name] for one in cookies if one.name in received)
                 site = self._site.name
                 found.append(Route(site, node, cookies, dialect, RouteState.CANDIDATE, now, None, ends, origin))
         return found
@@ -151,8 +151,8 @@ class RouteVerifier:
         return "+".join(dict.fromkeys(dialect.name for dialect in found if dialect is not None))
 
 
-def _earliest_expiry(route: Route, wanted: set[str], handed: dict[str, SetCookie]) -> float | None:
-    ends = earliest_expiry(one for name, one in handed.items() if name in wanted)
-    if wanted <= handed.keys() or route.expires_at is None:
+def _earliest_expiry(route: Route, wanted: set[str], received: dict[str, SetCookie]) -> float | None:
+    ends = earliest_expiry(one for name, one in received.items() if name in wanted)
+    if wanted <= received.keys() or route.expires_at is None:
         return ends
     return route.expires_at if ends is None else min(ends, route.expires_at)

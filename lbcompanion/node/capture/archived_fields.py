@@ -20,7 +20,7 @@ class ArchivedFields:
         self._left_out = tuple(sorted(ALWAYS_LEFT_OUT.union(name.lower().encode() for name in exclude)))
 
     def head_of(self, head: ResponseHead) -> bytes:
-        """Return the head of a copy, in the format of :mod:`lbcompanion.protocol.page_heads`."""
+        """Return the head of a copy, in the format of :mod:`lbcompanion.protocol.response_heads`."""
         if head.flags & CONNECTION and (named := connection_fields(head)):
             return kept_head(head.raw, (*self._left_out, *named))
         return kept_head(head.raw, self._left_out)

@@ -1,4 +1,4 @@
-"""The compiled ``[capture]`` rules: whether a page is captured (path, method, visitor), and its caching.
+"""The compiled ``[capture]`` rules: whether a page is captured (path, method, visitor, consent), and its caching.
 
 A forced request (``force_parameter``) overrides ``include`` and Sec-Fetch-Dest only.
 """
@@ -12,6 +12,7 @@ from lbcompanion.html.page_detection import is_page_destination
 from lbcompanion.http1.heads import RequestHead
 from lbcompanion.http1.path_patterns import PathPatterns
 from lbcompanion.model import Page
+from lbcompanion.node.capture.consent import Consent, refuses
 from lbcompanion.settings import CaptureTable
 from lbcompanion.sticky.cookies import parse
 
@@ -34,6 +35,8 @@ class CaptureRules:
         self._is_refused = re.compile(
             rb"(?:\A|;)[ \t]*+" + name + rb"""[ \t]*+=[ \t]*+(?:0|"0")[ \t]*+(?:;|\Z)"""
         ).search
+        self.consent = Consent(capture)
+        self._needs_consent = self.consent.needed
         self.enabled = capture.enabled
 
     def refusal(self, head: RequestHead) -> str:  # noqa: PLR0911 - a list of rules, each with its word
@@ -56,7 +59,7 @@ class CaptureRules:
         cookie = values.get(b"cookie", b"")
         if self._visitor_cookie and self._visitor_cookie in cookie and self._is_refused(cookie):
             return "visitor is not recorded"
-        return ""
+        return self.consent.refusal(head) if self._needs_consent else ""
 
     def uncacheable(self, head: RequestHead) -> bool:
         """Whether a captured page of this request is sent with ``no-store``."""
@@ -72,7 +75,7 @@ class CaptureRules:
         return self._outlive_pull.includes(urlsplit(url).path.encode("latin-1", "replace") or b"/")
 
     def allows_server_notice(self, page: Page, cookie: bytes) -> bool:
-        """Whether the node may send a notice of a page itself: below ratio 1 only if the browser has drawn before."""
+        """Whether the node may send a notice of a page itself: at a ratio below 1 only if there is a visitor cookie."""
         if self._capture.ratio >= 1 or self._forced(urlsplit(page.url).query.encode("latin-1", "replace")):
             return True
         return self._capture.visitor_cookie in parse(cookie)
@@ -97,7 +100,7 @@ class CaptureRules:
             else "there: recorded"
         )
         if visitor_value is None and capture.ratio < 1:
-            visitor = f"absent: captured, and the browser draws lots at {capture.ratio:g}"
+            visitor = f"absent: captured, and the script samples visitors with ratio {capture.ratio:g}"
         if destination is None:
             document = "absent"
         else:
@@ -110,7 +113,22 @@ class CaptureRules:
             ("capture.include", "included" if included else "not included" + skipped),
             ("capture.exclude", "excluded" if excluded else "not excluded"),
             (f"cookie {capture.visitor_cookie}", visitor),
+            *self._explain_consent(head),
         ]
+
+    def _explain_consent(self, head: RequestHead) -> list[tuple[str, str]]:
+        capture = self._capture
+        rows = []
+        if capture.consent_cookie:
+            given = self.consent.is_given(head)
+            rows.append(
+                (f"consent cookie {capture.consent_cookie}", "consent" if given else "no consent: not recorded")
+            )
+        for respected, field in ((capture.respect_gpc, "Sec-GPC"), (capture.respect_dnt, "DNT")):
+            if respected:
+                refused = refuses(head, field.lower().encode())
+                rows.append((field, "1: not recorded" if refused else "not 1"))
+        return rows
 
     def _forced(self, query: bytes) -> bool:
         return bool(self._force and query and self._force in query.split(b"&"))

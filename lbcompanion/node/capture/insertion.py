@@ -74,7 +74,7 @@ class Insertion:
         if bottom or not top or eligibility.xhtml or policy.buffers_pages:
             return None
         if policy.uses_default_tag:
-            at = fast_head_end(page, eligibility.charset, len(top), base_allowed=not policy.absolute_behind_base)
+            at = fast_head_end(page, eligibility.charset, len(top), base_allowed=not policy.absolute_after_base)
         else:
             at = fast_head_start(page, eligibility.charset, len(top))
         return None if at is None else [page[:at], top, page[at:]]
@@ -93,7 +93,7 @@ class Insertion:
             needs_document=eligibility.needs_document,
             accepts_head=eligibility.accepts_head,
             on_policies=self._snippets_allowed_by,
-            behind_base=self._behind_base(),
+            after_base=self._after_base(),
             skip_if=policy.skip_if,
             insertion_points=policy.insertion_points,
             limit_bytes=policy.capture_limits.max_page_bytes,
@@ -124,23 +124,23 @@ class Insertion:
             return policy.script_tag(self._token, origin, script_path, nonce, xhtml=self._eligibility.xhtml), b""
         return policy.fill_snippets(self._token, origin, nonce)
 
-    def _behind_base(self) -> Callable[[], tuple[bytes, bytes]] | None:
+    def _after_base(self) -> Callable[[], tuple[bytes, bytes]] | None:
         policy = self._policy
         if policy.uses_default_tag:
-            return self._tag_behind_base if policy.absolute_behind_base else None
-        return self._snippets_behind_base if policy.uses_prefix else None
+            return self._tag_after_base if policy.absolute_after_base else None
+        return self._snippets_after_base if policy.uses_prefix else None
 
-    def _tag_behind_base(self) -> tuple[bytes, bytes]:
+    def _tag_after_base(self) -> tuple[bytes, bytes]:
         policy = self._policy
         path = self._script_path or policy.script_path_for(self._path)
         if not path.startswith("/"):
-            path = policy.script_path_behind_base(self._path)
+            path = policy.script_path_after_base(self._path)
         return policy.script_tag(
-            self._token, self._origin, path, self._nonce, xhtml=self._eligibility.xhtml, behind_base=True
+            self._token, self._origin, path, self._nonce, xhtml=self._eligibility.xhtml, after_base=True
         ), b""
 
-    def _snippets_behind_base(self) -> tuple[bytes, bytes]:
-        return self._policy.fill_snippets(self._token, self._origin, self._nonce, behind_base=True)
+    def _snippets_after_base(self) -> tuple[bytes, bytes]:
+        return self._policy.fill_snippets(self._token, self._origin, self._nonce, after_base=True)
 
     def _absolute_url(self, script_path: str) -> str:
         if script_path.startswith("/"):

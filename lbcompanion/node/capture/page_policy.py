@@ -71,6 +71,7 @@ class PagePolicy:
         self.copies = copies
         self.counters = counters
         self.capture_limits = capture_limits
+        self.keep_cookies = capture_limits.keep_cookies
         self.range_requests = RangeRequests()
         self.now = now
         self.prefix = settings.node.prefix
@@ -90,7 +91,7 @@ class PagePolicy:
         self.buffers_pages = self.skip_if is not None or self.insertion_points is not None
         self._script_at_prefix = inject.address == "prefix"
         # Without a configured origin, the host that visitors use may be unknown here: a balancer may replace Host.
-        self.absolute_behind_base = inject.address != "relative" and not self._has_public_origin
+        self.absolute_after_base = inject.address != "relative" and not self._has_public_origin
         self._is_relative = inject.address == "relative" or not self._has_public_origin
         self.adapts_csp = inject.csp == "adapt"
         self._policy_bytes = settings.limits.policy_bytes
@@ -142,22 +143,22 @@ class PagePolicy:
         hashes = inline_hashes(b"".join(self.fill_snippets(token, origin, None)))
         if hashes and self.uses_prefix:
             # Whether a <base> precedes a snippet is not known yet.
-            more = inline_hashes(b"".join(self.fill_snippets(token, origin, None, behind_base=True)))
+            more = inline_hashes(b"".join(self.fill_snippets(token, origin, None, after_base=True)))
             hashes = tuple(dict.fromkeys((*hashes, *more)))
         return evolve(self.inserted, hashes=hashes)
 
     def fill_snippets(
-        self, token: str, origin: str, nonce: str | None, *, behind_base: bool = False
+        self, token: str, origin: str, nonce: str | None, *, after_base: bool = False
     ) -> tuple[bytes, bytes]:
         """The configured snippets for one page, top and bottom.
 
-        :param behind_base: whether the prefix is absolute, because a ``<base>`` precedes the snippet.
+        :param after_base: whether the prefix is absolute, because a ``<base>`` precedes the snippet.
         """
         values = {
             "fetch_from": self.copy_base_url(origin) + token,
             "token": token,
             "node": self.settings.node.name,
-            "prefix": self._address(origin, self.prefix, behind_base=behind_base) if behind_base else self.prefix,
+            "prefix": self._address(origin, self.prefix, after_base=after_base) if after_base else self.prefix,
             "nonce": nonce or "",
         }
         return (
@@ -176,11 +177,11 @@ class PagePolicy:
             script_path = self._script_paths.put(key, folder_path + self._below_folder)
         return script_path
 
-    def script_path_behind_base(self, path: bytes) -> str:
+    def script_path_after_base(self, path: bytes) -> str:
         """The path of the script for a page with this path, from which its absolute address is made."""
         return script_folder(path) + self._below_folder
 
-    def _address(self, origin: str, script_path: str, *, behind_base: bool) -> str:
+    def _address(self, origin: str, script_path: str, *, after_base: bool) -> str:
         """The script's address in the tag.
 
         It is ``script_path`` if the host is not known for sure and no ``<base>`` precedes the tag, else absolute.
@@ -188,7 +189,7 @@ class PagePolicy:
         The browser may have requested the page by ``https`` where the companion knows of ``http`` only, so the scheme
         is that of the page then.
         """
-        if script_path.startswith(".") or (self.absolute_behind_base and not behind_base):
+        if script_path.startswith(".") or (self.absolute_after_base and not after_base):
             return script_path
         if not origin:
             # Two slashes at the start would name a host.
@@ -202,23 +203,23 @@ class PagePolicy:
         key = (origin, _folder_key(path))
         parts = self._usual_tags.get(key)
         if parts is None:
-            address = self._address(origin, self.script_path_for(path), behind_base=False)
+            address = self._address(origin, self.script_path_for(path), after_base=False)
             parts = default_tag_parts(self.copy_base_url(origin), address, None, xhtml=False, integrity=self._integrity)
             self._usual_tags.put(key, parts)
         return token.encode().join(parts)
 
     def script_tag(
-        self, token: str, origin: str, script_path: str, nonce: str | None, *, xhtml: bool, behind_base: bool = False
+        self, token: str, origin: str, script_path: str, nonce: str | None, *, xhtml: bool, after_base: bool = False
     ) -> bytes:
         """The default tag for a page.
 
-        :param behind_base: whether a ``<base>`` precedes it.
+        :param after_base: whether a ``<base>`` precedes it.
         """
         # A nonce is used once: not cached.
-        key = (origin, script_path, xhtml, behind_base)
+        key = (origin, script_path, xhtml, after_base)
         parts = self._tags.get(key) if nonce is None else None
         if parts is None:
-            address = self._address(origin, script_path, behind_base=behind_base)
+            address = self._address(origin, script_path, after_base=after_base)
             parts = default_tag_parts(
                 self.copy_base_url(origin), address, nonce, xhtml=xhtml, integrity=self._integrity
             )

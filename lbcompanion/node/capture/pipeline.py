@@ -44,6 +44,8 @@ class CaptureLimits:
     :ivar expansion_ratio: the maximum ratio of decoded to coded size, beyond the first 64 KiB.
     :ivar on_captured: called with each page given to the store and the request's ``Cookie`` field; None calls nothing.
     :ivar kept_head: returns the head of a copy (:mod:`lbcompanion.node.capture.archived_fields`).
+    :ivar keep_cookies: called with the token of each page that is being captured, its request and its response; None
+        calls nothing.
     """
 
     max_page_bytes: int
@@ -53,6 +55,7 @@ class CaptureLimits:
     masks: Masks | None
     on_captured: Callable[[Page, bytes], None] | None
     kept_head: Callable[[ResponseHead], bytes] = ArchivedFields(CaptureTable().archive_fields_exclude).head_of
+    keep_cookies: Callable[[str, RequestHead, ResponseHead], None] | None = None
 
 
 class PageContext(NamedTuple):

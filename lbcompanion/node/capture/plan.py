@@ -21,7 +21,7 @@ from lbcompanion.http1.field_lines import (
 )
 from lbcompanion.http1.fields import end_to_end
 from lbcompanion.http1.heads import RequestHead, ResponseHead, without
-from lbcompanion.node.capture import robots
+from lbcompanion.node.capture import consent, robots
 from lbcompanion.node.capture.entity_tags import BODY_FIELDS, mark_etag, mark_not_modified, restore_etags
 from lbcompanion.node.capture.insertion import Insertion
 from lbcompanion.node.capture.page_policy import NO_TOKEN, PagePolicy
@@ -87,6 +87,9 @@ class RequestPlan:
             if flags & RANGE and policy.changes_pages and policy.range_requests.may_be_of_changed_page(head):
                 lines = without(lines, _RANGE_FIELDS)
         if flags & CONDITIONAL and b"-lbc" in lines:
+            if self.reason in consent.REASONS:
+                # The browser still has a page with the script. A 304 would have it shown without consent.
+                lines = without(lines, (b"if-none-match",))
             restored = restore_etags(lines)
             self._etag_translated = restored != lines
             lines = restored
@@ -176,6 +179,8 @@ class RequestPlan:
             coding=_coding(head),
             insertion=insertion,
         )
+        if policy.keep_cookies is not None:
+            policy.keep_cookies(token, request, head)
         lines = self._visitor_lines(head, changed=insertion is not None, csp_headers=csp_headers)
         if self._capture_requested:
             lines += b"%b: %b\r\n" % (headers.CAPTURED_TOKEN.written, token.encode())

@@ -69,12 +69,14 @@ class DebugReporter:
         tokens: Tokens,
         store: IPageStore,
         ask: Callable[[RequestHead], Deferred[UpstreamResponse]],
+        upstream: Callable[[], dict[str, int]],
     ) -> None:
         self._settings = settings
         self._policy = policy
         self._tokens = tokens
         self._store = store
         self._ask = ask
+        self._upstream = upstream
 
     def report(self, request: InternalRequest, verdict: AuthResult) -> Deferred[dict[str, Any]]:
         """The report for an authorized caller."""
@@ -93,6 +95,7 @@ class DebugReporter:
                 report["compared"] = await self._compare(head, scheme)
         if "token" in query:
             report["copy"] = await self._copy(query["token"][0], request.scheme)
+        report["upstream"] = self._upstream()
         counters = self._policy.counters
         report["counted"] = _counts(counters)
         report["recent"] = [decision.shown() for decision in reversed(counters.recent)]

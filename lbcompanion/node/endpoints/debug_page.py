@@ -48,6 +48,7 @@ def render(report: Mapping[str, Any]) -> bytes:
     if copy:
         parts.append(_section("Copy", copy))
         parts.append(_pair(("The page, rebuilt from the copy", texts[0]), ("The copy", texts[1])))
+    parts.append(_section("Connections to the application", report.get("upstream", {})))
     parts.append(_section("Counted", report["counted"]))
     parts.append(_section("Latest decisions", report["recent"]))
     parts.append(_section("Settings", report["settings"]))

@@ -12,6 +12,7 @@ from lbcompanion.errors import NoticeError, StoreError, TokenError
 from lbcompanion.model import Notice, NoticeSource, Page, RoutingCookie, WallClock
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.notices.page_cookies import PageCookies
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.proxy.answers import guarded_text, no_content
 from lbcompanion.node.proxy.client_info import PublicOrigin, client_address
@@ -34,6 +35,7 @@ class NoticeReceiver:
     :param public_origin: ``[node] public_origin``; empty if it is not set.
     :param trusts: whether an address is a trusted proxy's.
     :param on_notice: called after each write to the spool.
+    :param page_cookies: the cookies of captured pages, for notices that bring none.
     :param now: seconds since the epoch.
     :param pseudonym: returns a pseudonym of a request's sender, to count visitors by.
     :param visitor: returns the visitor's pseudonym for the cookies of a request; empty without a visitor cookie.
@@ -52,6 +54,7 @@ class NoticeReceiver:
         public_origin: str,
         trusts: Callable[[str], bool],
         on_notice: Callable[[], None],
+        page_cookies: PageCookies,
         pseudonym: Callable[[InternalRequest], str] = lambda _request: "",
         visitor: Callable[[Mapping[str, str]], str] = lambda _cookies: "",
     ) -> None:
@@ -65,6 +68,7 @@ class NoticeReceiver:
         self._public_origin = PublicOrigin(public_origin)
         self._trusts = trusts
         self._on_notice = on_notice
+        self._page_cookies = page_cookies
         self._pseudonym = pseudonym
         self._visitor = visitor
 
@@ -85,6 +89,8 @@ class NoticeReceiver:
         if with_cookies:
             sent = parse(b"; ".join(request.head.all(b"cookie")))
             cookies, visitor = self._reader.merge(sent, browser_notice.cookies), self._visitor(sent)
+        if not cookies:
+            cookies = self._page_cookies.routing_cookies(browser_notice.token)
         page_url = (await self._copies.url_of(browser_notice.token)) if owner == self._node else ""
         notice = Notice(
             token=browser_notice.token,

@@ -264,8 +264,11 @@ class Spool:
         return waiting < self._max_waiting and waiting_bytes + size <= self._max_bytes
 
     def _make_room(self, database: sqlite3.Connection, source: str, size: int) -> bool:
-        """Drop notices of the source with the largest share; False if that source is the new notice's own, and has no
-        larger notice."""
+        """Drop the largest notices of the sources with the largest shares until the new notice has room.
+
+        :returns: False if it gets no room: its own source has the largest share and no larger notice waiting, or would
+            have the largest share with it.
+        """
         for _ in range(_MAX_DROPPED):
             largest = database.execute(_LARGEST_SHARE).fetchone()
             if largest is None:

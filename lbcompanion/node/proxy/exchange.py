@@ -3,7 +3,7 @@
 ==========  ====================================  ====================================================================
 state       attributes                            left by
 ==========  ====================================  ====================================================================
-queued      ``_queued``, no ``_upstream``         ``upstream_queue_left``: *connecting*;
+queued      ``_queued``, no ``_upstream``         ``upstream_dequeued``: *connecting*;
                                                   ``upstream_queue_seconds``: 503
 connecting  no ``_upstream``, no ``_response``    ``upstream_ready``: *waiting*; ``upstream_failed`` or
                                                   ``upstream_connect_seconds``: 502 or 504
@@ -90,8 +90,8 @@ class Exchange:
     _interim_seen = False
     # The connection to the application must not be used again.
     _distrusted = False
-    # The request may tie its user to the connection.
-    _binds = False
+    # The request may log its user in on the connection (NTLM), so that no other visitor may use this connection.
+    _authenticates_connection = False
     _progressed = False
     _requested_upgrade: bytes | None = None
     response_started = False
@@ -119,7 +119,7 @@ class Exchange:
                 return
         plan = self._plan = context.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
         if head.flags & AUTHENTICATION:
-            self._binds = authenticates_connection(head)
+            self._authenticates_connection = authenticates_connection(head)
         if head.flags & UPGRADE:
             self._requested_upgrade = requested_upgrade(head)
         self._unsent_request = [request_head(head, self._framing, plan, context, self._requested_upgrade)]
@@ -136,7 +136,7 @@ class Exchange:
             seconds = limits.upstream_queue_seconds if self._queued else limits.upstream_connect_seconds
             self._deadline = self._context.monotonic() + seconds
 
-    def upstream_queue_left(self) -> None:
+    def upstream_dequeued(self) -> None:
         self._queued = False
         self._deadline = self._context.monotonic() + self._context.limits.upstream_connect_seconds
 
@@ -151,7 +151,7 @@ class Exchange:
             self._context.upstream_pool.release(upstream)
             return
         self._upstream = upstream
-        if self._binds:
+        if self._authenticates_connection:
             upstream.owner = visitor
         self._deadline = self._context.monotonic() + self._context.limits.upstream_seconds
         assert upstream.transport is not None

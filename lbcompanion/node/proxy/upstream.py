@@ -8,8 +8,8 @@ from typing import Protocol
 
 from lbcompanion.model import MonotonicClock
 from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.proxy.connection_eviction import ConnectionEviction
 from lbcompanion.node.proxy.interface import Transport
-from lbcompanion.node.proxy.making_way import MakingWay
 from lbcompanion.settings import LimitsTable
 
 #: Half of the connections that have been idle for longer are closed each second.
@@ -19,7 +19,7 @@ SPARE_SECONDS = 1.0
 class UpstreamUser(Protocol):
     """The user of a connection to the application: one exchange at a time."""
 
-    def upstream_queue_left(self) -> None:
+    def upstream_dequeued(self) -> None:
         """The wait in the queue is over: a connection is reused or dialled."""
         ...
 
@@ -163,8 +163,8 @@ class UpstreamConnection:
 class UpstreamPool:
     """The pool of idle connections, and the queue of requests at the connection limit.
 
-    A request gets an idle connection, else a new one, else it waits in the queue. :class:`.MakingWay` decides how many
-    connections there may be without a configured limit, and which ones make way for new ones.
+    A request gets an idle connection, else a new one, else it waits in the queue. :class:`.ConnectionEviction` decides
+    how many connections there may be without a configured limit, and which ones are closed in favour of new ones.
 
     A connection that the application may have authenticated (NTLM, Negotiate) is bound to the connection of the visitor
     that used it. It is never idle in the sense of the pool. At the limit it makes way for a waiting request after
@@ -198,7 +198,7 @@ class UpstreamPool:
         # The queue, first in first out: user to whether it needs a new connection.
         self._waiting: OrderedDict[UpstreamUser, bool] = OrderedDict()
         self._dialling = False
-        self._making_way: MakingWay[UpstreamConnection] = MakingWay(
+        self._eviction: ConnectionEviction[UpstreamConnection] = ConnectionEviction(
             self,
             max_open=limits.upstream_connections,
             monotonic=monotonic,
@@ -223,15 +223,15 @@ class UpstreamPool:
         if self._idle and not fresh:
             self._reuse(self._idle.pop(), user)
             return False
-        making_way = self._making_way
-        if making_way.most and self.open >= making_way.most:
+        eviction = self._eviction
+        if eviction.limit and self.open >= eviction.limit:
             if self._idle:
                 self._idle[0].discard()
             elif self._waiting or not self._close_spare_bound(self._monotonic()):
                 self._queue(user, fresh=fresh, retry=retry)
-                if not making_way.probe_is_due():
+                if not eviction.probe_is_due():
                     return True
-                making_way.probe()
+                eviction.probe()
                 return user in self._waiting
         self._dial_new(user)
         return False
@@ -262,27 +262,27 @@ class UpstreamPool:
         self._waiting[user] = fresh
         if retry:
             self._waiting.move_to_end(user, last=False)
-        self._making_way.queued()
+        self._eviction.queued()
 
     def _reuse(self, upstream: UpstreamConnection, user: UpstreamUser) -> None:
         upstream.user = user
         upstream.reused = True
         self._counters.upstream_reused += 1
         if upstream.unanswered:
-            self._making_way.reused_unanswered(upstream)
+            self._eviction.reused_unanswered(upstream)
         user.upstream_ready(upstream)
 
     def _dial_new(self, user: UpstreamUser) -> None:
         self.open += 1
         self._counters.upstream_connections += 1
-        upstream = UpstreamConnection(self, user, self._making_way.requests_served)
-        self._making_way.dialled(upstream)
+        upstream = UpstreamConnection(self, user, self._eviction.requests_served)
+        self._eviction.dialled(upstream)
         self._dial(upstream)
 
     def release(self, upstream: UpstreamConnection) -> None:
         """Take back a connection that may serve another request."""
         upstream.user = None
-        if upstream.closed or upstream.owner is not None or self._making_way.must_make_way(upstream):
+        if upstream.closed or upstream.owner is not None or self._eviction.should_evict(upstream):
             upstream.discard()
         elif self._waiting:
             self._hand_to_waiting(upstream)
@@ -291,7 +291,7 @@ class UpstreamPool:
         else:
             upstream.idle_since = self._monotonic()
             self._idle.append(upstream)
-            self._making_way.became_idle()
+            self._eviction.became_idle()
 
     def _hand_to_waiting(self, upstream: UpstreamConnection) -> None:
         """Give a free connection to the head of the queue."""
@@ -301,13 +301,13 @@ class UpstreamPool:
             upstream.discard()
             return
         del self._waiting[user]
-        user.upstream_queue_left()
+        user.upstream_dequeued()
         self._reuse(upstream, user)
 
     def forget(self, upstream: UpstreamConnection) -> None:
         """Unregister a closed connection; its slot goes to the head of the queue."""
         self.open -= 1
-        self._making_way.closed(upstream)
+        self._eviction.closed(upstream)
         if upstream in self._idle:
             self._idle.remove(upstream)
         if upstream.owner is not None and self._bound_by_owner.get(upstream.owner) is upstream:
@@ -321,7 +321,7 @@ class UpstreamPool:
             return
         self._dialling = True
         try:
-            while self._waiting and (all_of_them or self.open < self._making_way.most or not self._making_way.most):
+            while self._waiting and (all_of_them or self.open < self._eviction.limit or not self._eviction.limit):
                 self.dial_for_first()
         finally:
             self._dialling = False
@@ -329,12 +329,12 @@ class UpstreamPool:
     def dial_for_first(self) -> None:
         """Dial for the head of the queue."""
         user, _ = self._waiting.popitem(last=False)
-        user.upstream_queue_left()
+        user.upstream_dequeued()
         self._dial_new(user)
 
     def first_answer(self, upstream: UpstreamConnection) -> None:
         """The application sent the first byte on a connection."""
-        self._making_way.first_answer(upstream)
+        self._eviction.first_answer(upstream)
 
     def longest_idle_since(self) -> float | None:
         """Since when the connection is idle that has been idle longest; None if no connection is idle."""
@@ -360,8 +360,8 @@ class UpstreamPool:
         if self._bound_by_owner:
             if self._waiting:
                 self._close_spare_bound(now)
-            elif self._making_way.is_overdue(now) and self._close_spare_bound(now):
-                self._making_way.count_made_way()
+            elif self._eviction.is_overdue(now) and self._close_spare_bound(now):
+                self._eviction.count_evicted()
         spare = [upstream for upstream in self._idle if now - upstream.idle_since > SPARE_SECONDS]
         to_close = len(spare) // 2
         for index, upstream in enumerate(spare):
@@ -382,7 +382,19 @@ class UpstreamPool:
     @property
     def workers(self) -> int:
         """The estimated number of connections that the application serves at a time; 0: unknown."""
-        return self._making_way.workers
+        return self._eviction.workers
+
+    def report(self) -> dict[str, int]:
+        """The limit and what is known about it, for the debug page."""
+        counters = self._counters
+        return {
+            "limit": self._eviction.limit,
+            "workers": self.workers,
+            "open": self.open,
+            "waiting": self.waiting,
+            "waited": counters.upstream_waited,
+            "requests": counters.upstream_connections + counters.upstream_reused,
+        }
 
     @property
     def bound(self) -> int:

@@ -64,7 +64,7 @@ class WorkerEstimate(Generic[_Connection]):
         if not self._unaccepted:
             self._begin_again()
 
-    def made_way(self, connections: int) -> None:
+    def evicted(self, connections: int) -> None:
         """An accepted connection is about to be closed for one that waits.
 
         :param connections: the number of connections, it included.

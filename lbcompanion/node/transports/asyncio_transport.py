@@ -1,4 +1,5 @@
-"""Connection handlers on asyncio's loop: plain on :mod:`.socket_transport`, TLS on asyncio's own transports."""
+"""Connection handlers on asyncio's loop: those of visitors in TLS on asyncio's own transports, all others on
+:mod:`.socket_transport`."""
 
 from __future__ import annotations
 
@@ -108,12 +109,28 @@ class _FirstHandlerFactory:
         tls = self._tls(header.source, encrypted=header.encrypted)
         transport.set_protocol(tls)
         tls.connection_made(transport)
-        while rest:
-            room = memoryview(tls.get_buffer(len(rest)))
-            piece = rest[: len(room)]
-            room[: len(piece)] = piece
-            tls.buffer_updated(len(piece))
-            rest = rest[len(piece) :]
+        _feed(tls, rest)
+
+
+def _feed(tls: SSLProtocol, data: bytes) -> None:
+    """Give received bytes to asyncio's TLS, which otherwise reads into a buffer of its own."""
+    while data:
+        room = memoryview(tls.get_buffer(len(data)))
+        piece = data[: len(room)]
+        room[: len(piece)] = piece
+        tls.buffer_updated(len(piece))
+        data = data[len(piece) :]
+
+
+class _UpstreamTls(SSLProtocol):
+    """TLS to the application on a :class:`.SocketTransport`.
+
+    asyncio's own transport drops what was received before a failed write, such as a response that refuses an upload.
+    """
+
+    def data_received(self, data: bytes) -> None:
+        """Decrypt bytes."""
+        _feed(self, data)
 
 
 class _TlsProtocol(SSLProtocol):
@@ -260,13 +277,22 @@ class AsyncioDialer:
     async def _connect_tls(
         self, upstream: UpstreamConnection, connected: socket.socket, certificates: ClientCertificates
     ) -> None:
-        factory: Any = lambda: _TlsHandler(upstream, None, encrypted=None)  # noqa: E731
+        handshake: asyncio.Future[None] = self._loop.create_future()
+        app: Any = _TlsHandler(upstream, None, encrypted=None)
+        tls: Any = _UpstreamTls(
+            self._loop,
+            app,
+            certificates.context,
+            handshake,
+            server_side=False,
+            server_hostname=certificates.hostname,
+        )
+        transport = SocketTransport(self._loop, connected, tls, reads_rest=True)
+        transport.start()
         try:
-            await self._loop.create_connection(
-                factory, sock=connected, ssl=certificates.context, server_hostname=certificates.hostname
-            )
+            await handshake
         except BaseException:
-            connected.close()
+            transport.abort()
             raise
 
 

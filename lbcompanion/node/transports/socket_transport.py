@@ -163,6 +163,10 @@ class SocketTransport:
     def abort(self) -> None:
         self._abort_with(None)
 
+    def _force_close(self, error: BaseException | None) -> None:
+        """Close at once; asyncio's TLS calls it by this name."""
+        self._abort_with(error)
+
     def pause_reading(self) -> None:
         if not (self._closing or self._paused):
             self._paused = True

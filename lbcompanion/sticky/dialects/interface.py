@@ -61,8 +61,8 @@ class Dialect(Protocol):
 
     @property
     def hash_keyed(self) -> bool:
-        """Whether any text of the application's decides by its hash: a visitor's first page, whose answer sets the
-        cookie, came from another node than the one to which the cookie leads from then on."""
+        """Whether the balancer hashes a cookie that the application sets. The response that sets it may come from
+        another node than the one that the hash selects."""
         ...
 
     @property

@@ -137,10 +137,10 @@ class Shape(metaclass=_OldArguments):
         moves = [self._detects_move(cookie, new_values.get(cookie.name)) for cookie in sent]
         return True if True in moves else None if None in moves else False
 
-    def _detects_move(self, sent: RoutingCookie, new_values: str | None) -> bool | None:
-        if new_values is None:
+    def _detects_move(self, sent: RoutingCookie, new_value: str | None) -> bool | None:
+        if new_value is None:
             return False if self.signal is Signal.ONLY_IF_MOVED else None
-        reduced = self.reduce(sent.name, new_values, True)
+        reduced = self.reduce(sent.name, new_value, True)
         # A value of another form was set by other software, such as the application.
         return None if reduced is None else not self.same_node(sent, RoutingCookie(sent.name, reduced))
 

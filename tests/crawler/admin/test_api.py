@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.admin.activity_api import ActivityApi
-from lbcompanion.crawler.admin.endpoint import Endpoint, Role
+from lbcompanion.crawler.admin.endpoint import Endpoint
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.queue.activity_table import ActivityTable
 from lbcompanion.crawler.queue.schema import RECORDINGS
 from tests.support.access_case import VIEWER_TOKEN, AccessCase, bearer
-from tests.support.crawler_api import BASE, ErasingCase, admin_resource
+from tests.support.crawler_api import BASE, ErasingCase, admin_resource, stream_api
 from tests.support.simulated_farm import immediately
 
 pytestmark = pytest.mark.slow
@@ -51,6 +52,7 @@ class WholeListenerCase(AccessCase, ErasingCase):
                 health=self.health,
                 access=self.access,
                 erasure=self.erasure,
+                stream=stream_api(self.rig),
                 activity=ActivityApi(ActivityTable(self.rig.database, "crawler"), immediately, self.farm.now),
                 export=ExportApi(open_database=None, open_reader=None, in_thread=immediately),  # type: ignore[arg-type]
             )
@@ -63,7 +65,7 @@ class WholeListenerCase(AccessCase, ErasingCase):
 
     def path(self, endpoint: Endpoint) -> str:
         path = endpoint.path.format(token=self.tokens[0], visitor=VISITOR, encoding="utf-8")
-        return f"{path}?url=http://www.example.com/&a={self.tokens[0]}&b={self.tokens[1]}"
+        return f"{path}?url=http://www.example.com/&a={self.tokens[0]}&b={self.tokens[1]}&seconds=0"
 
     def changing(self) -> list[tuple[str, str]]:
         """The methods and paths that change something."""

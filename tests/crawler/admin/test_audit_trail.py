@@ -7,8 +7,9 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.admin.audit_trail import AuditTrail, Subject
-from lbcompanion.crawler.admin.endpoint import Caller, HttpError, Role
+from lbcompanion.crawler.admin.endpoint import Caller, HttpError
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue.audit import AuditLine
 from lbcompanion.crawler.queue.database import BacklogError

@@ -60,7 +60,7 @@ class EraseApiTests(ErasingCase):
     @pytest.mark.slow
     def test_a_dry_run_only_counts(self) -> None:
         _, counted = self.send("POST", "/api/erase", {"url": f"{ORIGIN}/*", "dry_run": True})
-        self.assertEqual(counted, {"dry_run": True, "recordings": 4, "archived": 3})
+        self.assertEqual(counted, {"dry_run": True, "recordings": 4, "archived": 3, "file_records": 0})
         self.assertEqual(len(self.json("/api/recordings")["recordings"]), 4)
         self.assertEqual(self.json("/api/erasures"), {"erasures": [], "next": None})
 

@@ -9,8 +9,9 @@ import treq
 from treq.testing import StubTreq
 from twisted.trial.unittest import SynchronousTestCase
 
+from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.admin.dashboard.rendering import error_page
-from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, Role, Stream, json_response
+from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, Stream, json_response
 from lbcompanion.crawler.admin.listener import AdminResource
 from tests.support.crawler_api import ApiCase
 from tests.support.host_spellings import ALLOWED, REFUSED, answer_of

@@ -12,6 +12,7 @@ import pytest
 from tests.support.admin_server import RecordedPages, requisite
 from tests.support.browser import Site
 from tests.support.crawler_with_users import VIEWER_TOKEN, CrawlerWithUsers
+from tests.support.page_actions import click
 
 pytestmark = pytest.mark.browser
 
@@ -94,7 +95,7 @@ def log_in(page: Any, admin: str, name: str = "olga", path: str = "/") -> None:
     page.goto(f"{admin}{path}")
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(f"{name}'s password")
-    page.get_by_role("button", name="Log in").click()
+    click(page.get_by_role("button", name="Log in"))
     page.get_by_role("button", name="Log out").wait_for()
 
 
@@ -105,7 +106,7 @@ def test_in_and_out(page: Any, context: Any, admin: str) -> None:
     (cookie,) = context.cookies(admin)
     assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == ("lbc-admin", True, "Lax", "/")
     assert page.evaluate("document.cookie") == ""
-    page.get_by_role("button", name="Log out").click()
+    click(page.get_by_role("button", name="Log out"))
     page.wait_for_url(f"{admin}/login")
     assert context.cookies(admin) == []
     page.evaluate("history.back()")
@@ -137,7 +138,7 @@ def test_a_link_in_a_mail_leads_to_the_page(page: Any, site: Site, crawler: Craw
     admin = f"http://localhost:{crawler.port}"
     log_in(page, admin)
     page.goto(site.add("/mail", head="", body=f'<a href="{admin}/recordings">look</a>'))
-    page.get_by_role("link", name="look").click()
+    click(page.get_by_role("link", name="look"))
     page.get_by_role("button", name="Log out").wait_for()
 
 

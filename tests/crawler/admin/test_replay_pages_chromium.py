@@ -7,6 +7,7 @@ takes note of every connection; so do the addresses of the site and of a tracker
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.support.browser import ARGUMENTS
 from tests.support.fixed_server import Server
 from tests.support.hearing import Listener
 from tests.support.hostile_pages import ENCODED, FIELDS, HOSTILE, SVG
+from tests.support.page_actions import click
 from tests.support.programs import need_program
 
 pytestmark = pytest.mark.browser
@@ -188,18 +190,18 @@ def test_links_stay_in_the_archive(
     links = f"<a id=a href=/other target=_blank>x</a><a id=b href={target}>x</a><a id=c href=javascript:alert(1)>x</a>"
     form = f"<form action={target}><button id=d>x</button></form><button id=e formaction={target} form=f>x</button>"
     token = recorded.record((links + form).encode(), "/links")
-    shown = {}
+    shown, outcomes = {}, {"a": "the other page", "b": "Not recorded", "c": "runs a script"}
     for name in "abcde":
         page = browser.new_page()
         page.goto(f"{crawler.origin}/recording/{token}")
         frame = next(each for each in page.frames if "/replay/" in each.url)
-        frame.click(f"#{name}")
-        page.wait_for_timeout(300)
+        click(frame.locator(f"#{name}"))
+        if name in outcomes:
+            frame.locator("body", has_text=outcomes[name]).wait_for()
+        else:
+            page.wait_for_timeout(300)
         shown[name] = frame.locator("body").inner_text()
         page.close()
-    assert "the other page" in shown["a"]
-    assert "Not recorded" in shown["b"]
-    assert "runs a script" in shown["c"]
     assert shown["d"] == shown["e"]
     assert outside.heard == []
 
@@ -208,7 +210,9 @@ def test_the_listener_hears_what_a_browser_loads(browser: Any, outside: Listener
     """Without this the others would prove nothing."""
     page = browser.new_page()
     page.set_content(f"<img src=http://tracker.test/a><img src=http://127.0.0.1:{outside.port}/b>")
-    page.wait_for_timeout(500)
+    until = time.monotonic() + 60
+    while len(outside.heard) < 2 and time.monotonic() < until:
+        page.wait_for_timeout(50)
     page.close()
     heard = sorted(each.split(b" ")[1] for each in outside.heard)
     assert heard == [b"/a", b"/b"]

@@ -40,6 +40,12 @@ class FakeStore(ObjectStore):
         self.files[name] = path.read_bytes()
         return len(self.files[name])
 
+    def size(self, name: str) -> int | None:
+        return len(self.files[name]) if name in self.files else None
+
+    def _chunks(self, name: str) -> Iterator[bytes]:
+        return (self.files[name][start : start + 7] for start in range(0, len(self.files[name]), 7))
+
 
 class Moving:
     """A place and its uploads, without threads."""
@@ -96,6 +102,61 @@ def test_a_closed_file_moves_to_the_store(tmp_path: Path) -> None:
     again.place.store("t2", b"two")
     assert again.states() == ["uploaded", "open"]
     assert again.place.health.lines() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stored", "local", "is_found", "is_open", "folder"),
+    [
+        ("whole", "none", True, False, "marked"),
+        ("whole", "none", True, True, "marked"),
+        ("whole", "none", True, True, "lost"),
+        ("whole", "part", True, False, "lost"),
+        ("whole", "other", False, True, "marked"),
+        ("half", "none", False, False, "marked"),
+        ("none", "none", False, False, "lost"),
+    ],
+)
+def test_a_queue_that_is_older_than_an_upload(
+    tmp_path: Path, stored: str, local: str, is_found: bool, is_open: bool, folder: str
+) -> None:
+    """A backup of the queue was restored; meanwhile the file had got a second page, and was moved to the store."""
+    store = FakeStore()
+    moving = Moving(tmp_path, store)
+    place = moving.place
+    place.store("t1", b"one")
+    if not is_open:
+        place.archive.close_file()
+    known = place.index.own_files()[0].committed
+    place.database.close()
+    backup = (tmp_path / "q.db").read_bytes()
+    moving = Moving(tmp_path, store)
+    moving.place.store("t2", b"two")
+    (file, *_) = moving.place.files()
+    content = file.read_bytes()
+    moving.place.archive.close_file()
+    moving.uploads.start()
+    moving.place.database.close()
+    assert moving.place.files() == []
+    if stored != "whole":
+        store.files = {file.name: content[: known // 2]} if stored == "half" else {}
+    if local != "none":
+        file.write_bytes(content[: known // 2] if local == "part" else b"x" * (known // 2))
+    if folder == "lost":
+        (file.parent / ".crawler.mark").unlink()
+    (tmp_path / "q.db").write_bytes(backup)
+
+    moving = Moving(tmp_path, store)
+    moving.uploads.start()
+    (found,) = moving.place.index.own_files()
+    if is_found:
+        assert (str(found.state), found.place, found.committed) == ("uploaded", URL, len(content))
+        assert moving.place.health.lines() == []
+        assert moving.place.files() == []
+    else:
+        assert (str(found.state), found.place) == ("closed", "")
+        assert "bytes with archived pages are missing" in moving.place.health.lines()[0]
+    moving.place.database.close()
 
 
 @pytest.mark.slow

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from attrs import evolve
+from warcio.archiveiterator import ArchiveIterator
+from warcio.warcwriter import BufferWARCWriter
 
 from lbcompanion.crawler.archive.warc_records import (
     RecordRefused,
@@ -14,9 +17,12 @@ from lbcompanion.crawler.archive.warc_records import (
     page_record,
     page_revisit_record,
     redirected_revisit,
+    request_record,
+    requisite_record,
     response_of_revisit,
+    revisit_record,
 )
-from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.response_heads import PageHead
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import NOW, Place, copy
 from tests.support.arrivals import arrival
@@ -78,3 +84,52 @@ def test_a_revisit_keeps_its_head_when_it_gets_the_payload() -> None:
 
 def lines(record: bytes) -> list[bytes]:
     return sorted(gzip.decompress(record).split(b"\r\n"))
+
+
+def test_warcio_writes_the_records_in_the_same_way() -> None:
+    date, first = "2026-11-22T21:10:00.000000Z", "http://www.example.com/first"
+    head = PageHead("HTTP/1.1 200 OK", 200, (("X-A", "1"), ("Content-Type", "text/css")), ("Set-Cookie",))
+    page = evolve(copy(b"body" * 9000), head=head)
+    empty = evolve(copy(b""), head=None)
+    file = Requisite("http://www.example.com/x.css", "text/css", digest_of(b"body{}"), b"body{}", head)
+    revisit = page_revisit_record(page, "<urn:uuid:1>", first, date)
+    for record in (
+        page_record(page),
+        page_record(empty),
+        request_record(evolve(page, method="POST"), "<urn:uuid:1>"),
+        requisite_record(file, date),
+        requisite_record(evolve(file, head=None), date),
+        revisit_record(file, date, first, date),
+        revisit,
+        response_of_revisit(revisit, page.body),
+        redirected_revisit(revisit, file.url, date),
+    ):
+        assert lines(record) == lines(written_by_warcio(record))
+
+
+def written_by_warcio(record: bytes) -> bytes:
+    """The record, made by warcio from its URL, its type, its own fields, and its HTTP message."""
+    read = next(iter(ArchiveIterator(BytesIO(record), check_digests="raise")))
+    writer = BufferWARCWriter(gzip=True, warc_version="WARC/1.1")
+    named = dict(read.rec_headers.headers)
+    url, kind, length = (named.pop(name) for name in ("WARC-Target-URI", "WARC-Type", "Content-Length"))
+    del named["Content-Type"]
+    body = read.content_stream().read()
+    if kind == "revisit":
+        del named["WARC-Profile"], named["WARC-Block-Digest"]
+        digest, to_url, to_date = (
+            named.pop(f"WARC-{each}") for each in ("Payload-Digest", "Refers-To-Target-URI", "Refers-To-Date")
+        )
+        made = writer.create_revisit_record(url, digest, to_url, to_date, read.http_headers, named)
+    else:
+        block_digest = named.pop("WARC-Block-Digest")
+        if kind == "request":
+            del named["WARC-Payload-Digest"]
+        made = writer.create_warc_record(
+            url, kind, BytesIO(body), len(body), warc_headers_dict=named, http_headers=read.http_headers
+        )
+        if kind == "response":
+            made.rec_headers.add_header("WARC-Block-Digest", block_digest)
+    writer.write_record(made)
+    assert dict(made.rec_headers.headers)["Content-Length"] == length
+    return bytes(writer.get_contents())

@@ -347,6 +347,20 @@ class SharingTests(SynchronousTestCase):
             self.assertEqual(len(crawler.scheduler.running_tokens()), 2)
             self.assertGreater(self.metric(crawler, "node_waits"), 0)
 
+    def test_a_clock_that_is_set_back_delays_no_notice(self) -> None:
+        """A notice arrived while the clock was an hour ahead."""
+        farm = SimulatedFarm()
+        crawler = self.crawler(farm, sticky=INSERT)
+        error = 3600.0
+        crawler.scheduler._now = lambda: farm.now() + error
+        crawler.scheduler.wake()
+        token = farm.nodes["n2"].capture(b"<p>late")
+        crawler.backlog.add([Arrival(farm.notice(token, {"SRV": "n2"}), "n2", "main")], farm.now() + error)
+        error = 0.0
+        crawler.scheduler.wake()
+        farm.clock.pump([0.1] * 10)
+        self.assertEqual(crawler.row(token)["outcome"], "archived")
+
     def test_a_job_whose_claim_is_lost_is_cancelled(self) -> None:
         farm = SimulatedFarm()
         crawler = self.crawler(farm, sticky=INSERT)

@@ -65,7 +65,7 @@ def test_what_cannot_be_read_is_refused_without_quoting_it(given: dict[str, Any]
 
 def test_results_are_objects() -> None:
     assert dump_result(Result(recordings=2, records=5))["records"] == 5
-    assert dump_matches(Matches(3, 1)) == {"dry_run": True, "recordings": 3, "archived": 1}
+    assert dump_matches(Matches(3, 1, 2)) == {"dry_run": True, "recordings": 3, "archived": 1, "file_records": 2}
     assert dump_entry({"id": 1, "at": 0.0, "finished_at": None, "erased_by": "api"}) == {
         "id": 1,
         "at": "1970-01-01T00:00:00.000000Z",

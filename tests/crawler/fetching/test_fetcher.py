@@ -19,7 +19,7 @@ from lbcompanion.crawler.fetching.fetcher import (
 from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, IdentityCodingAgent
 from lbcompanion.model import RoutingCookie
 from lbcompanion.protocol import tokens
-from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.response_heads import PageHead
 from tests.support.simulated_farm import SECRET, SimulatedFarm
 
 HEAD = b"HTTP/1.1 403 No\r\nX-A: hush\r\n\r\nSet-Cookie\r\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from lbcompanion.crawler.queue.file_replacement import Replacement
 from lbcompanion.crawler.queue.gone_crawlers import GoneCrawler, GoneCrawlers
 from lbcompanion.crawler.queue.schema import CRAWLERS, FILES
 from tests.support.archives import NOW
-from tests.support.erasing_place import ErasingPlace
+from tests.support.erasing_place import Crashed, ErasingPlace
 
 STORE = "s3://bucket/prefix"
 
@@ -52,6 +53,67 @@ def test_files_of_a_crawler_that_is_gone(places: tuple[ErasingPlace, ErasingPlac
     assert list(first.index.files()) == names[1:]
     assert names[0] in second.index.files()
     assert GoneCrawlers(second.database, "c1", "").look(3600) == [GoneCrawler("c2", "host of c2", 1)]
+
+
+@pytest.mark.slow
+def test_files_that_a_crawler_had_to_remove(places: tuple[ErasingPlace, ErasingPlace]) -> None:
+    """It ended after its file was rewritten, and before the old one was removed from the store."""
+    first, second = places
+    first.keep("t0", b"page 0")
+    (old,) = (file.name for file in first.files())
+    first.parts.store_url = STORE
+    first.parts.on_step = crash_after("replaced")
+    with pytest.raises(Crashed):
+        first.erase(tokens=("t0",))
+    unfinished = old.replace(".warc.gz", "-e1.warc.gz")
+    assert first.replacements.doomed() == {old: STORE, unfinished: ""}
+    assert GoneCrawlers(second.database, "c2", "").look(3600) == [GoneCrawler("c1", "host of c1", 0, 2)]
+    assert GoneCrawlers(second.database, "c2", STORE).look(3600) == [GoneCrawler("c1", "host of c1", 0, 1)]
+    removed: list[tuple[str, str]] = []
+    second.parts.place.remove = lambda *what: removed.append(what)  # type: ignore[method-assign]
+    second.sweep()
+    assert removed == [(old, STORE)]
+    assert second.replacements.doomed() == {}
+    # It comes back, and removes its copy.
+    assert [file.name for file in first.files()] == [old]
+    first.parts.on_step = lambda _step: None
+    first.sweep()
+    assert first.files() == []
+    assert first.replacements.left_copies() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_erased", [False, True])
+def test_a_crash_before_the_local_file_was_removed(places: tuple[ErasingPlace, ErasingPlace], is_erased: bool) -> None:
+    """The file was marked as uploaded; then its crawler ended, and another one took the file over."""
+    first, second = places
+    for number in range(2):
+        first.keep(f"t{number}", f"page {number}".encode())
+    first.archive.close_file()
+    (taken, kept) = (file.name for file in first.files())
+    mark_uploaded(first, taken)
+    GoneCrawlers(second.database, "c2", STORE).look(3600)
+    if is_erased:
+        second.parts.place.size = lambda name, _place="": 99 if name == taken else -1  # type: ignore[method-assign]
+        second.parts.place.remove = lambda *_of: None  # type: ignore[method-assign]
+        assert second.erase(tokens=("t0",)).waiting == 0
+    first.close()
+    first = ErasingPlace(first.folder, queue=f"sqlite:///{first.folder.parent}/q.db", crawler="c1")
+    first.sweep()
+    assert [file.name for file in first.files()] == [kept]
+    assert first.page("t1") == b"page 1"
+    assert first.replacements.left_copies() == []
+    file = first.index.file(taken)
+    assert (file is None) == is_erased
+    first.close()
+
+
+def crash_after(step: str) -> Callable[[str], None]:
+    def crash(done: str) -> None:
+        if done == step:
+            raise Crashed
+
+    return crash
 
 
 @pytest.mark.slow

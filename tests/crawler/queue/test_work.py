@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -82,6 +83,22 @@ def at_server(kind: str) -> Callable[[], Iterator[Place]]:
 )
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     yield from request.param()
+
+
+def test_a_delivery_is_added_as_its_notices_would_be_one_by_one(place: Place) -> None:
+    cookies = {"SRV": "n1"}
+    assert sorted(place.backlog.add([arrival("t3", "n2", cookies), arrival("t1")], 1.0)) == ["n1", "n2"]
+    mixed = [
+        arrival("t4", "n4", cookies),
+        arrival("t1", "n1", cookies),
+        arrival("t2", "n3"),
+        arrival("t2", "n3", cookies),
+    ]
+    assert sorted(place.backlog.add(mixed, 2.0)) == ["n3", "n4"]
+    rows = [place.row(f"t{number}") for number in (1, 2, 3, 4)]
+    assert [row["received_at"] for row in rows] == [1.0, 2.0, 1.0, 2.0]
+    assert [row["cookies"] for row in rows] == [json.dumps(cookies)] * 4
+    assert place.backlog.add([], 3.0) == ()
 
 
 @pytest.mark.slow

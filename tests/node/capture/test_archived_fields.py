@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lbcompanion.http1.heads import read_response_head
 from lbcompanion.node.capture.archived_fields import ArchivedFields
-from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.response_heads import PageHead
 from lbcompanion.settings import CaptureTable, InjectTable
 from tests.support.in_memory_node import PAGE, InMemoryNode
 

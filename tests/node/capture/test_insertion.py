@@ -255,5 +255,5 @@ def test_a_snippet_that_an_integrity_policy_blocks_is_not_inserted(top: bytes | 
 @pytest.mark.parametrize(("path", "start"), [(b"/shop/a", "/shop/-"), (b"//evil.example/x", "/evil.example/-")])
 def test_without_a_host_no_part_of_the_path_becomes_one(path: bytes, start: str) -> None:
     policy = InMemoryNode().policy
-    tag = policy.script_tag("TOKEN", "", policy.script_path_behind_base(path), None, xhtml=False, behind_base=True)
+    tag = policy.script_tag("TOKEN", "", policy.script_path_after_base(path), None, xhtml=False, after_base=True)
     assert source_of(tag).startswith(f"{start}/_lbc/fetch-from?")

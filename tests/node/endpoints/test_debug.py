@@ -137,11 +137,29 @@ def test_an_answer_is_judged_too() -> None:
     assert told["decision"]["answer"]["injected"]
 
 
+def test_consent_is_reported() -> None:
+    capture = CaptureTable(consent_cookie="consent", consent_values=("yes",), respect_gpc=True, respect_dnt=True)
+    companion = InMemoryNode(capture=capture)
+    for more, reason, rows in (
+        (("cookie", "consent=yes"), "", ["consent", "not 1", "not 1"]),
+        (("cookie", "consent=no"), "no consent", ["no consent: not recorded", "not 1", "not 1"]),
+        (("header", "DNT: 1"), "DNT", ["no consent: not recorded", "not 1", "1: not recorded"]),
+        (("header", "Sec-GPC: 1"), "Sec-GPC", ["no consent: not recorded", "1: not recorded", "not 1"]),
+    ):
+        told = debug(companion, ("url", "/x"), more)["decision"]
+        assert told["captured"] is (not reason)
+        assert told["reason"].startswith(reason)
+        shown = [(row["rule"], row["says"]) for row in told["rules"]][-3:]
+        assert shown == list(zip(["consent cookie consent", "Sec-GPC", "DNT"], rows, strict=True))
+
+
 def test_ratio_and_paths_are_reported() -> None:
     companion = InMemoryNode(capture=CaptureTable(ratio=0.5, no_store=("/a",), outlive_pull=("/b",)))
     told = debug(companion, ("url", "/a"))["decision"]
     assert (told["uncacheable"], told["outlives_pull"]) == (True, False)
-    assert {"rule": "cookie WRUID", "says": "absent: captured, and the browser draws lots at 0.5"} in told["rules"]
+    assert {"rule": "cookie WRUID", "says": "absent: captured, and the script samples visitors with ratio 0.5"} in told[
+        "rules"
+    ]
     told = debug(companion, ("url", "/b?x"))["decision"]
     assert (told["uncacheable"], told["outlives_pull"]) == (False, True)
 

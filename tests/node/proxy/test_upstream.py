@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.internet.task import Clock
 
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.proxy.making_way import MIN_IDLE_SECONDS, STALLED_SECONDS, UNANSWERED_SECONDS
+from lbcompanion.node.proxy.connection_eviction import MIN_IDLE_SECONDS, STALLED_SECONDS, UNANSWERED_SECONDS
 from lbcompanion.node.proxy.upstream import UpstreamConnection, UpstreamPool
 from lbcompanion.settings import LimitsTable
 from lbcompanion.testing.memory_transport import RemoteEnd
@@ -405,6 +405,23 @@ def test_the_number_of_workers_is_learned_once_and_logged(workers: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("most", "expected"), [(40, 4), (4, 0), (2, 0)])
+def test_beside_a_configured_limit_the_estimate_shows_a_limit_above_the_workers(most: int, expected: int) -> None:
+    companion = capped(most)
+    prefork = Prefork(companion, 4)
+    for _ in range(3):
+        asking = visitors(companion, 60)
+        prefork.run(150)
+        assert statuses(asking) == [200] * 60
+        assert companion.upstream_pool.open <= most
+    report = companion.upstream_pool.report()
+    assert (report["limit"], report["workers"]) == (most, expected)
+    assert report["waited"] > 0
+    assert report["requests"] == 180
+    assert not [line for line in companion.logged if "workers" in line]
+
+
+@pytest.mark.slow
 def test_an_estimate_is_withdrawn_as_soon_as_the_application_serves_more() -> None:
     companion, prefork = learned(2)
     prefork._workers = 1000
@@ -494,7 +511,7 @@ class _User:
         self.fresh = fresh
         self.upstream: UpstreamConnection | None = None
 
-    def upstream_queue_left(self) -> None:
+    def upstream_dequeued(self) -> None:
         assert self._handler.queue.pop(0) is self
 
     def upstream_ready(self, upstream: UpstreamConnection) -> None:
@@ -537,7 +554,7 @@ class _Passing:
     def upstream_failed(self, why: str) -> None:
         pass
 
-    upstream_queue_left = upstream_full = upstream_drained = lambda self: None
+    upstream_dequeued = upstream_full = upstream_drained = lambda self: None
 
 
 def test_a_worker_that_another_node_took_is_freed_again() -> None:
@@ -555,12 +572,12 @@ def test_a_worker_that_another_node_took_is_freed_again() -> None:
     pool.acquire(users[0], fresh=False)
     dialled[0].connection_made(_Link())  # type: ignore[arg-type]
     dialled[0].data_received(b"x")
-    pool._making_way._estimate.workers = pool._making_way.most = 1
+    pool._eviction._estimate.workers = pool._eviction.limit = 1
     for user in users[1:]:
         pool.acquire(user, fresh=False)
     probe = dialled[1]
     probe.connection_made(_Link())  # type: ignore[arg-type]
-    pool._making_way._estimate.closed_for_waiting = 1
+    pool._eviction._estimate.closed_for_waiting = 1
     for _ in range(20):
         clock.advance(0.01)
         pool.release(dialled[0])

@@ -59,7 +59,7 @@ class _Application:
     def close_one(self) -> None:
         """Close an answered connection for one that waits."""
         if self.answered:
-            self.estimate.made_way(self.open)
+            self.estimate.evicted(self.open)
             connection = self.answered.pop(0)
             self.accepted.remove(connection)
             self.estimate.closed(connection)
@@ -145,7 +145,7 @@ def test_next_in_line() -> None:
     for number in (1, 2, 3):
         estimate.dialled(number)
     assert estimate.oldest_unaccepted() == 1
-    estimate.made_way(3)
+    estimate.evicted(3)
     assert estimate.oldest_unaccepted() == 2
     estimate.answered(1, 3)
     assert estimate.oldest_unaccepted() == 2
@@ -161,7 +161,7 @@ def test_no_estimate_while_none_may_be_made() -> None:
         estimate.dialled(number)
     estimate.answered(0, 40)
     for number in range(1, 30):
-        estimate.made_way(40)
+        estimate.evicted(40)
         estimate.answered(number, 40 - number, may_learn=False)
     assert estimate.workers == 0
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.admin.dashboard.rendering import render
-from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, Role, html_response
+from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, html_response
 from lbcompanion.crawler.admin.guard import require_same_origin
 from lbcompanion.crawler.admin.recordings_api import Recordings
 from lbcompanion.crawler.crawl.scheduler import Defer

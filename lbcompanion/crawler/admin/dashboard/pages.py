@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.admin.activity_api import ActivityApi, read_span
 from lbcompanion.crawler.admin.dashboard.charts import delay_chart, pages_chart
 from lbcompanion.crawler.admin.dashboard.rendering import render, size, static, when
-from lbcompanion.crawler.admin.endpoint import Call, Endpoint, Response, Role, html_response
+from lbcompanion.crawler.admin.endpoint import Call, Endpoint, Response, html_response
 from lbcompanion.crawler.admin.monitoring import Monitoring
 from lbcompanion.crawler.admin.recordings_api import Query, Recordings, read_query
 from lbcompanion.crawler.queue.filter_texts import FILTER_NAMES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
@@ -14,6 +15,7 @@ from lbcompanion.crawler.admin.dashboard.rendering import render
 from lbcompanion.crawler.queue.activity_table import ActivityTable
 from tests.support.admin_server import ORIGIN, AdminServer, RecordedPages
 from tests.support.archives import NOW
+from tests.support.page_actions import click
 from tests.support.programs import need_library
 from tests.support.simulated_farm import immediately
 
@@ -104,21 +106,21 @@ def test_the_focus_stays_while_the_page_is_renewed(page: Any, recorded: Any) -> 
     before = len([path for path in server.asked if path.startswith("/live")])
     # Something changes, so that the part is replaced.
     page.evaluate("document.querySelector('#live').lastElementChild.remove()")
+    until = time.monotonic() + 60
     while len([path for path in server.asked if path.startswith("/live")]) < before + 2:
+        assert time.monotonic() < until
         page.wait_for_timeout(100)
-    page.wait_for_timeout(300)
+    page.wait_for_function("document.querySelector('#live').innerText.endsWith('All recordings')")
     assert page.evaluate("document.activeElement.getAttribute('href')") == f"/recording/{tokens[0]}"
-    assert page.locator("#live").inner_text().endswith("All recordings")
 
 
 def test_times_are_the_readers_own(page: Any, recorded: Any) -> None:
     server, _ = recorded
     page.goto(server.origin + "/recordings")
-    page.set_default_timeout(20_000)
     shown = page.locator("tbody time").first
     assert "UTC" in shown.get_attribute("title")
     assert "UTC" not in shown.inner_text()
     page.fill('input[name="to"]', "2030-01-02T03:04")
-    page.click("form button")
+    click(page.locator("form button").first)
     page.wait_for_url("**to=2030*")
     assert "Z&" in page.url or page.url.endswith("Z")

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.web.http_headers import Headers
 
-from lbcompanion.crawler.admin.peers import Peer, peer_of
+from lbcompanion.crawler.admin.client_address import Peer, peer_of
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"))
 

@@ -14,7 +14,7 @@ from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-unty
 
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.protocol.headers import FIELDS_LEFT_OUT
-from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.response_heads import PageHead
 
 #: The prefix of the names of fields that are not true of the record's body.
 ORIGINAL = "X-Archive-Orig-"

@@ -1,4 +1,4 @@
-"""The number of connections to the application, and the choice of those that make way for a new one.
+"""The limit of connections to the application, and the choice of those that are closed in favour of a new one.
 
 An idle connection may occupy a worker of the application while a new one waits in the kernel's accept queue; the
 companion cannot see that. So one other connection (an idle one, or one that was reused repeatedly meanwhile) is closed
@@ -6,9 +6,9 @@ for a new connection without a byte after ``UNANSWERED_SECONDS``, the next after
 costs a few connections.
 
 That shows how many connections the application serves at a time, if these are few (:class:`.WorkerEstimate`). Without a
-configured limit the estimate is the limit from then on. A wrong estimate must not make visitors wait. So a probe is
-made beyond it from time to time, it is withdrawn when the application accepts more, and the whole queue is dialled for
-when no request got a connection for ``STALLED_SECONDS``.
+configured limit the estimate is the limit from then on; beside a configured one it only shows whether that fits. A
+wrong estimate must not make visitors wait. So a probe is made beyond it from time to time, it is withdrawn when the
+application accepts more, and the whole queue is dialled for when no request got a connection for ``STALLED_SECONDS``.
 """
 
 from __future__ import annotations
@@ -93,14 +93,14 @@ class Pool(Protocol):
         ...
 
 
-class MakingWay(Generic[_Connection]):
-    """Decides for one pool.
+class ConnectionEviction(Generic[_Connection]):
+    """The decisions for one pool.
 
     :param max_open: the configured limit; 0 if no limit is configured.
     :param monotonic: seconds that only go forward.
     :param call_later: ``call_later(seconds, function)``, as the reactor has it.
     :param log: ``log(event, detail)``; the estimated number of workers is logged when it has changed.
-    :ivar most: the limit that holds now: the configured one, or the estimated one; 0: no limit.
+    :ivar limit: the limit that holds now: the configured one, or the estimated one; 0: no limit.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class MakingWay(Generic[_Connection]):
         counters: Counters,
         log: Callable[[str, str], None],
     ) -> None:
-        self.most = max_open
+        self.limit = max_open
         self._pool = pool
         self._is_configured = max_open > 0
         self._monotonic = monotonic
@@ -171,48 +171,49 @@ class MakingWay(Generic[_Connection]):
 
     def first_answer(self, upstream: _Connection) -> None:
         """The application sent the first byte on a connection."""
-        if self._is_configured:
-            return
         before = self._estimate.workers
         may_learn = self._monotonic() >= self._learns_at
         if self._estimate.answered(upstream, self._pool.open, may_learn=may_learn) and not self._recount_scheduled:
             self._recount_scheduled = True
             self._call_later(_RECOUNT_SECONDS, self._recount)
+        if self._is_configured:
+            # The estimate only tells an operator whether the limit fits.
+            return
         if self._estimate.workers != before:
-            self.most = self._estimate.workers
+            self.limit = self._estimate.workers
             self._probe_at = self._probe_rounds = 0
             self._log_workers()
 
-    # Connections that make way.
+    # Connections that are closed.
 
-    def must_make_way(self, upstream: _Connection) -> bool:
+    def should_evict(self, upstream: _Connection) -> bool:
         """Whether to close a connection that has just been used: reused connections may keep a new one unanswered."""
         if not self._unanswered:
             return False
-        if self._estimate.workers and self._worker_is_needed(upstream):
-            self._estimate.made_way(self._pool.open)
+        if self._estimate.workers and not self._is_configured and self._worker_is_needed(upstream):
+            self._estimate.evicted(self._pool.open)
             self._counters.upstream_made_way += 1
             return True
         # Also with an estimate: another node may have taken the worker that the closed connection set free.
         overdue = self._overdue(self._monotonic())
         if overdue is None or self.requests_served - overdue.request_number < _ROUNDS * self._pool.open:
             return False
-        self.count_made_way()
+        self.count_evicted()
         return True
 
     def is_overdue(self, now: float) -> bool:
-        """Whether a connection should make way now."""
+        """Whether an idle connection should be closed now, in favour of one that was not answered."""
         return bool(self._unanswered) and self._overdue(now) is not None
 
-    def count_made_way(self) -> None:
+    def count_evicted(self) -> None:
         """Count a closed connection, and double the delay of the new connection it was closed for."""
         self._counters.upstream_made_way += 1
-        self._estimate.made_way(self._pool.open)
+        self._estimate.evicted(self._pool.open)
         _, _, patience, upstream = heapq.heappop(self._unanswered)
         self.expect_answer(upstream, patience * 2)
 
     def expect_answer(self, upstream: _Connection, patience: float = UNANSWERED_SECONDS) -> None:
-        """Let another connection make way if this one has received no byte after ``patience`` seconds."""
+        """Close another connection if this one has received no byte after ``patience`` seconds."""
         heapq.heappush(self._unanswered, (self._monotonic() + patience, next(self._order), patience, upstream))
         if self._pool.longest_idle_since() is not None:
             self._schedule_check()
@@ -251,7 +252,7 @@ class MakingWay(Generic[_Connection]):
             and idle_since + MIN_IDLE_SECONDS <= now
             and self._overdue(now) is not None
         ):
-            self.count_made_way()
+            self.count_evicted()
             self._pool.close_longest_idle()
         self._check_scheduled = False
         self._schedule_check()
@@ -263,7 +264,8 @@ class MakingWay(Generic[_Connection]):
 
         A fast answer shows that the estimate is too small.
         """
-        return self._pool.open == self._estimate.workers and self.requests_served >= self._probe_at
+        is_at_estimate = self._pool.open == self._estimate.workers and not self._is_configured
+        return is_at_estimate and self.requests_served >= self._probe_at
 
     def probe(self) -> None:
         """Dial beyond the estimate, and set the next probe."""
@@ -284,8 +286,8 @@ class MakingWay(Generic[_Connection]):
     def _recount(self) -> None:
         """Withdraw the estimate if the application still serves more connections; the queue is dialled for."""
         self._recount_scheduled = False
-        if self._estimate.withdraw(self._pool.open):
-            self.most = 0
+        if self._estimate.withdraw(self._pool.open) and not self._is_configured:
+            self.limit = 0
             self._learns_at = self._monotonic() + self._doubt_seconds
             self._doubt_seconds = min(2 * self._doubt_seconds, DOUBT_SECONDS[1])
             self._pool.dial_for_waiting()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lbcompanion.http1.heads import read_response_head
 from lbcompanion.http1.kept_head import kept_head
-from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.response_heads import PageHead
 
 LEFT_OUT = (b"set-cookie", b"te", b"x-secret")
 NAMES = st.one_of(

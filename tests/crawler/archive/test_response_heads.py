@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 from warcio.warcwriter import BufferWARCWriter
 
-from lbcompanion.crawler.archive.page_heads import OriginalHead, page_head
+from lbcompanion.crawler.archive.response_heads import OriginalHead, page_head
 from lbcompanion.crawler.archive.warc_reader import read_record
 from lbcompanion.crawler.archive.warc_records import page_record, redirected_revisit, response_of_revisit, warc_digest
 from lbcompanion.http1.kept_head import kept_head
-from lbcompanion.protocol.page_heads import PageHead
+from lbcompanion.protocol.response_heads import PageHead
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import Place, copy
 

@@ -6,7 +6,12 @@ from attrs import define
 from twisted.internet.task import Clock
 
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.proxy.making_way import MIN_IDLE_SECONDS, STALLED_SECONDS, UNANSWERED_SECONDS, MakingWay
+from lbcompanion.node.proxy.connection_eviction import (
+    MIN_IDLE_SECONDS,
+    STALLED_SECONDS,
+    UNANSWERED_SECONDS,
+    ConnectionEviction,
+)
 
 
 @define(eq=False)
@@ -29,7 +34,7 @@ class _Pool:
         self.waiting = 0
         self.idle: list[float] = []
         self.dialled: list[str] = []
-        self.making_way: MakingWay[_Dialled] = MakingWay(
+        self.eviction: ConnectionEviction[_Dialled] = ConnectionEviction(
             self,
             max_open=max_open,
             monotonic=self.clock.seconds,
@@ -56,13 +61,13 @@ class _Pool:
     def dial(self) -> _Dialled:
         self.open += 1
         self.counters.upstream_connections += 1
-        upstream = _Dialled(request_number=self.making_way.requests_served)
-        self.making_way.dialled(upstream)
+        upstream = _Dialled(request_number=self.eviction.requests_served)
+        self.eviction.dialled(upstream)
         return upstream
 
     def answer(self, upstream: _Dialled) -> None:
         upstream.unanswered = False
-        self.making_way.first_answer(upstream)
+        self.eviction.first_answer(upstream)
 
 
 def test_idle_connections_are_closed_one_by_one_with_a_doubled_delay() -> None:
@@ -87,7 +92,7 @@ def test_a_connection_that_is_answered_needs_no_other() -> None:
     pool.answer(pool.dial())
     pool.clock.advance(1.0)
     assert pool.idle
-    assert not pool.making_way.is_overdue(pool.clock.seconds())
+    assert not pool.eviction.is_overdue(pool.clock.seconds())
 
 
 def test_a_connection_that_became_idle_just_now_is_left_alone_for_a_moment() -> None:
@@ -95,7 +100,7 @@ def test_a_connection_that_became_idle_just_now_is_left_alone_for_a_moment() -> 
     pool.dial()
     pool.clock.advance(2 * UNANSWERED_SECONDS)
     pool.idle, pool.open = [pool.clock.seconds()], 2
-    pool.making_way.became_idle()
+    pool.eviction.became_idle()
     pool.clock.advance(MIN_IDLE_SECONDS / 2)
     assert pool.idle
     pool.clock.advance(MIN_IDLE_SECONDS)
@@ -109,15 +114,15 @@ def test_a_used_connection_makes_way_after_two_rounds_of_the_others() -> None:
     pool.dial()
     pool.clock.advance(2 * UNANSWERED_SECONDS)
     pool.counters.upstream_reused += 2
-    assert not pool.making_way.must_make_way(used)
+    assert not pool.eviction.should_evict(used)
     pool.counters.upstream_reused += 2
-    assert pool.making_way.must_make_way(used)
+    assert pool.eviction.should_evict(used)
 
 
 def test_a_queue_that_stands_still_is_dialled_for() -> None:
     pool = _Pool()
     pool.waiting = 1
-    pool.making_way.queued()
+    pool.eviction.queued()
     pool.clock.advance(STALLED_SECONDS / 2)
     pool.counters.upstream_reused += 1
     pool.clock.advance(STALLED_SECONDS)
@@ -129,8 +134,8 @@ def test_a_queue_that_stands_still_is_dialled_for() -> None:
 def test_with_a_configured_limit_nothing_is_learned_and_nothing_dialled_beyond_it() -> None:
     pool = _Pool(max_open=2)
     pool.waiting = 1
-    pool.making_way.queued()
+    pool.eviction.queued()
     pool.answer(pool.dial())
     pool.clock.advance(10 * STALLED_SECONDS)
     assert pool.dialled == []
-    assert (pool.making_way.most, pool.making_way.workers) == (2, 0)
+    assert (pool.eviction.limit, pool.eviction.workers) == (2, 0)

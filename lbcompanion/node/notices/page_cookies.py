@@ -1,0 +1,87 @@
+"""The cookies of captured pages, for notices that bring none.
+
+A cookie with ``Path=/shop`` is sent with the page but not with its notice to ``/_lbc/notice``, and a sandboxed frame
+sends no cookie at all. If such a cookie routes, only the page's own request and response show it.
+
+``Cookie`` and the response's head stay in this process's memory for a short time, and are neither stored nor sent. They
+are reduced to routing cookies when the notice arrives: most notices bring their own, so that the work would be done in
+vain for most pages.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import islice
+
+from lbcompanion.http1.heads import RequestHead, ResponseHead
+from lbcompanion.model import RoutingCookie, WallClock
+from lbcompanion.sticky.cookies import parse, set_cookie_pairs
+from lbcompanion.sticky.reader import CookieReader
+from lbcompanion.sticky.set_cookie import MAX_SET_COOKIES
+
+#: How long the cookies of a page are kept: a notice follows its page within seconds.
+MAX_SECONDS = 120.0
+#: The memory for all pages; the oldest are forgotten first.
+MAX_BYTES = 4194304
+# The largest entry. Browsers limit a cookie to 4 KiB.
+_MAX_ENTRY_BYTES = 16384
+# The token, the parsed head and the dictionary's entry.
+_ENTRY_OVERHEAD_BYTES = 1536
+
+
+class PageCookies:
+    """The cookies of the pages captured last.
+
+    :param now: seconds since the epoch.
+    """
+
+    def __init__(self, reader: CookieReader, now: WallClock, *, max_bytes: int = MAX_BYTES) -> None:
+        self._reader = reader
+        self._now = now
+        self._max_bytes = max_bytes
+        # By token: the Cookie field, the response, and when they were kept.
+        self._kept: OrderedDict[str, tuple[bytes, ResponseHead, float]] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def total_bytes(self) -> int:
+        """The memory in use, estimated."""
+        return self._bytes
+
+    def keep(self, token: str, request: RequestHead, response: ResponseHead) -> None:
+        """Keep the cookies of a page that is being captured."""
+        cookie = request.values.get(b"cookie", b"")
+        size = _size(cookie, response)
+        if size > _MAX_ENTRY_BYTES:
+            return
+        self._kept[token] = (cookie, response, self._now())
+        self._bytes += size
+        while self._bytes > self._max_bytes:
+            self._forget_oldest()
+
+    def routing_cookies(self, token: str) -> tuple[RoutingCookie, ...]:
+        """The routing cookies of a page: those of its request, as its response changed them. Empty if none is known."""
+        kept = self._kept.get(token)
+        if kept is None:
+            return ()
+        cookie, response, _ = kept
+        lines = (line.decode("latin-1") for line in islice(response.all(b"set-cookie"), MAX_SET_COOKIES))
+        cookies = parse(cookie) | set_cookie_pairs(lines)
+        return self._reader.read({name: value for name, value in cookies.items() if value})
+
+    def tick(self) -> None:
+        """Forget what is too old."""
+        oldest = self._now() - MAX_SECONDS
+        while self._kept and next(iter(self._kept.values()))[2] < oldest:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        _, (cookie, response, _) = self._kept.popitem(last=False)
+        self._bytes -= _size(cookie, response)
+
+
+def _size(cookie: bytes, response: ResponseHead) -> int:
+    return len(cookie) + len(response.raw) + _ENTRY_OVERHEAD_BYTES
