@@ -14,8 +14,9 @@ import treq
 from treq.testing import StubTreq
 from twisted.internet.task import Clock
 
+from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.admin import api
-from lbcompanion.crawler.admin.endpoint import Caller, Role
+from lbcompanion.crawler.admin.endpoint import Caller
 from lbcompanion.crawler.admin.listener import AdminResource
 from lbcompanion.crawler.admin.script_pages import ScriptPages
 from lbcompanion.crawler.admin.viewings import Viewings

@@ -29,13 +29,16 @@ class Visit:
         self._log = PageLog(self.page)
         self.seen: dict[str, tuple[str, bytes]] = {}
 
-    def sees(self, name: str, path: str, *, with_scripts: bool = True) -> None:
+    def sees(self, name: str, path: str, *, with_scripts: bool = True, is_blurred: bool = False) -> None:
         """Look at a page.
 
         :param with_scripts: whether the picture shows what the page's scripts do; if not, the page is loaded again.
+        :param is_blurred: whether the focus is taken from the page first: a page in a frame gets none.
         """
         answer = self.page.goto(self.site + path, wait_until="networkidle")
         _, token = without_tag(answer.body())
+        if is_blurred:
+            self.page.evaluate("document.activeElement.blur()")
         self.seen[name] = token, picture(self.page) if with_scripts else self._without_scripts(path)
 
     def leaves_by(self, selector: str) -> None:
@@ -70,20 +73,38 @@ def archived(api: str, token: str) -> dict[str, Any]:
         time.sleep(0.2)
 
 
-def check_replays(browser: Any, visit: Visit, api: str, folder: Path) -> None:
-    """Compare each page with its replay, during which the site is not asked for anything."""
+def check_replays(browser: Any, visit: Visit, api: str, folder: Path, *, with_scripts: bool = False) -> None:
+    """Compare each page with its replay, during which the site is not asked for anything.
+
+    :param with_scripts: whether to look at the replays at the listener where scripts run.
+    """
     context = browser.new_context(viewport=_WINDOW)
+    context.set_default_timeout(PATIENCE_MS)
     asked: list[str] = []
     context.on("request", lambda request: asked.append(request.url))
-    found = {}
+    found, own = {}, {api}
     for name, (token, live) in visit.seen.items():
         recording = archived(api, token)
         page = context.new_page()
-        page.goto(f"{api}/replay/{token}/", wait_until="networkidle")
-        replayed = picture(page)
+        if with_scripts:
+            page.goto(f"{api}/recording/{token}/scripts", wait_until="networkidle")
+            own.add("/".join(page.url.split("/")[:3]))
+            replayed = _framed(page)
+        else:
+            page.goto(f"{api}/replay/{token}/", wait_until="networkidle")
+            replayed = picture(page)
         page.close()
         (folder / f"{name}-live.png").write_bytes(live)
         (folder / f"{name}-replay.png").write_bytes(replayed)
         found[name] = difference(visit.page, live, replayed), recording["requisites"]["missing"]
     assert all(share <= _SAME for share, _ in found.values()), found
-    assert [url for url in asked if not url.startswith(("data:", f"{api}/"))] == []
+    # A script whose file is missing has the address about:invalid.
+    strangers = [url for url in asked if not url.startswith(("data:", "about:", *(f"{each}/" for each in own)))]
+    assert strangers == [], strangers
+
+
+def _framed(page: Any) -> bytes:
+    """A picture of the page in the frame, in a frame of the size of the visitor's window."""
+    above = page.evaluate("document.querySelector('iframe').getBoundingClientRect().top")
+    page.set_viewport_size({"width": _WINDOW["width"], "height": _WINDOW["height"] + int(above)})
+    return bytes(page.locator("iframe").screenshot(animations="disabled", caret="hide"))

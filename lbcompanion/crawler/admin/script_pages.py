@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.admin.audit_trail import AuditTrail, Subject
 from lbcompanion.crawler.admin.dashboard.rendering import render, static
-from lbcompanion.crawler.admin.endpoint import HTML, Call, Endpoint, HttpError, Response, Role
+from lbcompanion.crawler.admin.endpoint import HTML, Call, Endpoint, HttpError, Response
 from lbcompanion.crawler.admin.replay_pages import REPLAY_FIELDS, ReplayPages
 from lbcompanion.crawler.admin.viewings import Viewing, Viewings
 from lbcompanion.crawler.metrics import CrawlerMetrics

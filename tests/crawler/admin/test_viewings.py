@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import os
 
-from lbcompanion.crawler.admin.endpoint import Caller, Role
+from lbcompanion.crawler.access.roles import Role
+from lbcompanion.crawler.admin.endpoint import Caller
 from lbcompanion.crawler.admin.viewings import MAX_VIEWINGS, Viewings
 
 ADA = Caller("ada", Role.VIEWER, "password", "192.0.2.1")
