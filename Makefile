@@ -144,8 +144,11 @@ bench: $(VENV)/.ready-bench $(if $(findstring --quick,$(ARGS)),,.venv-mitmproxy/
 	$(if $(ARGS),,$(MAKE) bench-crawler)
 
 bench-crawler: $(VENV)/.ready-bench .venv-scrapy/.ready .venv-scrapy-warc/.ready
-	@sh .ci/programs haproxy
+	@sh .ci/programs haproxy postgres
 	$(BIN)/python -m bench.crawler $(ARGS)
+	$(if $(ARGS),,$(BIN)/python -m bench.crawler --files)
+	$(if $(ARGS),,$(BIN)/python -m bench.crawler --crawlers 4)
+	$(if $(ARGS),,$(BIN)/python -m bench.crawler --pending 1000000)
 
 soak: $(VENV)/.ready-bench
 	$(BIN)/python -m bench.soak $(ARGS)

@@ -7,6 +7,7 @@ disturbs the figures little.
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -35,7 +36,7 @@ FILE = Path(__file__).resolve().parents[1] / "docs" / "sizing-figures.inc"
 _SMALL, _LARGE = CASES["page-10k"], CASES["page-100k"]
 _CONNECTIONS = 20
 _SETTLE_SECONDS = 1.0
-_IDLE = 500
+_IDLE = 1000
 
 
 @frozen
@@ -48,7 +49,7 @@ class Sizes:
     archived: int = 2000
 
 
-class _Node(Companion):
+class Node(Companion):
     """A companion with some workers and a store."""
 
     workers = 1
@@ -87,8 +88,8 @@ def measure(folder: Path, say: Callable[[str], None], sizes: Sizes) -> dict[str,
         ports = ReservedPorts()
         stack.callback(ports.release)
 
-        def node(name: str, workers: int = 1, store: str = "memory:") -> _Node:
-            made = _Node(folder / name, origin.port, ports.take(), ports.take())
+        def node(name: str, workers: int = 1, store: str = "memory:") -> Node:
+            made = Node(folder / name, origin.port, ports.take(), ports.take())
             made.workers, made.store = workers, store
             made.start()
             stack.callback(made.stop)
@@ -96,20 +97,23 @@ def measure(folder: Path, say: Callable[[str], None], sizes: Sizes) -> dict[str,
             time.sleep(_SETTLE_SECONDS)
             return made
 
+        say("idle connections")
+        fresh = node("idle")
+        figures["idle_kb"] = idle(fresh, sizes.idle)
+        fresh.stop()
+        say("one worker")
         one = node("one")
         figures["node_mb"] = _memory(one)
-        say("one worker")
-        figures["page_us"], figures["page_kb"] = _visits(one, load, _SMALL.key, sizes.pages)
-        figures["large_us"], figures["large_kb"] = _visits(one, load, _LARGE.key, sizes.large_pages)
-        figures["idle_kb"] = _idle(one, sizes.idle)
+        figures["page_us"], figures["page_kb"] = visits(one, load, _SMALL.key, sizes.pages)
+        figures["large_us"], figures["large_kb"] = visits(one, load, _LARGE.key, sizes.large_pages)
         one.stop()
         say("several workers")
         several = node("several", workers=4)
-        figures["worker_mb"] = (_memory(several) - figures["node_mb"]) / 3
+        figures["four_mb"] = _memory(several)
         several.stop()
         say("SQLite")
         durable = node("durable", store="sqlite:///pages.db")
-        figures["sqlite_us"], _ = _visits(durable, load, _SMALL.key, sizes.pages)
+        figures["sqlite_us"], _ = visits(durable, load, _SMALL.key, sizes.pages)
         figures["sqlite_kb"] = _on_disk(folder / "durable", "pages.db*") / (sizes.pages + 200) / 1024
         durable.stop()
     say("the crawler")
@@ -119,10 +123,11 @@ def measure(folder: Path, say: Callable[[str], None], sizes: Sizes) -> dict[str,
         "when": datetime.now(UTC).date().isoformat(),
         "machine": system_info.kind(),
         "python": system_info.python(),
+        "load": os.getloadavg()[1],
     }
 
 
-def _memory(node: _Node) -> float:
+def _memory(node: Node) -> float:
     return proportional_megabytes(node.pids)
 
 
@@ -130,7 +135,7 @@ def _on_disk(folder: Path, pattern: str) -> int:
     return sum(file.stat().st_size for file in folder.rglob(pattern))
 
 
-def _visits(node: _Node, load: Load, case: str, pages: int) -> tuple[float, float]:
+def visits(node: Node, load: Load, case: str, pages: int) -> tuple[float, float]:
     """CPU microseconds for a captured page, and kilobytes of memory for its copy."""
     memory, cpu = _memory(node), Cpu.of(node.pids)
     load.put(node.port, case, node.tagged, pages, _CONNECTIONS)
@@ -139,7 +144,7 @@ def _visits(node: _Node, load: Load, case: str, pages: int) -> tuple[float, floa
     return 1e6 * spent / pages, 1024 * (_memory(node) - memory) / pages
 
 
-def _idle(node: _Node, count: int) -> float:
+def idle(node: Node, count: int) -> float:
     """Kilobytes of memory for a visitor's connection that is kept open."""
     memory = _memory(node)
     held = [_kept(node.port) for _ in range(count)]
@@ -177,8 +182,8 @@ def _crawler(folder: Path, pages: int) -> dict[str, float]:
 #: What each figure is, in the order of the table.
 WORDS: Mapping[str, tuple[str, str]] = {
     "node_mb": ("companion, one worker, after 200 pages", "{:.0f} MB"),
-    "worker_mb": ("each further worker", "{:.0f} MB"),
-    "idle_kb": ("a visitor's connection that is kept open", "{:.0f} KB"),
+    "four_mb": ("companion with four workers: these and their supervisor", "{:.0f} MB"),
+    "idle_kb": ("a visitor's connection that is kept open", "{:.1f} KB"),
     "page_kb": ("the copy of a page of 10 KB in memory", "{:.1f} KB"),
     "large_kb": ("the copy of a page of 100 KB in memory", "{:.0f} KB"),
     "sqlite_kb": ("the copy of a page of 10 KB in SQLite, on the disk", "{:.1f} KB"),
@@ -204,7 +209,7 @@ def rst(result: Mapping[str, Any]) -> str:
     lines = [
         f"{datetime.fromisoformat(result['when']):%d %B %Y}: {machine['cores']} cores, {machine['processor']}, Linux"
         f" {machine['kernel']};",
-        f"{result['python']}.",
+        f"{result['python']}; load average {result['load']:.1f}.",
         "",
         ".. list-table::",
         "   :widths: 76 24",

@@ -20,7 +20,7 @@ from lbcompanion.sticky.dialects.interface import Dialect
 DOCS = Path(__file__).resolve().parent
 DATA = DOCS / "balancer-pages.toml"
 #: Longer values of example cookies are cut in the pages.
-_SHOWN = 34
+_SHOWN = 14
 
 
 @frozen
@@ -69,7 +69,7 @@ def files() -> Mapping[Path, str]:
 
 def text(page: Page) -> str:
     """One page."""
-    heading = f"{page.title}: sticky cookies, configuration, limits"
+    heading = page.title
     parts = [
         f".. Written by docs/balancer_pages.py from docs/balancer-pages.toml.\n\n{heading}\n{'=' * len(heading)}\n",
         "\n".join(_marked(page)),
@@ -127,8 +127,8 @@ def _cookies(names: Sequence[str]) -> Iterator[str]:
         dialect = by_name(name)
         sample = dialect.samples[0]
         recorded = ", ".join(f"``{cookie}={_cut(value)}``" for cookie, value in sample.reads)
-        example = "; ".join(_cut_pair(pair) for pair in sample.cookie.split("; "))
-        yield f"   * - ``{name}``\n     - ``{example}``\n     - {recorded or 'nothing'}\n     - {_replay(dialect)}\n"
+        example = "; ".join(f"``{_cut_pair(pair)}``" for pair in sample.cookie.split("; "))
+        yield f"   * - ``{name}``\n     - {example}\n     - {recorded or 'nothing'}\n     - {_replay(dialect)}\n"
 
 
 def _cut(value: str) -> str:
@@ -155,12 +155,14 @@ def _findings(page: Page) -> Iterator[str]:
 
 
 def overview(every: Sequence[Page]) -> str:
-    """The table of all pages."""
+    """The table of all pages, which also puts them into the navigation."""
     lines = [".. list-table::\n   :header-rows: 1\n   :widths: 34 32 34\n\n"]
     lines.append("   * - balancer or cloud\n     - the usual dialect\n     - the page is\n")
     for page in every:
         source = f"run here: {', '.join(page.versions)}" if page.program else "by the vendor's manual"
-        lines.append(f"   * - :doc:`{page.title} <{page.file.stem}>`\n     - ``{_dialect(page)}``\n     - {source}\n")
+        lines.append(f"   * - :doc:`{page.file.stem}`\n     - ``{_dialect(page)}``\n     - {source}\n")
+    lines.append("\n.. toctree::\n   :hidden:\n\n")
+    lines += [f"   {page.file.stem}\n" for page in every]
     return "".join(lines)
 
 

@@ -287,6 +287,27 @@ class OutcomesTable:
 
 
 @frozen
+class WebhookSettings:
+    """``[webhooks.NAME]``: a program that gets outcomes by ``POST``.
+
+    :ivar secret: what the requests are signed with.
+    :ivar sites: the names of the sites whose recordings it gets; empty: all.
+    :ivar outcome: ``archived``, ``lost``, or empty for both.
+    """
+
+    name: str
+    url: str = field(repr=False)
+    secret_file: Path
+    secret: bytes = field(repr=False)
+    ca_file: Path | None = None
+    sites: tuple[str, ...] = ()
+    outcome: str = ""
+    max_events: int = 100
+    timeout_seconds: float = 10
+    max_pause_seconds: float = 300
+
+
+@frozen
 class CrawlerFetchTable:
     """``[fetch]`` of a crawler's file. An empty ``user_agent`` means the program's name and version."""
 
@@ -305,3 +326,4 @@ class CrawlerSettings:
     fetch: CrawlerFetchTable = CrawlerFetchTable()
     requisites: RequisitesTable = RequisitesTable()
     outcomes: OutcomesTable = OutcomesTable()
+    webhooks: Mapping[str, WebhookSettings] = Factory(dict)

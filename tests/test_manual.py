@@ -43,6 +43,7 @@ TABLES: Mapping[str, tuple[type, tables.Table]] = {
     "[crawler] of a crawler": (settings.CrawlerTable, tables.CRAWLER),
     "[fetch] of a crawler": (settings.CrawlerFetchTable, tables.CRAWLER_FETCH),
     "[outcomes]": (settings.OutcomesTable, tables.OUTCOMES),
+    "[webhooks.NAME]": (settings.WebhookSettings, tables.WEBHOOK),
     "[requisites]": (settings.RequisitesTable, tables.REQUISITES),
     "[sites.NAME]": (settings.SiteSettings, tables.SITE),
     "[sites.NAME.nodes.NODE]": (settings.KnownNode, tables.KNOWN_NODE),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -48,7 +50,7 @@ secret_file = "farm.secret"
 state_dir = "state"
 archive_dir = "archive"
 requisites = {requisites}
-
+{settings}
 [sites.main]
 origin = "http://{host}"
 connect = "tcp:127.0.0.1:{front_port}"
@@ -88,12 +90,14 @@ class Crawler(Peer):
     """The crawler as a process.
 
     :ivar prefix: what stands before its command, such as the variables of a call counter.
+    :ivar settings: further lines of ``[crawler]``.
     """
 
     name = "lbcompanion crawler"
     secret = ""
     front_port = 0
     requisites = True
+    settings = ""
     prefix: tuple[str, ...] = ()
     prepare: Callable[[Path], None]
 
@@ -112,11 +116,17 @@ class Crawler(Peer):
                 front_port=self.front_port,
                 host=HOST,
                 requisites=str(self.requisites).lower(),
+                settings=self.settings,
             )
         )
         self.prepare(self.folder)
         command = self.python_command("-c", _CLI, "crawler", "--config", "crawler.toml")
         return [command[0], *self.prefix, *command[1:]]
+
+    def send(self, how: signal.Signals) -> None:
+        """Send a signal to its processes."""
+        for pid in self.pids:
+            os.kill(pid, how)
 
     def stats(self) -> dict[str, Any]:
         """Return its counters."""
@@ -166,10 +176,10 @@ class Farm:
         assert application.stdout is not None
         self._stack.callback(application.stdin.close)
         port = int(application.stdout.readline())
-        self.nodes = [self._start(self._node(name, port)) for name in _NODES]
+        self.nodes = [self.add(self._node(name, port)) for name in _NODES]
         front = _Front(self.folder / "front", 0, self.ports.take(), self.ports.take())
         front.servers = tuple((name, node.port) for name, node in zip(_NODES, self.nodes, strict=True))
-        self.front_port = self._start(front).port
+        self.front_port = self.add(front).port
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -180,24 +190,30 @@ class Farm:
         node.node, node.secret = name, self.secret
         return node
 
-    def _start(self, peer: Peer) -> Peer:
+    def add(self, peer: Peer) -> Peer:
+        """Start a further program, which ends with the farm."""
         self._stack.callback(peer.stop)
         peer.start()
         return peer
 
     def crawler(
-        self, name: str, prefix: dict[str, str], prepare: Callable[[Path], None] = lambda _folder: None
+        self,
+        name: str,
+        prefix: dict[str, str],
+        prepare: Callable[[Path], None] = lambda _folder: None,
+        settings: str = "",
     ) -> Crawler:
         """Start a crawler, which ends with the farm.
 
         :param prefix: variables of its environment.
         :param prepare: called with its folder before it starts.
+        :param settings: further lines of ``[crawler]``.
         """
         made = Crawler(self.folder / name, 0, self.ports.take(), self.ports.take())
         made.secret, made.front_port = self.secret, self.front_port
         made.prefix = tuple(f"{key}={value}" for key, value in prefix.items())
-        made.prepare = prepare
-        self._start(made)
+        made.prepare, made.settings = prepare, settings
+        self.add(made)
         return made
 
     def visit(self, pages: int, path: str) -> list[Notice]:

@@ -20,7 +20,7 @@ from lbcompanion.config import access_checks, file_checks, listener_checks, tabl
 from lbcompanion.config.tables import Table
 from lbcompanion.endpoints.strings import parse
 from lbcompanion.errors import ConfigError, ConfigErrors, InvalidValue
-from lbcompanion.protocol.secrets import FarmSecret
+from lbcompanion.protocol.secrets import FarmSecret, accepted_secrets
 from lbcompanion.settings import (
     CaptureTable,
     CrawlerFetchTable,
@@ -38,6 +38,7 @@ from lbcompanion.settings import (
     SiteSettings,
     StickyTable,
     StoreTable,
+    WebhookSettings,
 )
 
 ParsedTable = Mapping[str, Any]
@@ -85,12 +86,16 @@ def read_any(path: str | Path) -> NodeSettings | CrawlerSettings:
 def warnings(settings: NodeSettings | CrawlerSettings) -> list[tuple[str, str]]:
     """Problems that an operator should solve, though the file can be used: the key, and a description."""
     if isinstance(settings, CrawlerSettings):
-        return access_checks.access_warnings(settings.crawler) + file_checks.secret_file_warnings(
+        found = access_checks.access_warnings(settings.crawler) + file_checks.secret_file_warnings(
             {"crawler.secret_file": settings.crawler.secret_file}
             | _accepted("crawler", settings.crawler.accept_secret_files)
+            | {f"webhooks.{name}.secret_file": each.secret_file for name, each in settings.webhooks.items()}
             | _private_keys({"crawler.listen": (settings.crawler.listen,), "crawler.admin": (settings.crawler.admin,)})
             | _private_keys({"crawler.replay_scripts": (settings.crawler.replay_scripts,)})
         )
+        why = "http: it can be read on the way; use https, except to this machine"
+        plain = [name for name, each in settings.webhooks.items() if each.url.startswith("http:")]
+        return [*found, *((f"webhooks.{name}.url", why) for name in plain)]
     node = settings.node
     return file_checks.secret_file_warnings(
         {"node.secret_file": node.secret_file, "store.encryption_key_file": settings.store.encryption_key_file}
@@ -287,7 +292,7 @@ def _check_generic_keys(reader: _ConfigReader, sticky: ParsedTable, dotted: str)
 
 def _crawler(reader: _ConfigReader) -> CrawlerSettings:
     parsed = reader.parsed
-    reader.check_known_keys("", parsed, ["crawler", "sites", "fetch", "requisites", "outcomes"])
+    reader.check_known_keys("", parsed, ["crawler", "sites", "fetch", "requisites", "outcomes", "webhooks"])
     table = reader.subtable(parsed, "crawler")
     values = reader.table(CrawlerTable, _with_archive_dir(table), "crawler", tables.CRAWLER, ("secret_file",))
     _use_file_url(reader, table, values)
@@ -305,6 +310,7 @@ def _crawler(reader: _ConfigReader) -> CrawlerSettings:
     if not sites:
         reader.add_error("sites", "missing", "one or more tables [sites.NAME]")
     built = {name: _site(reader, sites, name) for name in sites}
+    webhooks = _webhooks(reader, values.get("secret"), built)
     reader.raise_errors()
     found = {name: site for name, site in built.items() if site}
     return CrawlerSettings(
@@ -313,7 +319,30 @@ def _crawler(reader: _ConfigReader) -> CrawlerSettings:
         CrawlerFetchTable(**fetch),
         RequisitesTable(**requisites),
         OutcomesTable(**outcomes),
+        webhooks,
     )
+
+
+def _webhooks(reader: _ConfigReader, farm: bytes | None, sites: Collection[str]) -> dict[str, WebhookSettings]:
+    parsed = reader.subtable(reader.parsed, "webhooks")
+    found: dict[str, WebhookSettings] = {}
+    for name in parsed:
+        dotted = f"webhooks.{name}"
+        if not checks.is_node_name(name):
+            reader.add_error(dotted, "no such name", _SITE_NAME)
+            continue
+        before = len(reader.errors)
+        table = reader.subtable(parsed, dotted)
+        values = reader.table(WebhookSettings, table, dotted, tables.WEBHOOK, ("url", "secret_file"))
+        reader.read_secret(values, dotted)
+        if farm is not None and values.get("secret") in accepted_secrets(farm):
+            # With the farm's secret the receiver could request copies and deliver notices.
+            reader.add_error(f"{dotted}.secret_file", "the farm's secret", "a file with a secret of its own")
+        for site in set(values.get("sites") or ()) - set(sites):
+            reader.add_error(f"{dotted}.sites", f'"{site}"', "names of [sites.NAME]")
+        if len(reader.errors) == before:
+            found[name] = WebhookSettings(name=name, **values)
+    return found
 
 
 def _with_archive_dir(table: ParsedTable) -> ParsedTable:

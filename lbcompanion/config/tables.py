@@ -128,6 +128,20 @@ def _file_pattern(value: object, folder: Path) -> str:
     return value
 
 
+_WEBHOOK_URL = re.compile(r"https?://([^/?#@]+)/[!\"$-~]*", re.ASCII)
+
+
+def _webhook_url(value: object, folder: Path) -> str:
+    """Check the address of a webhook. No message shows it: it may contain a secret."""
+    allowed = "an absolute URL with a path, such as https://www.example.com/hook, without user and fragment"
+    found = _WEBHOOK_URL.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise InvalidValue(allowed, "not such a URL")
+    assert isinstance(value, str)
+    checks.origin(empty=False)(value[: found.end(1)], folder)
+    return value
+
+
 _node_name = checks.text(NODE_NAME, NAME_ALLOWED)
 _names = checks.list_of(checks.cookie_name, "a list of cookie names and patterns")
 _token_names = checks.list_of(
@@ -333,6 +347,16 @@ OUTCOMES: Table = {
     "streams": checks.integer(0, 1000),
     "heartbeat_seconds": checks.number(1, 3600),
     "stalled_seconds": checks.number(1, 3600),
+}
+WEBHOOK: Table = {
+    "url": _webhook_url,
+    "secret_file": checks.path,
+    "ca_file": checks.readable_file("a file of certificates in PEM"),
+    "sites": checks.list_of(_node_name, "a list of names of sites", unique=True),
+    "outcome": checks.choice("", "archived", "lost"),
+    "max_events": checks.integer(1, 1000),
+    "timeout_seconds": checks.number(1, 60),
+    "max_pause_seconds": checks.number(1, 3600),
 }
 SITE: Table = {
     "origin": checks.origin(empty=False),

@@ -152,6 +152,27 @@ class CrawlerMetrics:
         self._stream_events = Counter(
             "stream_events", "Recordings sent on streams of outcomes", namespace=_NAMESPACE, registry=self.registry
         )
+        self._webhook_requests = Counter(
+            "webhook_requests",
+            "Requests to webhooks, by result: accepted or failed",
+            ["webhook", "result"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self._webhook_outcomes = Counter(
+            "webhook_outcomes",
+            "Recordings that webhooks have accepted",
+            ["webhook"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self._webhook_waiting = Gauge(
+            "webhook_outcomes_waiting",
+            "Outcomes that a webhook has not got yet, as far as this crawler knows; before its filters",
+            ["webhook"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
         self._erased = Counter(
             "erased_recordings", "Recordings erased, by reason", ["by"], namespace=_NAMESPACE, registry=self.registry
         )
@@ -299,6 +320,18 @@ class CrawlerMetrics:
     def count_stream_events(self, count: int) -> None:
         """Count recordings that were sent on a stream."""
         self._stream_events.inc(count)
+
+    def count_webhook(self, webhook: str, recordings: int | None) -> None:
+        """Count a request to a webhook.
+
+        :param recordings: how many it accepted; None: the request failed.
+        """
+        self._webhook_requests.labels(webhook, "failed" if recordings is None else "accepted").inc()
+        self._webhook_outcomes.labels(webhook).inc(recordings or 0)
+
+    def set_webhook_waiting(self, webhook: str, count: int) -> None:
+        """Set how many outcomes a webhook has not got yet."""
+        self._webhook_waiting.labels(webhook).set(count)
 
     def count_erased(self, by: str, recordings: int) -> None:
         """Count erased recordings; ``by`` is ``command``, ``api``, ``keep_days`` or ``keep_bytes``."""

@@ -22,18 +22,22 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.web.server import Site
 
 from lbcompanion.crawler.access.command_token import write_command_token
+from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.activity import Activity
 from lbcompanion.crawler.activity_writer import ActivityWriter
+from lbcompanion.crawler.admin import json_views
 from lbcompanion.crawler.admin.access import AuditPruning, build_access
 from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.api import admin_resource
 from lbcompanion.crawler.admin.audit_trail import AuditTrail
+from lbcompanion.crawler.admin.endpoint import Caller
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.guard import Access
 from lbcompanion.crawler.admin.listener import AdminResource, admin_site
 from lbcompanion.crawler.admin.script_pages import ScriptPages
 from lbcompanion.crawler.admin.stream_api import StreamApi
 from lbcompanion.crawler.admin.viewings import Viewings
+from lbcompanion.crawler.admin.webhooks_api import WebhooksApi
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.lock import InUse, Lock
 from lbcompanion.crawler.archive.object_store import ObjectStore
@@ -61,9 +65,14 @@ from lbcompanion.crawler.queue.database import BacklogError, Database, open_engi
 from lbcompanion.crawler.queue.erasures import Erasures
 from lbcompanion.crawler.queue.outcomes import Outcomes
 from lbcompanion.crawler.queue.route_table import RouteTable
+from lbcompanion.crawler.queue.turns import Turns
+from lbcompanion.crawler.queue.webhook_table import WebhookTable
 from lbcompanion.crawler.routes.visitor_cookies import load_trusted_routes, note_values
-from lbcompanion.crawler.sites import AgentFactory, build_sites, network_agents
+from lbcompanion.crawler.sites import AgentFactory, build_sites, network_agents, nonce
 from lbcompanion.crawler.threads import Threads
+from lbcompanion.crawler.webhooks import senders
+from lbcompanion.crawler.webhooks.delivery import body_writer
+from lbcompanion.crawler.webhooks.sender import SenderParts
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Loss, WallClock
 from lbcompanion.settings import CrawlerSettings
@@ -89,6 +98,7 @@ class CrawlerService(MultiService):
     :param reactor: for timers, sockets and the thread pool.
     :param now: seconds since the epoch.
     :param agent_factory: makes the HTTP agents; None means agents over the network.
+    :param webhook_agents: makes those of webhooks.
     :ivar threads_class: makes the threads for blocking calls.
     :ivar started: fires with the service when both listeners are open; fails if the start fails.
     :ivar intake_port: TCP port of the intake once started; 0 if it does not listen on TCP.
@@ -104,6 +114,7 @@ class CrawlerService(MultiService):
         reactor: Any,
         now: WallClock | None = None,
         agent_factory: AgentFactory | None = None,
+        webhook_agents: senders.WebhookAgents | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.settings = settings
@@ -171,6 +182,7 @@ class CrawlerService(MultiService):
             if self._database.is_server
             else None
         )
+        self._webhooks = self._build_webhooks(webhook_agents or senders.network_agents(reactor))
         self._routes = Routes()
         self._contexts: Mapping[str, SiteContext] = {}
         self._file_lock = DeferredLock()
@@ -316,6 +328,7 @@ class CrawlerService(MultiService):
             ),
             scripts=scripts,
             stream=self._stream,
+            webhooks=WebhooksApi(self._webhooks),
         )
         intake_limits = IntakeLimits(
             self._reactor, crawler.intake_connections, crawler.intake_seconds, self._metrics.count_intake_limit
@@ -331,6 +344,8 @@ class CrawlerService(MultiService):
             self._dns_check.start()
         if self._sharing is not None:
             self._sharing.start(self._scheduler, routes, contexts)
+        # Before the first page gets its outcome.
+        await self._webhooks.start()
         self._scheduler.wake()
         self._unconfirmed = Unconfirmed(
             contexts, routes, self._reactor, self._now, crawler.gather_seconds, self._metrics.count_confirmation
@@ -418,6 +433,24 @@ class CrawlerService(MultiService):
             port=lambda: self.scripts_port,
         )
 
+    def _build_webhooks(self, agents: senders.WebhookAgents) -> senders.Webhooks:
+        trail = AuditTrail(self._audit_log, defer=self._database_thread, health=self._health, now=self._now)
+        parts = SenderParts(
+            outcomes=self._outcome_watch.outcomes,
+            table=WebhookTable(self._database),
+            turns=Turns(self._database, self._database.claimant or self._name),
+            defer=self._database_thread,
+            reactor=self._reactor,
+            now=self._now,
+            nonce=nonce,
+            jitter=random.random,
+            metrics=self._metrics,
+            health=self._health,
+            write_body=body_writer(json_views.recording),
+            log_first=lambda detail: trail.write(Caller("", Role.VIEWER, ""), "send outcomes", detail=detail),
+        )
+        return senders.Webhooks(self.settings.webhooks, self._outcome_watch, parts, agents)
+
     async def _listen(self, endpoint_text: str, site: Site) -> int:
         factory = WrappingFactory(site)
         factory.noisy = False
@@ -468,6 +501,7 @@ class CrawlerService(MultiService):
         self._dns_check.stop()
         self._audit_pruning.stop()
         self._stream.stop()
+        await self._webhooks.stop()
         self._outcome_watch.stop()
         ports = [maybeDeferred(listening.stopListening) for listening, _ in self._ports]
         await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)

@@ -1,9 +1,10 @@
 """Masks: CSS selectors of the elements whose values and contents are removed from copies.
 
 The streaming rewriter lol-html applies them. It is started only if a page contains all the words of a selector. This
-module makes up for three shortcomings of the rewriter: it compares attribute values without resolving their character
-references; it ends an element at an end tag that browsers may ignore; and it takes quadratic time for end tags without
-an element. If the extent of a masked element is not certain, no copy is kept.
+module makes up for four shortcomings of the rewriter: it compares attribute values without resolving their character
+references; it ends an element at an end tag that browsers may ignore; it takes quadratic time for end tags without an
+element; and it overlooks elements in svg and math (:class:`_ReadsAllTokens`). If the extent of a masked element is not
+certain, no copy is kept.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ _MAX_SEARCH_STEPS = 20_000_000
 
 # If only tags before this part of a page can match, the rest is not rewritten.
 _MOST_OF_PAGE = 0.75
+
+# The start of foreign content.
+_FOREIGN = re.compile(rb"<(?:svg|math)", re.IGNORECASE)
 
 _HTML = lolhtml.ContentType.HTML
 #: How many elements of one page may be masked: each takes about 20 us.
@@ -168,6 +172,8 @@ def rewritten(body: bytes, handlers: Sequence[tuple[str, object]], document_hand
         rewriter = lolhtml.HTMLRewriter(lambda piece: pieces.append(bytes(piece)))
         for selector, handler in handlers:
             rewriter.on(selector, handler)
+        if document_handler is None and _FOREIGN.search(body):
+            document_handler = _ReadsAllTokens()
         if document_handler is not None:
             rewriter.on_document(document_handler)
         rewriter.write(body)
@@ -181,6 +187,17 @@ def rewritten(body: bytes, handlers: Sequence[tuple[str, object]], document_hand
                 raise RedactionError(f"more than {handler.max_elements} elements to mask") from None
         raise RedactionError("the mask engine failed") from None
     return b"".join(pieces)
+
+
+class _ReadsAllTokens:
+    """A handler that has the rewriter read every token.
+
+    Without one it skims over tags that no selector can match yet. Then it overlooks elements of svg and math that may
+    contain HTML, and ``font``, if an end tag precedes them within svg or math.
+    """
+
+    def comments(self, comment: lolhtml.Comment) -> None:
+        """Leave the comment as it is."""
 
 
 def unique_word(body: bytes) -> str:

@@ -69,6 +69,11 @@ _TOKEN_START = re.compile(rb"<[A-Za-z/!?]")
 _RAW_END = {name.decode(): pattern for name, pattern in raw_text_ends(*RAW_TEXT).items()}
 
 _FOREIGN = names("svg math")
+_CDATA = b"<![CDATA["
+# End tags that end foreign content, as the start tags in BREAKOUT do.
+_LEAVE_FOREIGN = names("p br")
+# Elements of svg and math within which HTML is read.
+_INTEGRATION_POINTS = names("foreignobject desc title mi mo mn ms mtext annotation-xml")
 _UNCERTAIN_IN_MATH = names("mglyph malignmark plaintext select template") | frozenset(_RAW_END)
 
 
@@ -81,9 +86,18 @@ class _Tags:
         self.name = ""
         self.closes = False
 
-    def next(self) -> bool:
-        """Go to the next tag; returns whether there is one. An unterminated tag hides the rest of the page."""
+    def next(self, *, in_foreign: bool = False) -> bool:
+        """Go to the next tag; returns whether there is one. An unterminated tag hides the rest of the page.
+
+        :param in_foreign: whether the place is within svg or math, where CDATA sections are read.
+        """
         while start := _TOKEN_START.search(self._html, self._position):
+            if in_foreign and self._html.startswith(_CDATA, start.start()):
+                end = self._html.find(b"]]>", start.start())
+                if end < 0:
+                    return False
+                self._position = end + 3
+                continue
             token = _TOKEN.match(self._html, start.start())
             if token is None:
                 return False
@@ -103,6 +117,11 @@ class _Tags:
     def has_last_slash(self) -> bool:
         """Whether the tag ends with a slash, which may be a part of a value."""
         return self._html[self._position - 2 : self._position - 1] == b"/"
+
+    @property
+    def end(self) -> int:
+        """The offset behind the tag."""
+        return self._position
 
     def ends_before(self, position: int) -> bool:
         """Whether the tag ends before this position."""
@@ -189,6 +208,83 @@ def foreign_content_is_certain(html: bytes) -> bool:
         if tags.name in _RAW_END:
             tags.skip_raw_text()
     return True
+
+
+def foreign_content_is_left_together(html: bytes) -> bool:
+    """Whether the rewriter and browsers leave svg and math at the same places, as far as it matters.
+
+    An end tag within svg closes an element around the svg too, if it is open there: behind
+    ``<span><svg><svg></svg></span>`` a browser is out of both svg, and the rewriter is still in one. That matters if
+    another tag or a CDATA section follows before the rewriter leaves the svg too.
+    """
+    return _LeavingForeign(html).is_together()
+
+
+class _LeavingForeign:
+    """Reads a page for :func:`foreign_content_is_left_together`."""
+
+    def __init__(self, html: bytes) -> None:
+        self._html = html
+        self._tags = _Tags(html)
+        # Open elements outside of svg and math, and within them.
+        self._outside: Counter[str] = Counter()
+        self._inside: Counter[str] = Counter()
+        self._depth = 0
+        # The offset behind the tag at which perhaps only a browser left; -1 if there is none.
+        self._left_at = -1
+
+    def is_together(self) -> bool:
+        while self._tags.next(in_foreign=self._depth > 0):
+            if not self._depth:
+                self._read_outside()
+            elif not self._read_inside():
+                return False
+        return self._left_at < 0 or self._html.find(_CDATA, self._left_at) < 0
+
+    def _read_outside(self) -> None:
+        tags, tag = self._tags, self._tags.name
+        if tag in _FOREIGN:
+            self._depth = int(not (tags.closes or tags.has_last_slash()))
+        elif tags.closes:
+            self._outside[tag] -= self._outside[tag] > 0
+        elif tag in _RAW_END:
+            tags.skip_raw_text()
+        elif tag not in VOID:
+            self._outside[tag] += 1
+
+    def _read_inside(self) -> bool:
+        """Read a tag within svg or math; returns False where the readers are apart."""
+        tags, tag = self._tags, self._tags.name
+        breaks_out = tag in (_LEAVE_FOREIGN if tags.closes else BREAKOUT) and not self._is_in_html()
+        if breaks_out:
+            self._outside[tag] += not tags.closes and tag not in VOID
+            self._depth = 0
+        elif tags.closes:
+            self._close(tag)
+        elif self._left_at >= 0:
+            return False
+        elif tag in _FOREIGN:
+            self._depth += not tags.has_last_slash()
+        elif not tags.has_last_slash() and tag not in VOID:
+            self._inside[tag] += 1
+        return self._depth > 0 or self._leave()
+
+    def _is_in_html(self) -> bool:
+        return any(self._inside[each] for each in _INTEGRATION_POINTS)
+
+    def _close(self, tag: str) -> None:
+        if tag in _FOREIGN:
+            self._depth -= 1
+        elif self._inside[tag]:
+            self._inside[tag] -= 1
+        elif self._outside[tag] and self._left_at < 0:
+            self._left_at = self._tags.end
+
+    def _leave(self) -> bool:
+        """Both readers are outside now; returns whether no CDATA section stands between their places."""
+        left_at, self._left_at = self._left_at, -1
+        self._inside.clear()
+        return left_at < 0 or self._html.find(_CDATA, left_at, self._tags.end) < 0
 
 
 def worst_search_steps(body: bytes) -> int:

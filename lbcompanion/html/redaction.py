@@ -23,7 +23,7 @@ from lbcompanion.html.masks import (
     rewritten,
     unique_word,
 )
-from lbcompanion.html.nesting import foreign_content_is_certain
+from lbcompanion.html.nesting import foreign_content_is_certain, foreign_content_is_left_together
 from lbcompanion.html.tokenizer_patterns import ATTRIBUTE, START_TAG, TAG_NAME
 from lbcompanion.html.xml_redaction import redact_xml
 
@@ -136,7 +136,9 @@ def _redacted(body: bytes, plan: _Plan) -> bytes:
     if not (excludes or selectors or has_frames):
         return body
     plan.budget.spend()
-    if (find(page, b"<svg") >= 0 or find(page, b"<math") >= 0) and not foreign_content_is_certain(body):
+    if (find(page, b"<svg") >= 0 or find(page, b"<math") >= 0) and not (
+        foreign_content_is_certain(body) and foreign_content_is_left_together(body)
+    ):
         raise RedactionError("it is not certain which tags browsers read in svg or math")
     redacted = _redact_frames(body, plan) if has_frames else body
     if plan.masks and selectors:

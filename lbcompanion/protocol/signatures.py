@@ -37,6 +37,8 @@ from lbcompanion.protocol.secrets import accepted_secrets
 LABEL = "lbc"
 #: The key id of the farm's shared secret.
 FARM_KEY_ID = "farm"
+#: The key id of the secret that a webhook and its receiver share.
+WEBHOOK_KEY_ID = "webhook"
 #: How much ``created`` may differ from now, in seconds.
 MAX_SKEW_SECONDS = 300
 
@@ -112,16 +114,18 @@ class SignedRequest:
 
 
 class Signer:
-    """Signs requests with the farm's secret.
+    """Signs requests with the farm's secret, or with that of a webhook.
 
-    :param secret: the farm's secret, without surrounding white space.
+    :param secret: without surrounding white space.
+    :param key_id: the secret's name in the signature.
     """
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, key_id: str = FARM_KEY_ID) -> None:
         if not secret:
             raise ValueError("an empty secret signs nothing")
         self._secret = secret
-        keys = MappingKeyResolver(public_keys={}, private_keys={FARM_KEY_ID: secret})
+        self._key_id = key_id
+        keys = MappingKeyResolver(public_keys={}, private_keys={key_id: secret})
         self._signer = HTTPMessageSigner(signature_algorithm=algorithms.HMAC_SHA256, key_resolver=keys)
 
     def sign(self, method: str, url: str, nonce: str, now: float, body: bytes | None = None) -> list[tuple[str, str]]:
@@ -151,7 +155,7 @@ class Signer:
         if body is not None:
             value = f"sha-256=:{b64encode(sha256(body).digest()).decode()}:"
             digest, lines, names = [("Content-Digest", value)], f'"content-digest": {value}\n', f'{names} "{_DIGEST}"'
-        parameters = f'({names});created={created};keyid="{FARM_KEY_ID}";alg="hmac-sha256"'
+        parameters = f'({names});created={created};keyid="{self._key_id}";alg="hmac-sha256"'
         base = (
             f'"@method": {method}\n"@authority": {authority}\n"@path": {path}\n"{headers.NONCE.lower}": {nonce}\n'
             f"{lines}"
@@ -172,7 +176,7 @@ class Signer:
         try:
             self._signer.sign(
                 message,
-                key_id=FARM_KEY_ID,
+                key_id=self._key_id,
                 created=datetime.fromtimestamp(int(now), UTC),
                 label=LABEL,
                 covered_component_ids=(*_COVERED, _QUERY) if "?" in url else _COVERED,
@@ -209,17 +213,18 @@ class Verifier:
 
     :param secret: the farm's secret; signatures by all secrets that it accepts are valid.
     :param public_keys: key id to an Ed25519 public key in PEM.
-    :raises ValueError: if the secret is empty, a key is not an Ed25519 key, or a key has the id ``farm``.
+    :param key_id: the name of the secret in signatures.
+    :raises ValueError: if the secret is empty, a key is not an Ed25519 key, or a key has the secret's id.
     """
 
-    def __init__(self, secret: bytes, public_keys: Mapping[str, bytes] = {}) -> None:
+    def __init__(self, secret: bytes, public_keys: Mapping[str, bytes] = {}, key_id: str = FARM_KEY_ID) -> None:
         if not secret:
             raise ValueError("an empty secret proves nothing")
-        if FARM_KEY_ID in public_keys:
-            raise ValueError(f"the key id {FARM_KEY_ID!r} is the shared secret's")
+        if key_id in public_keys:
+            raise ValueError(f"the key id {key_id!r} is the shared secret's")
         foreign: dict[str, VerificationKey] = {name: read_public_key(pem) for name, pem in public_keys.items()}
         self._keys: dict[str, list[Any]] = {
-            FARM_KEY_ID: [_algorithm(algorithms.HMAC_SHA256, accepted) for accepted in accepted_secrets(secret)]
+            key_id: [_algorithm(algorithms.HMAC_SHA256, accepted) for accepted in accepted_secrets(secret)]
         } | {name: [_algorithm(algorithms.ED25519, key)] for name, key in foreign.items()}
 
     def verify(self, request: SignedRequest, now: float) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from tests.support.programs import find_program, need_library
 from tests.support.queue_crawler import body_of
 from tests.support.replay_tools import cdxj_lines, pywb
 from tests.support.simulated_farm import ORIGIN
-from tests.support.store_servers import Postgresql, of_its_own
+from tests.support.store_servers import Mariadb, Postgresql, of_its_own
 from tests.support.visitor import Visitor
 
 SECONDS = float(os.environ.get("LBC_CHAOS_SECONDS", "5"))
@@ -114,6 +115,16 @@ def test_a_crawler_that_is_killed_continues_at_once(tmp_path: Path) -> None:
             assert 'the queue is in use by another crawler of the name "c0": process' in second.last_words()
             group.crawlers.pop("other")
             group.wait_for_the_end()
+            # It is killed again: a page is archived, and its node has not answered the confirmation.
+            (tmp_path / "c0" / "die").touch()
+            assert group.deliver(group.notices(5), ["c0"]) == "c0"
+            wait_for("its end", lambda: child.died() or None)
+            (tmp_path / "c0" / "ports").unlink()
+            child.start()
+            group.ports("c0")
+            group.wait_for_the_end()
+            confirmed = tmp_path / "c0" / "confirmed"
+            wait_for("confirmations", lambda: set(confirmed.read_text().split()) >= group.accepted or None, 90)
             group.stop()
             assert group.claims() == 0
             group.add_up()
@@ -149,6 +160,53 @@ def test_a_database_that_goes_away_and_comes_back(tmp_path: Path) -> None:
             assert len(group.accepted) == 30
         finally:
             group.close()
+
+
+@pytest.mark.slow
+def test_mariadb_that_is_killed_under_load(tmp_path: Path) -> None:
+    """With flush=1 it loses nothing. With flush=0 it loses commits; what is left is whole."""
+    with of_its_own(MariadbThatFlushes) as server, s3_server() as store:
+        need_library("obstore")
+        group = CrawlerGroup(server, tmp_path, store=store)
+        try:
+            for name in ("c0", "c1"):
+                group.start(name)
+            kill_under_load(group)
+            group.add_up()
+            count = len(group.accepted)
+            server.stop()
+            server.flush = 0  # type: ignore[attr-defined]
+            server.start()
+            for name, child in group.crawlers.items():
+                (tmp_path / name / "ports").unlink()
+                child.start()
+            kill_under_load(group)
+            assert group.check_rows() >= count
+        finally:
+            group.close()
+
+
+class MariadbThatFlushes(Mariadb):
+    flush = 1
+
+
+def kill_under_load(group: CrawlerGroup) -> None:
+    """Kill the server while pages are archived and uploaded; the crawlers report when all works again."""
+    for name in group.crawlers:
+        group.ports(name)
+    wait_for("a delivery", lambda: group.deliver(group.notices(60)) or None)
+    wait_for("the first page", lambda: group.counts()["archived"] or None)
+    group.server.stop(signal.SIGKILL)
+    for name in group.crawlers:
+        wait_for("the problem", lambda name=name: group.problems(name) or None)
+    group.server.start()
+    for name in group.crawlers:
+        wait_for("the end of the problem", lambda name=name: group.problems(name) == "" or None, 90)
+    wait_for("a delivery", lambda: group.deliver(group.notices(10)) or None)
+    group.wait_for_the_end()
+    uploaded = group.uploaded()
+    wait_for("an upload after the outage", lambda: group.uploaded() > uploaded or None, 90)
+    group.stop()
 
 
 STICKING = StickySettings(("SRV",), "haproxy-insert")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lbcompanion.html.nesting import closes_in_order, worst_search_steps
+from lbcompanion.html.nesting import closes_in_order, foreign_content_is_left_together, worst_search_steps
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,25 @@ def test_closes_in_order(name: str, content: bytes, in_order: bool) -> None:
 )
 def test_search_steps(html: bytes, steps: int) -> None:
     assert worst_search_steps(html) == steps
+
+
+@pytest.mark.parametrize(
+    ("html", "together"),
+    [
+        (b"<span><svg><svg></svg></span>", True),
+        (b"<span><svg><svg></svg></span><p>text</p>", True),
+        (b"<span><svg></span></svg><title>x</title>", True),
+        (b"<svg></span><title>x</title></svg>", True),
+        (b"<p><svg><path/></path></svg>", True),
+        (b"<div><svg><foreignObject><div>x</div></foreignObject></svg></div>", True),
+        (b"<div/><svg><desc></div><b></svg>", False),
+        (b"<span><svg><svg></svg></span><title>x</title>", False),
+        (b"<span><svg></span><![CDATA[x]]></svg>", False),
+        (b"<span><svg></span><![CDATA[x]]>", False),
+        (b"<span><math></span><mi>", False),
+        (b"<span><svg><![CDATA[></svg>]]></span><g>", False),
+        (b"<span><svg><g></span><g/></svg>", False),
+    ],
+)
+def test_where_svg_is_left(html: bytes, together: bool) -> None:
+    assert foreign_content_is_left_together(html) is together

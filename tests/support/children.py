@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from lbcompanion.demo.processes import companion_command
-from tests.support import failure_report
+from tests.support import failure_report, preloaded
 
 _ROOT = Path(__file__).resolve().parents[2]
 _STOP_SECONDS = 60
@@ -32,22 +32,28 @@ class Child:
         self.name = name
         self.log = log
         self._command = list(command)
+        self._arguments = preloaded.arguments_of(command, environment)
         self._environment = {**os.environ, "PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1", **environment}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | preloaded.PreloadedProcess | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            # A session of its own, so that a balancer's workers can be ended with their master.
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment,
-                cwd=_ROOT,
-                start_new_session=True,
-            )
+            self._process = self._started(log)
         failure_report.add(self)
+
+    def _started(self, log: BinaryIO) -> subprocess.Popen[bytes] | preloaded.PreloadedProcess:
+        if self._arguments is not None:
+            return preloaded.PreloadedProcess(self._arguments, log.fileno(), self._environment, _ROOT)
+        # A session of its own, so that a balancer's workers can be ended with their master.
+        return subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=self._environment,
+            cwd=_ROOT,
+            start_new_session=True,
+        )
 
     @property
     def pid(self) -> int:

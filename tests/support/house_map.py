@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 FLOORS = (
     ("errors", "model", "bounded_cache", "failing_parts"),
     ("settings", "checks", "endpoints", "protocol", "http1", "html", "sticky", "recorder", "web"),
-    ("schema_migrations", "logs", "balancer_config", "plugins"),
+    ("schema_migrations", "logs", "balancer_config", "plugins", "client"),
     ("stores",),
     ("config",),
     ("node", "crawler"),
@@ -39,7 +39,7 @@ DISTRICTS = {
         ("routes", "outcome_watch"),
         ("archive",),
         ("erasure",),
-        ("crawl", "replay"),
+        ("crawl", "replay", "webhooks"),
         ("admin",),
         ("sites", "dns_check", "activity_writer"),
         ("service", "fetch_command", "user_command"),

@@ -25,6 +25,7 @@ from lbcompanion.crawler.admin.script_pages import ScriptPages
 from lbcompanion.crawler.admin.sessions_api import SessionsApi
 from lbcompanion.crawler.admin.stream_api import StreamApi
 from lbcompanion.crawler.admin.versions_api import VersionsApi
+from lbcompanion.crawler.admin.webhooks_api import WebhooksApi
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.erasure.erasure_service import ErasureService
@@ -58,6 +59,7 @@ def admin_resource(
     export: ExportApi | None = None,
     scripts: ScriptPages | None = None,
     stream: StreamApi | None = None,
+    webhooks: WebhooksApi | None = None,
 ) -> AdminResource:
     """Return the root of the admin listener.
 
@@ -76,6 +78,7 @@ def admin_resource(
     :param export: exports pages; None: nothing can be exported.
     :param scripts: the listener where recorded pages run their scripts; None: they do not.
     :param stream: streams outcomes; None: they can only be listed.
+    :param webhooks: shows the webhooks; None if there are none.
     """
     search = Search(database)
     walks = Walks(database, search)
@@ -120,6 +123,8 @@ def admin_resource(
         endpoints += activity.endpoints()
     if scripts is not None:
         endpoints += scripts.endpoints_of_dashboard(replay)
+    if webhooks is not None:
+        endpoints += webhooks.endpoints()
     if export is not None:
         endpoints += export.endpoints()
     if access is None:

@@ -73,6 +73,8 @@ class Uploads:
         self._stopped = False
         #: Files that are damaged, so that no index can be written.
         self._without_index: set[str] = set()
+        #: Files that are missing on the disk, and in the store too.
+        self._not_in_store: set[str] = set()
         self._timer: IDelayedCall | None = None
         self._running: Deferred[None] | None = None
         self._log = Logger(namespace="lbcompanion.crawler.archive")
@@ -166,10 +168,15 @@ class Uploads:
 
     async def _look_in_store(self, file: ArchiveFile, store: ObjectStore, topic: str) -> None:
         """Look for a file that is not whole on the disk: an older queue does not know that it was uploaded."""
+        if file.name in self._not_in_store:
+            return
         path = self._archive.path(file.name)
         size = await self._in_thread(store.size_if_continued, file.name, path)
-        if size < file.committed or not await self._defer(self._index.mark_uploaded, file, store.url, size):
+        if size < file.committed:
+            self._not_in_store.add(file.name)
             return
+        if not await self._defer(self._index.mark_uploaded, file, store.url, size):
+            return  # the file was changed meanwhile
         await self._defer(self._archive.drop, file.name)
         self._health.works(topic)
         self._log.warn("archive file {name}: found at {place}; the queue is older", name=file.name, place=store.url)

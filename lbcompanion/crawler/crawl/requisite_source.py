@@ -164,6 +164,8 @@ class RequisiteSource:
         self._counts = counts
         self._cache = RequisiteCache(limits.cache_bytes, limits.cache_files)
         self.excluded = FilePatterns(limits.exclude)
+        #: How often all files were forgotten.
+        self._forgotten = 0
         #: Those that wait for a request that is under way.
         self._joined: dict[FileKey, list[Deferred[CachedFile | None]]] = {}
         self._slots: dict[tuple[str, str], DeferredSemaphore] = {}
@@ -183,17 +185,22 @@ class RequisiteSource:
             return (await self._ask(wanted)).known.result
         self._joined[wanted.key] = []
         result: CachedFile | None = None
+        forgotten = self._forgotten
         try:
             answer = await self._ask(wanted)
-            result = None if answer.hurried else answer.known
+            result = None if answer.hurried or forgotten != self._forgotten else answer.known
             return answer.known.result
         finally:
             for waiting in self._joined.pop(wanted.key):
                 waiting.callback(result)
 
     def forget(self) -> None:
-        """Forget all files: an erased page may have had any of them, and the site may not have it any more."""
+        """Forget all files: an erased page may have had any of them, and the site may not have it any more.
+
+        The answers to requests that are under way serve the pages that asked for them, and no others.
+        """
         self._cache.clear()
+        self._forgotten += 1
 
     def _may_use(self, known: CachedFile, wanted: WantedFile) -> bool:
         return known.is_for(wanted.cookies) and known.is_usable(self._now(), self._limits.fresh_seconds)
@@ -206,6 +213,7 @@ class RequisiteSource:
     async def _ask(self, wanted: WantedFile) -> _Answer:
         """Request a file, again if that may help, and keep the result."""
         pause = _FIRST_PAUSE_SECONDS
+        forgotten = self._forgotten
         answer = await self._ask_in_turn(wanted)
         for _ in range(self._limits.retries):
             seconds = max(pause, answer.pause)
@@ -214,7 +222,7 @@ class RequisiteSource:
             await self._sleep(seconds)
             pause *= 2
             answer = await self._ask_in_turn(wanted)
-        return self._kept(wanted.key, answer)
+        return self._kept(wanted.key, answer) if forgotten == self._forgotten else answer
 
     def _kept(self, key: FileKey, answer: _Answer) -> _Answer:
         known = answer.known

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 from attrs import field, frozen
@@ -67,32 +66,35 @@ def find_erased(
     """
     starts = [row.offset for row in rows]
     pages = set(starts)
-    found = []
-    for offset, url in _addresses(place, file, size, starts, check):
+
+    def is_erased(offset: int, url: str) -> bool:
         number = bisect_right(starts, offset)
         page = rows[number - 1].id if number else None
-        if offset not in pages and wanted.erasure(url, page) is not None:
-            found.append(offset)
+        return offset not in pages and wanted.erasure(url, page) is not None
+
+    found = _in_index(place, file, is_erased, check)
+    if found is None:
+        records = _of_file(lambda: place.open(file.name, file.place, check), size, starts, check)
+        found = [offset for offset, url in records if is_erased(offset, url)]
     return sorted(found)
 
 
-def _addresses(
-    place: ArchivePlace, file: ArchiveFile, size: int, known: list[int], check: Check
-) -> Iterable[tuple[int, str]]:
-    with suppress(FileNotFoundError, ValueError, KeyError):
+def _in_index(
+    place: ArchivePlace, file: ArchiveFile, is_erased: Callable[[int, str], bool], check: Check
+) -> list[int] | None:
+    """Search the index of a file; None if it has none, or a damaged one."""
+    found, number = [], -1
+    try:
         with place.open_index(file.name, file.place, check) as index:
-            found = list(_of_index(index, check))
-        if found:
-            return found
-    return _of_file(lambda: place.open(file.name, file.place, check), size, known, check)
-
-
-def _of_index(index: BinaryIO, check: Check) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(index):
-        if number % _CHECKED_LINES == 0:
-            check()
-        values = json.loads(line.split(b" ", 2)[2])
-        yield int(values["offset"]), str(values["url"])
+            for number, line in enumerate(index):
+                if number % _CHECKED_LINES == 0:
+                    check()
+                values = json.loads(line.split(b" ", 2)[2])
+                if is_erased(int(values["offset"]), str(values["url"])):
+                    found.append(int(values["offset"]))
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
+        return None
+    return None if number < 0 else found
 
 
 def _of_file(open_file: Callable[[], BinaryIO], size: int, known: list[int], check: Check) -> Iterator[tuple[int, str]]:

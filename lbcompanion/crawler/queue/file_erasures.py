@@ -39,6 +39,16 @@ class FileCriteria:
     tokens: tuple[str, ...] = field(default=(), repr=False)
     visitors: tuple[str, ...] | None = field(default=None, repr=False)
     before: float | None = None
+    _exact: frozenset[str] = field(init=False, repr=False)
+    _prefixes: tuple[str, ...] = field(init=False, repr=False)
+
+    @_exact.default
+    def _whole_addresses(self) -> frozenset[str]:
+        return frozenset(url for url in self.urls if not url.endswith("*"))
+
+    @_prefixes.default
+    def _beginnings(self) -> tuple[str, ...]:
+        return tuple(url[:-1] for url in self.urls if url.endswith("*"))
 
     @property
     def is_about_pages(self) -> bool:
@@ -47,7 +57,7 @@ class FileCriteria:
 
     def matches(self, url: str) -> bool:
         """Whether a file's address meets the criterion."""
-        return any(url.startswith(each[:-1]) if each.endswith("*") else url == each for each in self.urls)
+        return url in self._exact or url.startswith(self._prefixes)
 
 
 @frozen
@@ -87,7 +97,8 @@ def written_addresses(urls: Iterable[str]) -> tuple[str, ...]:
 def request_files(connection: Connection, erasure: int, criteria: FileCriteria) -> None:
     """Enter a request, within the transaction that begins the erasure."""
     until = connection.execute(select(func.max(RECORDINGS.c.id))).scalar() or 0
-    values = {"erasure": erasure, "criteria": json.dumps(asdict(criteria)), "until_recording": until}
+    text = json.dumps(asdict(criteria, filter=lambda attribute, _value: attribute.init))
+    values = {"erasure": erasure, "criteria": text, "until_recording": until}
     connection.execute(insert(FILE_ERASURES).values(values))
 
 

@@ -73,6 +73,7 @@ class Filters:
     :ivar reason: of the reason why a page is lost.
     :ivar visitors: the pseudonyms of the visitor who saw the page; None is no condition.
     :ivar title: a part of the title, in upper or lower case.
+    :ivar sites: the names of several sites.
     :ivar last_of_visitor: of each visitor the last view only.
     """
 
@@ -88,6 +89,7 @@ class Filters:
     visitors: tuple[str, ...] | None = field(default=None, repr=False)
     title: str = field(default="", repr=False)
     site: str = ""
+    sites: tuple[str, ...] = ()
     tokens: tuple[str, ...] = field(default=(), repr=False)
     last_of_visitor: bool = False
 
@@ -132,6 +134,8 @@ def indexed_and_others(filters: Filters, dialect: str) -> tuple[dict[str, Condit
         key, rest = _url_conditions(filters.url, dialect)
         indexed |= {} if key is None else {"url_key": key}
         others += rest
+    if filters.sites:
+        others.append(columns.site.in_(filters.sites))
     if filters.title:
         others.append(_find(columns.title_key, filters.title.casefold(), dialect) > 0)
     if filters.tokens:

@@ -355,6 +355,20 @@ OUTCOMES = Table(
     **_MYSQL,
 )
 
+#: Up to which outcome each webhook has got them, and what failed last. The times are those of the database's clock.
+WEBHOOKS = Table(
+    "webhooks",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("queue", String(16), nullable=False),
+    Column("number", BigInteger, nullable=False),  # of the last outcome that was accepted or left out
+    Column("failures", Integer, nullable=False),  # since the last success
+    Column("next_at", Double, nullable=False),
+    Column("error", String(255), nullable=False),
+    Column("succeeded_at", Double),
+    **_MYSQL,
+)
+
 #: One row: the last number that was given to an outcome, and the last one that was deleted.
 OUTCOME_NUMBERS = Table(
     "outcome_numbers",

@@ -14,6 +14,7 @@ from lbcompanion.crawler.admin.api import admin_resource
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.openapi import document
 from lbcompanion.crawler.admin.stream_api import StreamApi
+from lbcompanion.crawler.admin.webhooks_api import WebhooksApi
 
 FILE = Path(__file__).parents[3] / "docs" / "reference-api.rst"
 HEAD = """\
@@ -54,6 +55,7 @@ def parts() -> dict[str, Any]:
         activity=ActivityApi(part, part, part),
         export=ExportApi(open_database=part, open_reader=part, in_thread=part),
         stream=StreamApi(part, part, defer=part, reactor=part, metrics=part),
+        webhooks=WebhooksApi(part),
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 from lbcompanion.crawler.admin import api as admin_api
 from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.export_api import ExportApi
+from lbcompanion.crawler.admin.webhooks_api import WebhooksApi
 from lbcompanion.crawler.queue.activity_table import ActivityTable
 from lbcompanion.protocol.visitors import visitor_key, visitor_pseudonym
 from tests.crawler.admin import api_reference
@@ -24,10 +25,12 @@ from tests.support.children import Children, wait_for
 from tests.support.crawler_api import ApiCase, admin_resource, stream_api
 from tests.support.ports import free_port
 from tests.support.programs import need_library
+from tests.support.reported_webhooks import ReportedWebhooks
 from tests.support.simulated_farm import immediately
 
 MANUAL = Path(__file__).parents[3] / "docs" / "reference-crawler.rst"
 SECRET = b"0123456789abcdef-secret"
+WITHOUT_PARAMETERS = [f"/api/{name}" for name in ("recordings", "routes", "stats", "sessions", "activity", "webhooks")]
 VISITOR = visitor_pseudonym(visitor_key(SECRET), "ann")
 
 
@@ -37,7 +40,14 @@ class DocumentTests(ApiCase):
         super().setUp()
         export: Any = ExportApi(open_database=None, open_reader=None, in_thread=immediately)  # type: ignore[arg-type]
         activity = ActivityApi(ActivityTable(self.rig.database, "crawler"), immediately, self.farm.now)
-        self.resource = admin_resource(self.rig, export=export, activity=activity, stream=stream_api(self.rig))
+        webhooks: Any = ReportedWebhooks()
+        self.resource = admin_resource(
+            self.rig,
+            export=export,
+            activity=activity,
+            stream=stream_api(self.rig),
+            webhooks=WebhooksApi(webhooks),
+        )
         self.http = type(self.http)(self.resource)
         self.document = self.json("/api/openapi.json")
 
@@ -70,10 +80,7 @@ class DocumentTests(ApiCase):
 
     def test_answers_have_their_schemas(self) -> None:
         for path, template in (
-            *(
-                (path, path)
-                for path in ("/api/recordings", "/api/routes", "/api/stats", "/api/sessions", "/api/activity")
-            ),
+            *((path, path) for path in WITHOUT_PARAMETERS),
             (f"/api/recordings/{self.tokens[0]}", "/api/recordings/{token}"),
             (f"/api/recordings/{self.tokens[3]}", "/api/recordings/{token}"),
             ("/api/versions?url=http://www.example.com/%253C0%253E%26", "/api/versions"),

@@ -122,6 +122,22 @@ def test_forgotten_files_are_requested_again_as_a_whole() -> None:
     assert len(source.source._cache) == 1
 
 
+def test_a_request_that_was_under_way_brings_no_forgotten_file_back() -> None:
+    """Its node says that the file is unchanged, after an erasure has named the file."""
+    source = Source()
+    late: Deferred[Reply] = Deferred()
+    etag = ("etag", '"a"')
+    source.node.answer = lambda number: (ok(b"x{}", etag), late, ok(status=404), ok(status=404))[number - 1]
+    source.get()
+    source.clock.advance(301)
+    first, joined = source.ask(), source.ask()
+    source.source.forget()
+    late.callback(Reply(304, (), b""))
+    assert isinstance(first[0], Requisite)
+    assert isinstance(joined[0], Refusal)
+    assert isinstance(source.get(), Refusal)
+
+
 def test_after_the_floor_a_file_is_validated_and_kept() -> None:
     source = Source()
     source.node.answer = lambda number: ok(b"x{}", ("etag", '"a"')) if number == 1 else Reply(304, (), b"")

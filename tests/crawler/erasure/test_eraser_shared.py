@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert, update
 
+from lbcompanion.crawler.queue.file_erasures import KEPT_SECONDS
+from lbcompanion.crawler.queue.gone_crawlers import GoneCrawlers
+from lbcompanion.crawler.queue.schema import CRAWLERS, DOOMED_FILES, FILES
 from tests.support.archives import NOW, copy
 from tests.support.arrivals import arrival
 from tests.support.erasing_place import ErasingPlace, file_of_page
@@ -81,3 +85,52 @@ def test_what_another_crawler_fetches_is_not_archived(places: tuple[ErasingPlace
     assert b"secret" not in second.plain()
     assert second.erasures.without_erased([arrival("t1")], [])[0] == []
     assert second.erase(urls=("http://www.example.com/A*",), before=NOW + 9).recordings == 0
+
+
+@pytest.mark.slow
+def test_each_crawler_searches_its_own_files_for_a_file_of_pages(places: tuple[ErasingPlace, ErasingPlace]) -> None:
+    first, second = places
+    for number, place in enumerate(places):
+        place.keep(f"t{number}", b"page", CSS, file_of_page("same.css", CSS.body))
+    forgotten: list[str] = []
+    second.parts.forget_files = lambda: forgotten.append("all")
+    result = first.erase(urls=(CSS.url,), before=NOW + 9)
+    assert (result.recordings, result.records, result.files_unsearched) == (0, 1, 1)
+    assert b"/x.css" not in first.plain()
+    assert b"/x.css" in second.plain()
+    assert first.erasures.entries(1)[0]["finished_at"] is None
+    # Until it looks for requests, the other crawler may archive the file from its memory.
+    second.archive.close_file()
+    second.now += 1
+    second.keep("late", b"late", CSS)
+    second.sweep()
+    assert forgotten == ["all"]
+    assert first.erasures.entries(1)[0]["finished_at"] == second.now
+    assert second.plain().count(b"/x.css") == 1  # of the page that came after the request
+    first.now += KEPT_SECONDS + 1
+    first.sweep()
+    assert first.index.file_erasures.requests() == []
+    for number, place in enumerate(places):
+        assert place.page(f"t{number}") == b"page"
+        place.check_payloads()
+        place.check_files()
+
+
+@pytest.mark.slow
+def test_files_of_a_crawler_that_is_gone_are_taken_over(places: tuple[ErasingPlace, ErasingPlace]) -> None:
+    first, second = places
+    first.keep("t1", b"page")
+    (name,) = first.index.files()
+    store = "s3://bucket/prefix"
+    with first.database.change() as connection:
+        row = {"name": "c1", "instance": "c1", "host": "h", "process": 1, "started_at": 0.0, "seen_at": 0.0}
+        connection.execute(insert(CRAWLERS).values(**row))
+        connection.execute(update(FILES).values(state="uploaded", place=store))
+        connection.execute(insert(DOOMED_FILES).values(name="old.warc.gz", crawler="c1", place=store))
+    for _ in range(2):
+        assert GoneCrawlers(second.database, "c2", store).look(60) == []
+        assert list(second.index.files()) == [name]
+        assert second.replacements.doomed() == {"old.warc.gz": store}
+        assert first.replacements.left_copies() == [name, "old.warc.gz"]
+    first.sweep()
+    assert (first.files(), first.replacements.left_copies()) == ([], [])

@@ -1,0 +1,1 @@
+"""Sends outcomes to webhooks."""
