@@ -27,7 +27,7 @@ help:
 	@echo "make soak    a million mixed requests: do memory or descriptors grow?"
 	@echo "make simulate  routing at 1,000 nodes and a million visits, without a socket"
 	@echo "make fuzz    at random and for long (ARGS='html --seconds 3600': that target alone, for an hour)"
-	@echo "make chaos   crawlers that are killed, stopped and cut off at random (LBC_CHAOS_SECONDS=3600: for an hour)"
+	@echo "make chaos   crawlers of one queue, and all faults at random (LBC_CHAOS_SECONDS=3600: for an hour)"
 	@echo "make clean   takes away what the others made"
 
 $(BIN)/python:
@@ -160,7 +160,8 @@ fuzz: $(VENV)/.ready-test $(VENV)/html5lib/.ready
 	$(BIN)/python -m fuzz $(ARGS)
 	$(if $(ARGS),,LBC_HYPOTHESIS=big $(BIN)/python -m pytest)
 
-chaos: $(VENV)/.ready-test
+chaos: $(VENV)/.ready-test $(VENV)/replay/.ready
+	@sh .ci/programs postgres mariadbd
 	LBC_CHAOS_SECONDS=$${LBC_CHAOS_SECONDS:-600} LBC_CHAOS_SEED=$${LBC_CHAOS_SEED:-$$$$} \
 	    $(BIN)/python -m pytest -s tests/e2e/test_several_crawlers.py -k chaos $(ARGS)
 

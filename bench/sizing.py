@@ -28,7 +28,7 @@ from bench.crawler.measure import deliver_and_wait
 from bench.load import Load
 from bench.peers.companion import Companion
 from bench.schedule import Origin
-from bench.system_info import Cpu, process_tree
+from bench.system_info import Cpu
 from bench.workload import CASES, HOST
 from lbcompanion.demo.ports import ReservedPorts
 
@@ -172,7 +172,7 @@ def _crawler(folder: Path, pages: int) -> dict[str, float]:
         found = deliver_and_wait(farm, crawler, counter, pages, "/page")
         return {
             "crawler_mb": memory,
-            "crawler_grown_mb": proportional_megabytes(process_tree(crawler.pids[0])) - memory,
+            "crawler_grown_mb": proportional_megabytes(crawler.pids) - memory,
             "archived_ms": found["cpu_us"] / 1000,
             "archive_kb": _on_disk(before / "archive", "*.warc.gz") / pages / 1024,
             "queue_kb": (_on_disk(before, "*.db") + _on_disk(before, "*.db-wal")) / pages / 1024,

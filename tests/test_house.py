@@ -83,6 +83,7 @@ def test_what_a_module_imports_is_read_without_parsing_it() -> None:
     assert set(imported_names(text)) == {"a.b", "d", "e.f", "e.g", "i.j.k"}
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_counted() -> None:
     """A test leaves itself out by ``tests.support.programs`` alone, which fails where ``CI=true``."""
     found = [

@@ -131,6 +131,8 @@ def _recover(
         killed.send(signal.SIGSTOP)
         claimed = queue.claimed(killed.folder.name)
         killed.send(signal.SIGKILL if claimed else signal.SIGCONT)
+        if not claimed:
+            time.sleep(0.02)  # it has to run to claim something
     seconds = queue.wait_for_the_end(_STILL_OPEN, claimed, seconds=lease_seconds + _MOST_SECONDS)
     queue.wait_for_the_end(_OPEN, seconds=_MOST_SECONDS)
     return {"claimed": len(claimed), "seconds": seconds}

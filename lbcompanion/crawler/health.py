@@ -18,6 +18,10 @@ class Health(FailingParts[str]):
         """Return one line for each problem."""
         return [f"{part}: {why}" for part, why in sorted(self._reasons.items())]
 
+    def problems(self) -> dict[str, str]:
+        """Return what is wrong, by part."""
+        return dict(self._reasons)
+
     def _log_failure(self, part: str, why: str) -> None:
         self._log.error("{part}: {why}", part=part, why=why)
 

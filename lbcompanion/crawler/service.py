@@ -33,6 +33,7 @@ from lbcompanion.crawler.admin.audit_trail import AuditTrail
 from lbcompanion.crawler.admin.endpoint import Caller
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.guard import Access
+from lbcompanion.crawler.admin.health_api import HealthApi
 from lbcompanion.crawler.admin.listener import AdminResource, admin_site
 from lbcompanion.crawler.admin.script_pages import ScriptPages
 from lbcompanion.crawler.admin.stream_api import StreamApi
@@ -303,6 +304,7 @@ class CrawlerService(MultiService):
         )
         access = self._build_access()
         scripts = self._build_script_pages(access)
+        activity = ActivityApi(self._activity_table, self._database_thread, self._now)
         admin = admin_resource(
             backlog=self._backlog,
             database=self._database,
@@ -319,7 +321,16 @@ class CrawlerService(MultiService):
             access=access,
             check_passwords=self._check_passwords,
             open_metrics=crawler.open_metrics,
-            activity=ActivityApi(self._activity_table, self._database_thread, self._now),
+            activity=activity,
+            health_words=HealthApi(
+                health=self._health,
+                backlog=self._backlog,
+                routes=routes,
+                defer=self._database_thread,
+                sites=lambda: self.settings.sites,
+                activity=activity,
+                webhooks=self._webhooks,
+            ),
             export=ExportApi(
                 open_database=lambda: Database(open_engine(crawler.queue)),
                 open_reader=lambda index: ArchiveReader(crawler.archive_dir, index),

@@ -16,7 +16,7 @@ from lbcompanion.demo.ports import ReservedPorts
 from tests.support.children import Children, wait_for
 from tests.support.dokuwiki import write_site
 from tests.support.manual_console import ROOT
-from tests.support.programs import find_program, need_program
+from tests.support.programs import need_program
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.network]
 
@@ -62,8 +62,6 @@ def _programs(folder: Path) -> str:
 
 
 def test_they_lead_to_the_first_archived_page(tmp_path: Path) -> None:
-    if find_program("dokuwiki") is None:
-        need_program("dokuwiki")
     write_site(tmp_path / "wiki-files")
     pages = tmp_path / "wiki-files" / "data" / "pages"
     (pages / "wiki").mkdir()

@@ -34,6 +34,7 @@ def test_a_full_store_frees_a_64th_more_than_a_page_needs() -> None:
     assert _filled(652, max_pages=640)[1]["evicted"] == 22
 
 
+@pytest.mark.slow
 def test_no_more_than_64_pages_and_a_mebibyte_are_freed_in_advance() -> None:
     assert _filled(10_001, max_pages=10_000)[1]["evicted"] == 65
     stats = _filled(1_025, 100_000, max_bytes=102_400_000)[1]

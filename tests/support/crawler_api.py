@@ -13,6 +13,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lbcompanion.crawler.admin import api
+from lbcompanion.crawler.admin.activity_api import ActivityApi
+from lbcompanion.crawler.admin.health_api import HealthApi
 from lbcompanion.crawler.admin.listener import AdminResource, admin_site
 from lbcompanion.crawler.admin.stream_api import StreamApi
 from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureService
@@ -89,6 +91,19 @@ class ApiCase(SynchronousTestCase):
         response, body = self.get(path)
         self.assertEqual(response.headers.getRawHeaders("cache-control"), ["no-store"])
         return json.loads(body)
+
+
+def health_api(case: ApiCase, activity: ActivityApi, webhooks: Any = None) -> HealthApi:
+    """The health in words of a crawler in memory."""
+    return HealthApi(
+        health=case.health,
+        backlog=case.rig.backlog,
+        routes=case.rig.routes,
+        defer=immediately,
+        sites=lambda: ["main"],
+        activity=activity,
+        webhooks=webhooks,
+    )
 
 
 class ErasingCase(ApiCase):

@@ -194,9 +194,8 @@ class CrawlerGroup:
     def _disturb_crawler(self, what: str, name: str, seconds: float) -> None:
         child, relay = self.crawlers[name], self.relays[name]
         if what == "kill":
-            if not child.died():
-                child.kill()
-                self._start_again(name)
+            child.kill()
+            self._start_again(name)
         elif what == "stop":
             child.send(signal.SIGSTOP)
             self.later(seconds, lambda: child.send(signal.SIGCONT))
@@ -277,12 +276,17 @@ class CrawlerGroup:
             self.store.on_put = lambda _path: None
         for name, child in self.crawlers.items():
             child.send(signal.SIGCONT)
-            if child.died():
-                (self.folder / name / "ports").unlink(missing_ok=True)
-                child.start()
-            self.ports(name)
+            wait_for(f"crawler {name}", lambda name=name: self._runs(name) or None, 90)
         for name, child in self.crawlers.items():
             wait_for(f"health of {name}", lambda name=name: not self.problems(name) or None, 90, child)
+
+    def _runs(self, name: str) -> bool:
+        """Whether a crawler has started. One that started while the database was away has ended: it starts again."""
+        child, ports = self.crawlers[name], self.folder / name / "ports"
+        if child.died():
+            ports.unlink(missing_ok=True)
+            child.start()
+        return ports.exists()
 
     def wait_for_the_end(self, seconds: float = 90.0) -> None:
         """Until each notice has its outcome."""

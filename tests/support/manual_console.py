@@ -11,7 +11,7 @@ DOCS = ROOT / "docs"
 _BLOCK = re.compile(r"(?m)^( *)\.\. code-block:: console\n\n((?:\1 {3,}.*\n|\n)+)")
 _ASSIGNMENTS = re.compile(r"^(?:[A-Z_]+=\S+ )+")
 
-#: What begins a line that is not run, and why not.
+#: What begins a line that is not run, and why not; the first that fits counts. Without a reason it is run.
 NOT_RUN = {
     "make ": "a target runs tests, benchmarks or the demo; test_manual.py checks that it exists",
     "python -m bench --help": "",
@@ -36,7 +36,8 @@ NOT_RUN = {
     "gcloud ": "needs an account at Google Cloud",
     "tmsh ": "runs on BIG-IP only",
 }
-#: Lines that start or stop a service: test_manual_console.py runs them one after the other.
+#: Lines that start or stop a service. The farm of test_manual_console.py begins with the first two; a test runs the
+#: others one after the other.
 SERVICES = (
     "lbcompanion crawler --config crawler.toml",
     "lbcompanion node --config n1.toml",

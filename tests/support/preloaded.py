@@ -84,12 +84,19 @@ class PreloadedProcess:
         self.send_signal(signal.SIGKILL)
 
     def _ended(self, seconds: float) -> int | None:
-        if self._code is None and select.select([self._descriptor], [], [], seconds)[0]:
+        if self._code is None and _readable(self._descriptor, seconds):
             with self._lock:
                 if self._code is None:
                     self._code = self._parent.ask({"ended": self.pid})
                     os.close(self._descriptor)
         return self._code
+
+
+def _readable(descriptor: int, seconds: float) -> bool:
+    # poll(2), because a test may have more descriptors open than select(2) knows.
+    polling = select.poll()
+    polling.register(descriptor, select.POLLIN)
+    return bool(polling.poll(1000 * seconds))
 
 
 def arguments_of(command: Sequence[str], environment: Mapping[str, str]) -> Sequence[str] | None:

@@ -14,6 +14,7 @@ from lbcompanion.crawler.admin.dashboard.walks import WalkPages
 from lbcompanion.crawler.admin.erase_api import EraseApi
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.guard import Access, AccessGuard
+from lbcompanion.crawler.admin.health_api import HealthApi
 from lbcompanion.crawler.admin.listener import AdminResource
 from lbcompanion.crawler.admin.login import LogIn
 from lbcompanion.crawler.admin.monitoring import Monitoring
@@ -60,6 +61,7 @@ def admin_resource(
     scripts: ScriptPages | None = None,
     stream: StreamApi | None = None,
     webhooks: WebhooksApi | None = None,
+    health_words: HealthApi | None = None,
 ) -> AdminResource:
     """Return the root of the admin listener.
 
@@ -79,6 +81,7 @@ def admin_resource(
     :param scripts: the listener where recorded pages run their scripts; None: they do not.
     :param stream: streams outcomes; None: they can only be listed.
     :param webhooks: shows the webhooks; None if there are none.
+    :param health_words: shows the health of each part; None: only ``/healthz`` does.
     """
     search = Search(database)
     walks = Walks(database, search)
@@ -123,6 +126,8 @@ def admin_resource(
         endpoints += activity.endpoints()
     if scripts is not None:
         endpoints += scripts.endpoints_of_dashboard(replay)
+    if health_words is not None:
+        endpoints += health_words.endpoints()
     if webhooks is not None:
         endpoints += webhooks.endpoints()
     if export is not None:

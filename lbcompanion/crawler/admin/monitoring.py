@@ -14,8 +14,8 @@ from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import BacklogError
 
 _STATS = Doc(
-    "Counters since the start, and how many recordings have each outcome.",
-    answer={"type": "object", "required": ["recordings", "archived", "lost", "open"]},
+    "How many recordings have each outcome, in all, and the counters of this crawler since its start.",
+    answer={"type": "object", "required": ["recordings", "archived", "lost", "open", "in_all", "since_start"]},
 )
 
 
@@ -46,15 +46,20 @@ class Monitoring:
 
     async def numbers(self) -> dict[str, Any]:
         """Return how many recordings have each outcome, and the counters since the start."""
-        counts = await self._defer(self._backlog.counts)
-        return {"recordings": sum(counts.values()), **counts, **self._metrics.totals()}
+        return {**await self._in_all(), **self._metrics.totals()}
+
+    async def _in_all(self) -> dict[str, int]:
+        counts: dict[str, int] = await self._defer(self._backlog.counts)
+        return {"recordings": sum(counts.values()), **counts}
 
     def problems(self) -> list[str]:
         """Return a line for each known problem."""
         return self._health.lines()
 
     async def _stats(self, _call: Call) -> Response:
-        return json_response(await self.numbers())
+        in_all, since_start = await self._in_all(), self._metrics.totals()
+        # All of them beside each other too, as in earlier versions.
+        return json_response({**in_all, **since_start, "in_all": in_all, "since_start": since_start})
 
     async def _health_text(self, _call: Call) -> Response:
         try:

@@ -410,7 +410,7 @@ class Scheduler:
             if isinstance(address, LossReason):
                 await self._mark_lost(job, address, attempts)
                 return
-            copy = evolve(copy, url=address)
+            copy = copy if copy.url == address else evolve(copy, url=address)
             gathered = await self._gather(context, job, copy, round_result.fetch_path)
             archived = (*before, evolve(last, result=_ARCHIVED))
             report = gathered.report if self._requisites.enabled else None
@@ -480,7 +480,8 @@ class Scheduler:
 
 def _without_paused(round_result: RoundResult) -> RoundResult:
     """Leave out the requests that were not sent because the site is paused."""
-    return evolve(round_result, attempts=tuple(each for each in round_result.attempts if each.result != PAUSED))
+    attempts = tuple(each for each in round_result.attempts if each.result != PAUSED)
+    return round_result if attempts == round_result.attempts else evolve(round_result, attempts=attempts)
 
 
 def _is_owner_blameless(round_result: RoundResult, *, paused: bool) -> bool:

@@ -226,7 +226,8 @@ class SharedQueue:
     def renew(self, running: Collection[str]) -> set[str]:
         """Renew the leases of running jobs, and give back claims of jobs that do not run.
 
-        A job may not run although its notice is claimed: the answer of a transaction may have been lost.
+        A job may not run although its notice is claimed: the answer of a transaction may have been lost. A claim whose
+        lease has ended is renewed if its node has room: other crawlers may have claimed other notices of the node.
 
         :returns: the tokens of the running jobs that are no longer this crawler's.
         """
@@ -236,11 +237,17 @@ class SharedQueue:
             time = self._clock(connection)
             held: set[str] = set()
             if tokens:
-                query = select(RECORDINGS.c.token).where(own, RECORDINGS.c.token.in_(tokens)).with_for_update()
-                held = set(connection.execute(query).scalars())
-                connection.execute(
-                    update(RECORDINGS).where(own, RECORDINGS.c.token.in_(tokens)).values(self._lease(time))
-                )
+                columns = RECORDINGS.c.token, RECORDINGS.c.origin_node, RECORDINGS.c.lease_until
+                query = select(*columns).where(own, RECORDINGS.c.token.in_(tokens)).with_for_update()
+                rows = connection.execute(query).all()
+                ended = [row for row in rows if row.lease_until <= time]
+                late, without_room = self._split(connection, time, ended) if ended else (set(), set())
+                held = {row.token for row in rows} - without_room
+                renewed = own, RECORDINGS.c.token.in_(sorted(held - late))
+                connection.execute(update(RECORDINGS).where(*renewed).values(self._lease(time)))
+                given_back = own, RECORDINGS.c.token.in_(sorted(without_room))
+                if without_room:
+                    connection.execute(update(RECORDINGS).where(*given_back).values(NO_CLAIM))
             # Recent claims may belong to jobs that begin just now.
             is_old = RECORDINGS.c.claimed_at < time - self._lease_seconds / 3
             forgotten = own, RECORDINGS.c.lease_until.is_not(None), RECORDINGS.c.token.not_in(tokens), is_old
@@ -249,6 +256,24 @@ class SharedQueue:
             far = RECORDINGS.c.outcome.is_(None), RECORDINGS.c.next_at > time + MAX_PAUSE_SECONDS
             connection.execute(update(RECORDINGS).where(*far).values(next_at=time))
         return set(tokens) - held
+
+    def _split(self, connection: Connection, time: float, ended: list[Any]) -> tuple[set[str], set[str]]:
+        """Decide about claims whose leases have ended.
+
+        :returns: those that cannot be renewed now, because another crawler claims at this moment; and those whose node
+            has no room for them.
+        """
+        turn = select(TURNS.c.name).where(TURNS.c.name == CLAIMING).with_for_update(skip_locked=True)
+        if connection.execute(turn).first() is None:
+            return {row.token for row in ended}, set()
+        busy = self._busy_nodes(connection, time)
+        without_room: set[str] = set()
+        for row in ended:
+            if busy[row.origin_node] < self._per_node:
+                busy[row.origin_node] += 1
+            else:
+                without_room.add(row.token)
+        return set(), without_room
 
     def give_back(self, tokens: Collection[str]) -> None:
         """Give back claims."""

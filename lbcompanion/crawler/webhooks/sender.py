@@ -42,8 +42,12 @@ OTHERS_TURN_SECONDS = 5.0
 _TURN_SECONDS = 20.0
 #: The largest body of an answer.
 _MAX_ANSWER_BYTES = 65536
+#: How often one call on the database's thread looks for outcomes that a webhook wants: the crawl uses that thread too.
+_MOST_READS = 4
 #: How far a position that is not written may be behind, where a webhook wants none of the outcomes between.
 _MOST_UNWRITTEN = 1000
+#: The pause after a failure of the database, and after a defect.
+_DATABASE_PAUSE_SECONDS, _DEFECT_PAUSE_SECONDS = 5.0, 300.0
 
 #: Makes the body of a request to the webhook of a name.
 WriteBody = Callable[[str, "Batch"], bytes]
@@ -57,12 +61,14 @@ class Batch:
     :ivar rows: number and row of each recording.
     :ivar position: the webhook's position after it.
     :ivar missed: whether outcomes before these are not kept any more.
+    :ivar has_more: whether there may be more outcomes although these are none.
     """
 
     state: WebhookState
     rows: tuple[tuple[int, Any], ...]
     position: Position
     missed: bool = False
+    has_more: bool = False
 
 
 class _Refused(CompanionError):
@@ -147,8 +153,11 @@ class WebhookSender:
         self._running = None
 
     def _on_failed(self, failure: Any) -> None:
-        if not failure.check(BacklogError, NotRunning, CancelledError):
-            self._log.failure("a defect", failure=failure)
+        if failure.check(BacklogError, NotRunning, CancelledError):
+            self._wait(_DATABASE_PAUSE_SECONDS)
+            return
+        self._wait(_DEFECT_PAUSE_SECONDS)
+        self._log.failure("the webhook {name}: a defect", failure=failure, name=self._settings.name)
 
     async def _send_all(self, extent: Extent) -> None:
         """Send what there is, until the webhook fails or another crawler has the turn."""
@@ -166,6 +175,8 @@ class WebhookSender:
             if batch.state.wait_seconds:
                 self._wait(batch.state.wait_seconds)
                 return
+            if batch.has_more:
+                continue
             if not batch.rows and not batch.missed:
                 self._looked_to = batch.position
                 return
@@ -181,16 +192,18 @@ class WebhookSender:
         position = state.position
         if state.wait_seconds:
             return Batch(state, (), position)
-        while True:
+        for _ in range(_MOST_READS):
             found = outcomes.read(position, self._filters, self._settings.max_events)
             if found.rows or found.missed:
                 return Batch(state, found.rows, found.position, found.missed)
-            if found.position == position:
+            is_end, position = found.position == position, found.position
+            if is_end:
                 break
-            position = found.position
-        if position.number - state.position.number >= _MOST_UNWRITTEN:
+        # The next call begins at the written position.
+        has_more = not is_end
+        if has_more or position.number - state.position.number >= _MOST_UNWRITTEN:
             table.passed_over(name, state.position, position)
-        return Batch(state, (), position)
+        return Batch(state, (), position, has_more=has_more)
 
     async def _send(self, batch: Batch) -> bool:
         """Send a request; return whether it was accepted."""

@@ -12,6 +12,7 @@ from unittest.mock import MagicMock
 from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.api import admin_resource
 from lbcompanion.crawler.admin.export_api import ExportApi
+from lbcompanion.crawler.admin.health_api import HealthApi
 from lbcompanion.crawler.admin.openapi import document
 from lbcompanion.crawler.admin.stream_api import StreamApi
 from lbcompanion.crawler.admin.webhooks_api import WebhooksApi
@@ -56,6 +57,7 @@ def parts() -> dict[str, Any]:
         export=ExportApi(open_database=part, open_reader=part, in_thread=part),
         stream=StreamApi(part, part, defer=part, reactor=part, metrics=part),
         webhooks=WebhooksApi(part),
+        health_words=HealthApi(health=part, backlog=part, routes=part, defer=part, sites=part),
     )
 
 

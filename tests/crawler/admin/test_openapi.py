@@ -22,7 +22,7 @@ from tests.crawler.admin import api_reference
 from tests.support.archives import Place
 from tests.support.arrivals import arrival
 from tests.support.children import Children, wait_for
-from tests.support.crawler_api import ApiCase, admin_resource, stream_api
+from tests.support.crawler_api import ApiCase, admin_resource, health_api, stream_api
 from tests.support.ports import free_port
 from tests.support.programs import need_library
 from tests.support.reported_webhooks import ReportedWebhooks
@@ -30,7 +30,8 @@ from tests.support.simulated_farm import immediately
 
 MANUAL = Path(__file__).parents[3] / "docs" / "reference-crawler.rst"
 SECRET = b"0123456789abcdef-secret"
-WITHOUT_PARAMETERS = [f"/api/{name}" for name in ("recordings", "routes", "stats", "sessions", "activity", "webhooks")]
+NAMES = ("recordings", "routes", "stats", "sessions", "activity", "webhooks", "health")
+WITHOUT_PARAMETERS = [f"/api/{name}" for name in NAMES]
 VISITOR = visitor_pseudonym(visitor_key(SECRET), "ann")
 
 
@@ -47,6 +48,7 @@ class DocumentTests(ApiCase):
             activity=activity,
             stream=stream_api(self.rig),
             webhooks=WebhooksApi(webhooks),
+            health_words=health_api(self, activity, webhooks),
         )
         self.http = type(self.http)(self.resource)
         self.document = self.json("/api/openapi.json")

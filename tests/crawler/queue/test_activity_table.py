@@ -37,6 +37,7 @@ def test_crawlers_are_summed_and_each_adds_to_its_own_rows(database: Database) -
     }
 
 
+@pytest.mark.slow
 def test_old_minutes_become_hours_and_nothing_is_lost_or_counted_twice(database: Database) -> None:
     table = ActivityTable(database, "one")
     start = 10 * DAY

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.database import Database, open_engine
 from lbcompanion.crawler.queue.payload_places import (
@@ -19,6 +21,7 @@ def payload(number: int, file: str) -> Payload:
     return Payload(f"{number:064x}", "http://www.example.com/x", "2026-11-23T21:10:00Z", file, number)
 
 
+@pytest.mark.slow
 def test_references_are_changed_together() -> None:
     database = Database(open_engine("sqlite://"))
     database.open()

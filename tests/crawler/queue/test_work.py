@@ -108,6 +108,7 @@ def test_claims(place: Place) -> None:
         each_notice_is_claimed_once,
         a_lease_ends,
         a_lease_is_renewed,
+        a_late_renewal_needs_room,
         a_lost_claim_changes_nothing,
         claims_are_given_back,
         a_clock_that_jumps,
@@ -170,6 +171,22 @@ def a_lease_is_renewed(place: Place) -> None:
     (three,) = tokens(first)
     first.renew([one])
     assert place.row(three)["claimed_by"] == first.claimant
+
+
+def a_late_renewal_needs_room(place: Place) -> None:
+    """A crawler was stopped for longer than its leases; meanwhile another one claimed other notices of the node."""
+    place.add(8)
+    first, second = place.crawler("a", per_node=4), place.crawler("b", per_node=4)
+    late = tokens(first)
+    assert len(late) == 4
+    place.time += LEASE
+    assert len(other := second.take(1.0, 3, late, ()).jobs) == 3
+    lost = first.renew(late)
+    assert len(lost) == 3
+    assert [place.row(token)["claimed_by"] for token in lost] == [None] * 3
+    held = [place.row(token)["claimed_by"] for token in set(late) - lost]
+    assert held == [first.claimant]
+    assert second.renew([job.token for job in other]) == set()
 
 
 def a_lost_claim_changes_nothing(place: Place) -> None:

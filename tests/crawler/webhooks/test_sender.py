@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lbcompanion.crawler.admin import json_views
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.outcome_watch import LOOK_SECONDS, OutcomeWatch
-from lbcompanion.crawler.queue.outcomes import Outcomes
+from lbcompanion.crawler.queue.outcomes import Outcomes, note_outcome
 from lbcompanion.crawler.queue.turns import Turns
 from lbcompanion.crawler.queue.webhook_table import WebhookTable
 from lbcompanion.crawler.webhooks.delivery import body_writer
@@ -245,6 +245,52 @@ class SenderTests(WebhookCase):
             crawler.pass_time()
             self.assertEqual(len(self.receiver.tokens), expected, hook.name)
             crawler.stop()
+
+    def test_many_outcomes_that_a_webhook_does_not_want_are_passed_over_in_parts(self) -> None:
+        crawler = Crawler(self, hook=evolve(HOOK, sites=("other",)))
+        start = self.state.position
+        with self.rig.database.change() as connection:
+            for number in range(2600):
+                note_outcome(connection, f"t{number}", 1.0)
+        reads: list[int] = []
+        read = crawler.watch.outcomes.read
+
+        def count(*given: Any) -> Any:
+            reads[-1] += 1
+            return read(*given)
+
+        (sender,) = crawler.webhooks._senders
+        next_batch = sender._next_batch
+
+        def count_calls() -> Any:
+            reads.append(0)
+            return next_batch()
+
+        self.patch(crawler.watch.outcomes, "read", count)
+        self.patch(sender, "_next_batch", count_calls)
+        crawler.pass_time(5)
+        self.assertGreater(len(reads), 1)
+        self.assertLessEqual(max(reads), 4)
+        self.assertEqual(crawler.watch.outcomes.number().last - start.number, 2600)
+        self.assertGreaterEqual(self.state.position.number - start.number, 1600)
+        self.assertEqual(sender._looked_to, crawler.watch.outcomes.number().end)
+
+    def test_a_defect_is_logged_once_in_a_while(self) -> None:
+        crawler = Crawler(self)
+        (sender,) = crawler.webhooks._senders
+        calls: list[int] = []
+
+        def fail() -> Any:
+            calls.append(1)
+            raise ZeroDivisionError
+
+        self.patch(sender, "_next_batch", fail)
+        self.end()
+        crawler.pass_time(200)
+        self.assertEqual(len(calls), 1)
+        crawler.pass_time(150)
+        self.assertEqual(len(calls), 2)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_outcomes_that_are_gone_are_told(self) -> None:
         crawler = Crawler(self)

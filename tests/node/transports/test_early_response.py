@@ -12,9 +12,9 @@ from tests.support.pems import CertificateAuthority
 from tests.support.raw_visitor import RawVisitor
 from tests.support.refusing_application import refusing_application
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.slow, pytest.mark.network]
 
-_UPLOADS = 12
+_UPLOADS = 8
 _BODY = bytes(3_000_000)
 
 
