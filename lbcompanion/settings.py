@@ -221,6 +221,9 @@ class CrawlerTable:
     gather_pages: int = 16
     gather_bytes: int = 8388608
     requisites: bool = True
+    replay_scripts: str = ""
+    replay_scripts_origin: str = ""
+    replay_scripts_seconds: float = 600
     timeout_seconds: float = 20
     give_up_after_seconds: float = 900
     intake_connections: int = 256

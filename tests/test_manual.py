@@ -178,6 +178,7 @@ def test_each_row_for_the_old_modules_names_tests_that_exist() -> None:
 
 #: First words of commands that cannot be checked here, with the reason.
 FOREIGN = {
+    "chromium": "a browser with a window",
     "curl": "needs a running service",
     "grep": "a program of the system",
     "echo": "a program of the system",

@@ -91,6 +91,7 @@ def warnings(settings: NodeSettings | CrawlerSettings) -> list[tuple[str, str]]:
             | _accepted("crawler", settings.crawler.accept_secret_files)
             | {f"webhooks.{name}.secret_file": each.secret_file for name, each in settings.webhooks.items()}
             | _private_keys({"crawler.listen": (settings.crawler.listen,), "crawler.admin": (settings.crawler.admin,)})
+            | _private_keys({"crawler.replay_scripts": (settings.crawler.replay_scripts,)})
         )
         why = "http: it can be read on the way; use https, except to this machine"
         plain = [name for name, each in settings.webhooks.items() if each.url.startswith("http:")]
@@ -300,7 +301,9 @@ def _crawler(reader: _ConfigReader) -> CrawlerSettings:
     requisites = reader.table(RequisitesTable, reader.subtable(parsed, "requisites"), "requisites", tables.REQUISITES)
     outcomes = reader.table(OutcomesTable, reader.subtable(parsed, "outcomes"), "outcomes", tables.OUTCOMES)
     defaults = fields_dict(CrawlerTable)
-    listeners = [(f"crawler.{key}", values.get(key, defaults[key].default)) for key in ("listen", "admin")]
+    listeners = [
+        (f"crawler.{key}", values.get(key, defaults[key].default)) for key in ("listen", "admin", "replay_scripts")
+    ]
     listener_checks.check_listeners([(key, text) for key, text in listeners if text], reader.add_error)
     access_checks.check_access(values, dict(listeners)["crawler.admin"] or "", reader.add_error)
     sites = reader.subtable(parsed, "sites")

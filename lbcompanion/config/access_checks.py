@@ -9,6 +9,8 @@ from typing import Any
 from lbcompanion.endpoints.strings import parse
 from lbcompanion.settings import CrawlerTable
 
+#: Kinds of listeners whose origin follows from the address in the dashboard.
+_PLAIN_TCP = frozenset({"tcp", "tcp6"})
 #: Fields of HTTP that cannot name a user.
 _OTHER_FIELDS = frozenset(
     {"authorization", "cookie", "host", "origin", "content-type", "content-length", "transfer-encoding", "connection"}
@@ -40,6 +42,7 @@ def check_access(crawler: Mapping[str, Any], admin: str, add_error: Callable[[st
     :param crawler: the checked values of ``[crawler]``.
     :param admin: the endpoint of the admin listener; empty if it is wrong.
     """
+    _check_replay_scripts(crawler, add_error)
     if not admin:
         return
     header, role_header = crawler.get("forward_auth_header") or "", crawler.get("forward_auth_role_header") or ""
@@ -64,6 +67,19 @@ def check_access(crawler: Mapping[str, Any], admin: str, add_error: Callable[[st
         )
     if role_header and not header:
         add_error("crawler.forward_auth_role_header", f'"{role_header}"', "empty without forward_auth_header")
+
+
+def _check_replay_scripts(crawler: Mapping[str, Any], add_error: Callable[[str, str, str], None]) -> None:
+    listener, origin = crawler.get("replay_scripts") or "", crawler.get("replay_scripts_origin") or ""
+    if origin and not listener:
+        add_error("crawler.replay_scripts_origin", f'"{origin}"', "empty where replay_scripts is empty")
+    if listener and not origin and parse(listener).kind not in _PLAIN_TCP:
+        add_error(
+            "crawler.replay_scripts_origin",
+            "empty",
+            "the origin under which browsers reach replay_scripts, such as https://replay.example.com: only that of "
+            "a listener tcp: is known without it",
+        )
 
 
 def access_warnings(crawler: CrawlerTable) -> list[tuple[str, str]]:

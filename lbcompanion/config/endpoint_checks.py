@@ -115,6 +115,7 @@ def endpoint(
 
 
 server = endpoint(SERVER_KINDS, "tcp:8080:interface=127.0.0.1")
+optional_server = endpoint(SERVER_KINDS, "tcp:9202:interface=127.0.0.1", empty=True)
 listener = endpoint(LISTEN_KINDS, "tcp:8080", proxy_protocol=True)
 client = endpoint(CLIENT_KINDS, "tcp:127.0.0.1:8000")
 optional_client = endpoint(CLIENT_KINDS, "tcp:127.0.0.1:8000", empty=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from attrs import evolve
 from twisted.application.service import MultiService
@@ -32,8 +34,10 @@ from lbcompanion.crawler.admin.endpoint import Caller
 from lbcompanion.crawler.admin.export_api import ExportApi
 from lbcompanion.crawler.admin.guard import Access
 from lbcompanion.crawler.admin.health_api import HealthApi
-from lbcompanion.crawler.admin.listener import admin_site
+from lbcompanion.crawler.admin.listener import AdminResource, admin_site
+from lbcompanion.crawler.admin.script_pages import ScriptPages
 from lbcompanion.crawler.admin.stream_api import StreamApi
+from lbcompanion.crawler.admin.viewings import Viewings
 from lbcompanion.crawler.admin.webhooks_api import WebhooksApi
 from lbcompanion.crawler.archive.files import Archive
 from lbcompanion.crawler.archive.lock import InUse, Lock
@@ -100,6 +104,7 @@ class CrawlerService(MultiService):
     :ivar started: fires with the service when both listeners are open; fails if the start fails.
     :ivar intake_port: TCP port of the intake once started; 0 if it does not listen on TCP.
     :ivar admin_port: TCP port of the admin listener once started; 0 if it does not listen on TCP.
+    :ivar scripts_port: TCP port of the listener where recorded pages run their scripts; 0 if there is none on TCP.
     """
 
     threads_class = Threads
@@ -116,6 +121,7 @@ class CrawlerService(MultiService):
         self.settings = settings
         self.intake_port = 0
         self.admin_port = 0
+        self.scripts_port = 0
         self.started: Deferred[CrawlerService] = Deferred()
         self._reactor = reactor
         self._now = now or time.time
@@ -296,6 +302,8 @@ class CrawlerService(MultiService):
             now=self._now,
             count_notices=self._metrics.count_notices,
         )
+        access = self._build_access()
+        scripts = self._build_script_pages(access)
         activity = ActivityApi(self._activity_table, self._database_thread, self._now)
         admin = admin_resource(
             backlog=self._backlog,
@@ -310,7 +318,7 @@ class CrawlerService(MultiService):
             erasure=self._erasure,
             read=self._archive_threads,
             parse=self._replay_thread,
-            access=self._build_access(),
+            access=access,
             check_passwords=self._check_passwords,
             open_metrics=crawler.open_metrics,
             activity=activity,
@@ -329,6 +337,7 @@ class CrawlerService(MultiService):
                 in_thread=self._archive_threads,
                 now=self._now,
             ),
+            scripts=scripts,
             stream=self._stream,
             webhooks=WebhooksApi(self._webhooks),
         )
@@ -337,6 +346,10 @@ class CrawlerService(MultiService):
         )
         self.intake_port = await self._listen(crawler.listen, intake_site(intake, intake_limits))
         self.admin_port = await self._listen(crawler.admin, admin_site(admin, self._reactor))
+        if scripts is not None:
+            known = (*crawler.admin_hosts, *filter(None, (urlsplit(crawler.replay_scripts_origin).hostname,)))
+            resource = AdminResource(scripts.endpoints(), hosts=known, for_other_sites=True)
+            self.scripts_port = await self._listen(crawler.replay_scripts, admin_site(resource, self._reactor))
         self._log.info("crawler: intake at {intake}, admin at {admin}", intake=crawler.listen, admin=crawler.admin)
         if self._resolves_names:
             self._dns_check.start()
@@ -414,6 +427,21 @@ class CrawlerService(MultiService):
             metrics=self._metrics,
             clock=self._reactor.seconds,
             command_token=self._command_token,
+        )
+
+    def _build_script_pages(self, access: Access) -> ScriptPages | None:
+        crawler = self.settings.crawler
+        if not crawler.replay_scripts:
+            return None
+        viewings = Viewings(
+            seconds=crawler.replay_scripts_seconds, clock=self._reactor.seconds, random=secrets.token_bytes
+        )
+        return ScriptPages(
+            viewings=viewings,
+            metrics=self._metrics,
+            trail=access.trail,
+            origin=crawler.replay_scripts_origin,
+            port=lambda: self.scripts_port,
         )
 
     def _build_webhooks(self, agents: senders.WebhookAgents) -> senders.Webhooks:

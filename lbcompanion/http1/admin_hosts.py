@@ -27,11 +27,23 @@ def refusal(
     :param names: further names of the listener, in lower case, without a trailing dot.
     :param http_1_0: whether it is a request of HTTP/1.0; balancers' checks send some without ``Host``, browsers none.
     """
+    if (refused := host_refusal(values, names, http_1_0=http_1_0)) is not None:
+        return refused
+    if _is_cross_site(values, values(b"host")):
+        return FORBIDDEN, "the request comes from a page of another site"
+    return None
+
+
+def host_refusal(
+    values: Callable[[bytes], Sequence[bytes]], names: Collection[str], *, http_1_0: bool
+) -> tuple[int, str] | None:
+    """Status and reason if ``Host`` is not one of the listener's, else None.
+
+    The parameters are those of :func:`refusal`.
+    """
     hosts = values(b"host")
     if not (http_1_0 and not hosts) and not (len(hosts) == 1 and _is_known_host(hosts[0], names)):
         return MISDIRECTED, "Host is not an address, localhost or one of admin_hosts"
-    if _is_cross_site(values, hosts):
-        return FORBIDDEN, "the request comes from a page of another site"
     return None
 
 

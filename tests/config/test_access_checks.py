@@ -52,6 +52,11 @@ def test_local_endpoints(endpoint: str, local: bool) -> None:
         (LOCAL, {**HEADER, **PROXIES, "forward_auth_header": "Cookie"}, ["crawler.forward_auth_header"]),
         (LOCAL, {**HEADER, **PROXIES, "forward_auth_role_header": "HOST"}, ["crawler.forward_auth_role_header"]),
         (LOCAL, {**HEADER, **PROXIES, "forward_auth_role_header": "x-user"}, ["crawler.forward_auth_role_header"]),
+        (LOCAL, {"replay_scripts_origin": "https://r.test"}, ["crawler.replay_scripts_origin"]),
+        (LOCAL, {"replay_scripts": "tcp:9202"}, []),
+        (LOCAL, {"replay_scripts": "unix:/run/scripts.sock"}, ["crawler.replay_scripts_origin"]),
+        (LOCAL, {"replay_scripts": "ssl:9202:privateKey=k.pem"}, ["crawler.replay_scripts_origin"]),
+        (LOCAL, {"replay_scripts": "unix:/run/scripts.sock", "replay_scripts_origin": "https://r.test"}, []),
     ],
 )
 def test_rules_about_several_keys(admin: str, values: dict[str, Any], keys: list[str]) -> None:

@@ -100,6 +100,37 @@ class ServiceTests(TestCase):
         self.assertFalse(any(token in line or "SRV=n" in line for line in logged))
         self.assertEqual(b"".join(file.read_bytes() for file in (self.folder / "state").iterdir()).count(b"SRV=n"), 0)
 
+    def test_a_page_is_shown_with_its_scripts_at_a_listener_of_its_own(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._with_scripts())
+
+    async def _with_scripts(self) -> None:
+        settings = self.farm.settings(self.folder)
+        crawler = evolve(settings.crawler, replay_scripts="tcp:0:interface=127.0.0.1")
+        service = CrawlerService(
+            evolve(settings, crawler=crawler), reactor, now=self.farm.now, agent_factory=self.farm.agents
+        )
+        service.startService()
+        self.addCleanup(service.stopService)
+        await service.started
+        token = self.farm.nodes["n3"].capture(b"<script>go()</script>")
+        await self.post(service.intake_port, write_notices([self.farm.notice(token)]))
+        await self.recording(service.admin_port, token)
+        ask = {"agent": Agent(reactor), "reactor": reactor, "allow_redirects": False}
+        dashboard = f"http://127.0.0.1:{service.admin_port}"
+        shown = await (await treq.get(f"{dashboard}/recording/{token}", **ask)).text()
+        self.assertIn(f'href="/recording/{token}/scripts"', shown)
+        led = await treq.get(f"{dashboard}/recording/{token}/scripts", **ask)
+        (where,) = led.headers.getRawHeaders("location")
+        self.assertTrue(where.startswith(f"http://localhost:{service.scripts_port}/"), where)
+        here = where.replace("localhost", "127.0.0.1")
+        self.assertIn('src="page"', await (await treq.get(here, **ask)).text())
+        self.assertIn("<script>go()</script>", await (await treq.get(f"{here}page", **ask)).text())
+        audit = await (await treq.get(f"{dashboard}/api/audit?action=view+page", **ask)).json()
+        self.assertEqual(
+            [(line["action"], line["token"], line["detail"]) for line in audit["audit"]],
+            [("view page", token, "with scripts")],
+        )
+
     def test_a_lost_archive_is_reported_and_the_crawl_goes_on(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._lost_archive())
 

@@ -187,6 +187,26 @@ def test_djangos_admin_looks_as_it_did(new_farm, admins, chromium, tmp_path):
     check_replays(chromium, visit, f"http://127.0.0.1:{farm.api}", tmp_path)
 
 
+@pytest.mark.slow
+def test_djangos_admin_looks_as_it_did_with_its_scripts(new_farm, admins, chromium, tmp_path):
+    """What scripts change: the theme, the filter of the navigation, the calendar's shortcuts, the two lists."""
+    ports = ReservedPorts()
+    lines = f'replay_scripts = "tcp:{ports.take()}:interface=127.0.0.1"\n'
+    try:
+        farm = new_farm(balancers.haproxy_with("insert"), StickySettings(("SRV",)), admins, crawler_lines=lines)
+        visit = Visit(chromium, f"http://127.0.0.1:{farm.site}")
+        visit.sees("login", "/admin/", is_settled=True)
+        visit.page.fill("input[name=username]", PEOPLE[0])
+        visit.page.fill("input[name=password]", PASSWORD)
+        visit.leaves_by("input[type=submit]")
+        visit.sees("index", "/admin/", is_settled=True)
+        visit.sees("users", "/admin/auth/user/", is_settled=True)
+        visit.sees("change", "/admin/auth/user/1/change/", is_settled=True)
+        check_replays(chromium, visit, f"http://127.0.0.1:{farm.api}", tmp_path, with_scripts=True)
+    finally:
+        ports.release()
+
+
 def check_secrets(farm: ProcessFarm, people: list[Person], tokens: list[str], hidden: bool) -> None:
     """Only the routing part of the visitors' cookies left their node."""
     assert all(person.cookie_names == {"SRV", "sessionid", "csrftoken"} for person in people)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from lbcompanion.demo import haproxy
 from lbcompanion.demo.backends import Backend
 from lbcompanion.demo.ports import ReservedPorts
@@ -17,6 +19,7 @@ from tests.support.dokuwiki import PAGES, PASSWORD, START, USER, access_log, dok
 from tests.support.farm import ProcessFarm, StickySettings, fetched, listens
 from tests.support.people import BrowserPerson, chromium
 from tests.support.programs import need_program
+from tests.support.replay_pictures import Visit, check_replays
 from tests.support.visitor import View, Visitor
 
 __all__ = ["chromium"]
@@ -130,6 +133,32 @@ def test_all_pages_are_archived_and_no_visitor_waits_for_it(
         assert {recording["origin_node"] for recording in found.values()} == set(_NODES)
         _check_files(farm, found)
         _check_cost(farm)
+    finally:
+        children.kill()
+        ports.release()
+
+
+@pytest.mark.slow
+def test_the_wiki_looks_as_it_did_with_its_scripts(
+    new_farm: Callable[..., ProcessFarm], chromium: Any, tmp_path: Any
+) -> None:
+    """A page, the log-in, the editor, the preview that answers a POST; without the images that only a script names."""
+    children, ports = Children(tmp_path), ReservedPorts()
+    try:
+        wiki = dokuwiki_nodes(children, ports, tmp_path, _NODES, _WORKERS)
+        lines = f'replay_scripts = "tcp:{ports.take()}:interface=127.0.0.1"\n'
+        farm = new_farm(balancers.haproxy_with("insert"), StickySettings(("SRV",)), wiki, crawler_lines=lines)
+        visit = Visit(chromium, f"http://127.0.0.1:{farm.site}")
+        visit.hidden = "#tool__bar, #size__ctl"
+        visit.sees("page", "/doku.php?id=cheese", is_settled=True)
+        visit.sees("login", f"{START}&do=login", is_settled=True)
+        visit.page.fill("input[name=u]", USER)
+        visit.page.fill("input[name=p]", PASSWORD)
+        visit.leaves_by("#dw__login button[type=submit]")
+        visit.sees("edit", "/doku.php?id=bread&do=edit", is_settled=True)
+        visit.page.fill("#wiki__text", "====== Bread ======\n\nPreviewed {{wiki:wine.png}}\n")
+        visit.sends("preview", "#edbtn__preview")
+        check_replays(chromium, visit, f"http://127.0.0.1:{farm.api}", tmp_path, with_scripts=True)
     finally:
         children.kill()
         ports.release()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,12 @@ import treq
 from treq.testing import StubTreq
 from twisted.internet.task import Clock
 
+from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.admin import api
+from lbcompanion.crawler.admin.endpoint import Caller
+from lbcompanion.crawler.admin.listener import AdminResource
+from lbcompanion.crawler.admin.script_pages import ScriptPages
+from lbcompanion.crawler.admin.viewings import Viewings
 from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.metrics import CrawlerMetrics
@@ -37,6 +45,13 @@ class RecordedPages:
         self.place = Place(folder)
         self._number = 0
         self._lock = threading.Lock()
+        self.clock = Clock()
+        self.viewings = Viewings(seconds=600, clock=self.clock.seconds, random=os.urandom)
+        self.metrics = CrawlerMetrics()
+        self._scripts = ScriptPages(
+            viewings=self.viewings, metrics=self.metrics, trail=None, origin="http://scripts.test", port=lambda: 0
+        )
+        self.scripts = AdminResource(self._scripts.endpoints(), hosts=("scripts.test",), for_other_sites=True)
         self.use()
 
     def use(self, **more: Any) -> None:
@@ -49,6 +64,7 @@ class RecordedPages:
             routes=Routes(),
             metrics=CrawlerMetrics(),
             sites=lambda: [ORIGIN],
+            scripts=self._scripts,
             **more,
         )
 
@@ -80,11 +96,26 @@ class RecordedPages:
         self.place.archive.store(token, copy, files, "own", (), report)
         return token
 
-    def get(self, path: str) -> tuple[int, dict[str, str], bytes]:
+    def key(self, token: str) -> str:
+        """The key for a recording of a viewing that begins now."""
+        return self.viewings.begin(Caller("", Role.OPERATOR, "open")).key(token)
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
+        """The answer of the admin listener."""
+        return self._get(self._admin, path, headers)
+
+    def get_with_scripts(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
+        """The answer of the listener where scripts run."""
+        return self._get(self.scripts, path, headers)
+
+    def _get(
+        self, resource: AdminResource, path: str, headers: dict[str, str] | None
+    ) -> tuple[int, dict[str, str], bytes]:
         with self._lock:
             found: list[Any] = []
-            http = StubTreq(self._admin)
-            http.get(f"http://127.0.0.1{path}", reactor=Clock(), allow_redirects=False).addCallback(found.append)
+            http = StubTreq(resource)
+            address = f"http://127.0.0.1{path}"
+            http.get(address, headers=headers, reactor=Clock(), allow_redirects=False).addCallback(found.append)
             treq.content(found[0]).addCallback(found.append)
         fields = {name.decode().lower(): values[0].decode() for name, values in found[0].headers.getAllRawHeaders()}
         fields.pop("content-encoding", None)  # the client in between has decoded the body
@@ -95,22 +126,30 @@ class RecordedPages:
 
 
 class AdminServer:
-    """Serves the answers on loopback, and takes note of the paths that were asked for."""
+    """Serves answers on loopback, and takes note of the paths that were asked for.
 
-    def __init__(self, pages: RecordedPages) -> None:
+    :param get: returns the answer to a path and the fields of a request about its use.
+    :ivar left_out: fields of answers that are not sent.
+    """
+
+    def __init__(self, get: Callable[[str, dict[str, str]], tuple[int, dict[str, str], bytes]]) -> None:
         self.asked: list[str] = []
+        self.left_out: set[str] = set()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.asked.append(self.path)
-                status, fields, body = pages.get(self.path)
+                sent = {name: self.headers[name] for name in ("Sec-Fetch-Dest",) if name in self.headers}
+                status, fields, body = get(self.path, sent)
                 self.send_response(status)
                 fields["content-length"] = str(len(body))
                 for name, value in fields.items():
-                    self.send_header(name, value)
+                    if name not in server.left_out:
+                        self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(body)
+                with suppress(OSError):  # a page that was left
+                    self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

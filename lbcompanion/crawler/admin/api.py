@@ -22,6 +22,7 @@ from lbcompanion.crawler.admin.openapi import openapi_endpoint
 from lbcompanion.crawler.admin.recording_views import RecordingViews
 from lbcompanion.crawler.admin.recordings_api import Recordings
 from lbcompanion.crawler.admin.replay_pages import ReplayPages
+from lbcompanion.crawler.admin.script_pages import ScriptPages
 from lbcompanion.crawler.admin.sessions_api import SessionsApi
 from lbcompanion.crawler.admin.stream_api import StreamApi
 from lbcompanion.crawler.admin.versions_api import VersionsApi
@@ -57,6 +58,7 @@ def admin_resource(
     open_metrics: bool = False,
     activity: ActivityApi | None = None,
     export: ExportApi | None = None,
+    scripts: ScriptPages | None = None,
     stream: StreamApi | None = None,
     webhooks: WebhooksApi | None = None,
     health_words: HealthApi | None = None,
@@ -76,6 +78,7 @@ def admin_resource(
     :param open_metrics: whether ``/metrics`` needs no log-in.
     :param activity: the counts over time; None if nothing is counted.
     :param export: exports pages; None: nothing can be exported.
+    :param scripts: the listener where recorded pages run their scripts; None: they do not.
     :param stream: streams outcomes; None: they can only be listed.
     :param webhooks: shows the webhooks; None if there are none.
     :param health_words: shows the health of each part; None: only ``/healthz`` does.
@@ -88,7 +91,10 @@ def admin_resource(
     monitoring = Monitoring(
         backlog=backlog, metrics=metrics, health=health or Health(), defer=defer, is_open=open_metrics
     )
-    pages = DashboardPages(recordings=recordings, monitoring=monitoring, sites=sites, activity=activity)
+    runs_scripts = scripts is not None
+    pages = DashboardPages(
+        recordings=recordings, monitoring=monitoring, sites=sites, activity=activity, runs_scripts=runs_scripts
+    )
     replay = ReplayPages(
         recordings=recordings,
         reader=archive.reader,
@@ -97,7 +103,9 @@ def admin_resource(
         read=read or defer,
         parse=parse or defer,
     )
-    views = RecordingViews(recordings=recordings, replay=replay, read=read or defer, parse=parse or defer)
+    views = RecordingViews(
+        recordings=recordings, replay=replay, read=read or defer, parse=parse or defer, runs_scripts=runs_scripts
+    )
     endpoints = [
         # Before the recording of a token.
         *(stream.endpoints() if stream is not None else ()),
@@ -116,6 +124,8 @@ def admin_resource(
         endpoints += ErasePages(recordings=recordings, erasure=erasure, defer=defer).endpoints()
     if activity is not None:
         endpoints += activity.endpoints()
+    if scripts is not None:
+        endpoints += scripts.endpoints_of_dashboard(replay)
     if health_words is not None:
         endpoints += health_words.endpoints()
     if webhooks is not None:

@@ -12,7 +12,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, Stream, allowed_methods, json_bytes
-from lbcompanion.http1.admin_hosts import refusal
+from lbcompanion.http1.admin_hosts import host_refusal, refusal
 from lbcompanion.web import QuietSite
 
 #: The most bytes of a request's body.
@@ -39,6 +39,7 @@ class AdminResource(Resource):
     :param endpoints: the paths.
     :param hosts: host names that requests may use, besides IP addresses and ``localhost``.
     :param guard: checks who asks; None: nobody is asked.
+    :param for_other_sites: whether pages of other origins may send requests: their addresses say who may call them.
     :param error_page: makes the page of an error for people, of its status and reason; None: all errors are JSON.
     """
 
@@ -50,12 +51,14 @@ class AdminResource(Resource):
         *,
         hosts: tuple[str, ...] = (),
         guard: Guard | None = None,
+        for_other_sites: bool = False,
         error_page: Callable[[int, str], Response] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._endpoints = tuple(endpoints)
         self._hosts = hosts
         self._guard = guard
+        self._refusal = host_refusal if for_other_sites else refusal
         self._error_page = error_page
         self._log = Logger(namespace="lbcompanion.crawler.admin")
 
@@ -70,7 +73,7 @@ class AdminResource(Resource):
         return NOT_DONE_YET
 
     async def _dispatch(self, request: Request) -> Response | Stream:
-        refused = refusal(
+        refused = self._refusal(
             lambda name: request.requestHeaders.getRawHeaders(name, []),
             self._hosts,
             http_1_0=request.clientproto == b"HTTP/1.0",

@@ -33,13 +33,17 @@ class RecordingViews:
 
     :param read: reads the archive on a thread that may wait for an object store.
     :param parse: reads pages on another thread.
+    :param runs_scripts: whether there is a listener where recorded pages run their scripts.
     """
 
-    def __init__(self, *, recordings: Recordings, replay: ReplayPages, read: Defer, parse: Defer) -> None:
+    def __init__(
+        self, *, recordings: Recordings, replay: ReplayPages, read: Defer, parse: Defer, runs_scripts: bool = False
+    ) -> None:
         self._recordings = recordings
         self._replay = replay
         self._read = read
         self._parse = parse
+        self._runs_scripts = runs_scripts
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
@@ -54,7 +58,7 @@ class RecordingViews:
         body = await self._recordings.archived_body(replayed.row)
         lines, masked = await self._parse(source_lines, body, replayed.recorded.content_type)
         cut = len(body) > MAX_SOURCE_BYTES
-        return _view(call, "recording_source.html", "Source", replayed, lines=lines, masked=masked, is_cut=cut)
+        return self._view(call, "recording_source.html", "Source", replayed, lines=lines, masked=masked, is_cut=cut)
 
     async def _headers(self, call: Call) -> Response:
         replayed = await self._replay.replayed(call.params["token"])
@@ -63,13 +67,13 @@ class RecordingViews:
         except ArchiveError as failure:
             raise HttpError(500, str(failure)) from None
         left_out = replayed.recorded.page.fields.get(headers.FIELDS_LEFT_OUT.text.lower(), "")
-        return _view(call, "recording_headers.html", "Headers", replayed, warc=warc, http=http, left_out=left_out)
+        return self._view(call, "recording_headers.html", "Headers", replayed, warc=warc, http=http, left_out=left_out)
 
     async def _files(self, call: Call) -> Response:
         replayed = await self._replay.replayed(call.params["token"])
         page = await self._replay.rewritten(replayed)
         reasons = {**page.missing, **replayed.reasons}
-        return _view(
+        return self._view(
             call,
             "recording_files.html",
             "Files",
@@ -80,10 +84,10 @@ class RecordingViews:
             refresh=page.refresh,
         )
 
-
-def _view(call: Call, template: str, tab: str, replayed: Replayed, **values: Any) -> Response:
-    each: Mapping[str, Any] = json_views.recording(replayed.row)
-    return html_response(render(template, here="", user=call.user, tab=tab, each=each, **values))
+    def _view(self, call: Call, template: str, tab: str, replayed: Replayed, **values: Any) -> Response:
+        each: Mapping[str, Any] = json_views.recording(replayed.row)
+        shown = {"tab": tab, "each": each, "runs_scripts": self._runs_scripts, **values}
+        return html_response(render(template, here="", user=call.user, **shown))
 
 
 def source_lines(body: bytes, content_type: str) -> tuple[list[Markup], int]:

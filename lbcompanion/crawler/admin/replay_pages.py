@@ -19,7 +19,7 @@ from lbcompanion.crawler.archive.errors import ArchiveError, FileOfAnotherCrawle
 from lbcompanion.crawler.archive.reading import ArchiveReader
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.queue.database import Database
-from lbcompanion.crawler.replay.addresses import kind_of, replay_address
+from lbcompanion.crawler.replay.addresses import REPLAY_PREFIX, kind_of, replay_address
 from lbcompanion.crawler.replay.documents import LIMITS, Replayed, placeholder
 from lbcompanion.crawler.replay.html_rewriting import RewrittenPage
 from lbcompanion.crawler.replay.nearest import Near, Nearest
@@ -36,7 +36,8 @@ REPLAY_POLICY = (
 #: CSP of a recorded file, should a browser show it as a document.
 FILE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:"
 
-_HEADERS = (("x-dns-prefetch-control", "off"), ("x-robots-tag", "noindex, nofollow"))
+#: Fields of all parts of a replay.
+REPLAY_FIELDS = (("x-dns-prefetch-control", "off"), ("x-robots-tag", "noindex, nofollow"))
 _SHOWN_TYPES = frozenset({"image", "svg", "font", "media"})
 
 
@@ -78,9 +79,11 @@ class ReplayPages:
             Endpoint("/replay/{token}/frame", self._frame),
         ]
 
-    async def replayed(self, token: str) -> Replayed:
+    async def replayed(self, token: str, prefix: str = REPLAY_PREFIX, *, has_scripts: bool = False) -> Replayed:
         """Return what the replay of a recording needs.
 
+        :param prefix: what the addresses of the replay begin with.
+        :param has_scripts: whether the page keeps its scripts.
         :raises HttpError: 404 if it is not archived, or in a file of another crawler; 500 if it cannot be read.
         """
         row = await self._recordings.row(token)
@@ -102,7 +105,7 @@ class ReplayPages:
         reasons = {one["url"]: one["reason"] for one in report.get("missing", ())}
         lends = not report or any(reason.startswith(LIMITS) for reason in reasons.values())
         others = await self._others(row) if lends else ()
-        return Replayed(token, each["url"], row, recorded, reasons, others)
+        return Replayed(token, each["url"], row, recorded, reasons, others, prefix, has_scripts)
 
     async def _others(self, row: Any) -> tuple[Recorded, ...]:
         found = []
@@ -149,28 +152,40 @@ class ReplayPages:
         raise HttpError(404, "the recording does not have that file")
 
     async def _file(self, call: Call) -> Response:
-        replayed = await self.replayed(call.params["token"])
-        body, content_type = await self._content(replayed, call.argument("url"))
-        is_shown = kind_of(content_type) in _SHOWN_TYPES
+        return await self.file(await self.replayed(call.params["token"]), call.argument("url"))
+
+    async def file(self, replayed: Replayed, url: str) -> Response:
+        """Return a file that is no style sheet. Scripts have their type only where they may run."""
+        body, content_type = await self._content(replayed, url)
+        kind = kind_of(content_type)
+        is_shown = kind in _SHOWN_TYPES or (kind == "script" and replayed.has_scripts)
         shown = content_type if is_shown and content_type.isprintable() else "application/octet-stream"
-        return Response(body, shown, (("content-security-policy", FILE_POLICY), *_HEADERS))
+        return Response(body, shown, (("content-security-policy", FILE_POLICY), *REPLAY_FIELDS))
 
     async def _style(self, call: Call) -> Response:
         replayed = await self.replayed(call.params["token"])
-        url = call.argument("url")
+        return await self.style(replayed, call.argument("url"), call.params["encoding"])
+
+    async def style(self, replayed: Replayed, url: str, label: str) -> Response:
+        """Return a style sheet.
+
+        :param label: of the encoding of the document that refers to it.
+        """
         body, content_type = await self._content(replayed, url)
         if kind_of(content_type) != "style":
             raise HttpError(404, "that file is no style sheet")
-        environment = encoding_of(call.params["encoding"]) or "utf-8"
+        environment = encoding_of(label) or "utf-8"
         style: bytes = await self._parse(replayed.style_sheet, body, url, content_type, environment)
-        return Response(style, "text/css; charset=utf-8", (("content-security-policy", FILE_POLICY), *_HEADERS))
+        return Response(style, "text/css; charset=utf-8", (("content-security-policy", FILE_POLICY), *REPLAY_FIELDS))
 
     async def _missing(self, call: Call) -> Response:
-        replayed = await self.replayed(call.params["token"])
-        url = call.argument("url")
+        return self.missing(await self.replayed(call.params["token"]), call.argument("url"))
+
+    def missing(self, replayed: Replayed, url: str) -> Response:
+        """Return a drawing in the place of an image that is not recorded."""
         reason = replayed.addresses("utf-8").reason(url)
         drawing = placeholder(reason, url).encode("utf-8", "replace")
-        return Response(drawing, "image/svg+xml", (("content-security-policy", FILE_POLICY), *_HEADERS))
+        return Response(drawing, "image/svg+xml", (("content-security-policy", FILE_POLICY), *REPLAY_FIELDS))
 
     async def _link(self, call: Call) -> Response:
         row = await self._recordings.row(call.params["token"])
@@ -179,21 +194,33 @@ class ReplayPages:
     async def _frame(self, call: Call) -> Response:
         replayed = await self.replayed(call.params["token"])
         url = call.argument("url")
+        drawing = await self.drawing(replayed, url)
+        return _document(drawing) if drawing is not None else await self._to_nearest(replayed.row, url, "frame")
+
+    async def drawing(self, replayed: Replayed, url: str) -> bytes | None:
+        """Return a file of the recording that is shown as a document; None if it is none."""
         file = replayed.recorded.files.get(url)
-        if file is not None and kind_of(file.content_type) == "svg":
-            body, _content_type = await self._content(replayed, url)
-            return _document(await self._parse(replayed.drawing, body, url))
-        return await self._to_nearest(replayed.row, url, "frame")
+        if file is None or kind_of(file.content_type) != "svg":
+            return None
+        body, _content_type = await self._content(replayed, url)
+        document: bytes = await self._parse(replayed.drawing, body, url)
+        return document
 
     async def _to_nearest(self, row: Any, url: str, use: str) -> Response:
-        near: Near | None = None
-        if url.isprintable() and url.startswith(("http://", "https://")):  # PostgreSQL refuses NUL
-            near = await self._defer(self._nearest.recording, url, row)
+        near = await self.nearest(row, url)
         if near is not None:
             return _redirect(replay_address(near.token))
         scheme = url.partition(":")[0].strip().lower()
-        page = render("replay_missing.html", url=url[:2000], token=row["token"], is_frame=use == "frame", scheme=scheme)
+        back = replay_address(row["token"])
+        page = render("replay_missing.html", url=url[:2000], back=back, is_frame=use == "frame", scheme=scheme)
         return html_response(page, 404)
+
+    async def nearest(self, row: Any, url: str) -> Near | None:
+        """Return the recording that is shown for an address; None if there is none."""
+        if not url.isprintable() or not url.startswith(("http://", "https://")):  # PostgreSQL refuses NUL
+            return None
+        found: Near | None = await self._defer(self._nearest.recording, url, row)
+        return found
 
 
 def _redirect(address: str) -> Response:
@@ -201,4 +228,4 @@ def _redirect(address: str) -> Response:
 
 
 def _document(body: bytes) -> Response:
-    return Response(body, HTML, (("content-security-policy", REPLAY_POLICY), *_HEADERS))
+    return Response(body, HTML, (("content-security-policy", REPLAY_POLICY), *REPLAY_FIELDS))

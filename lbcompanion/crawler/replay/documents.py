@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from lbcompanion.crawler.replay.addresses import ReplayAddresses
+from lbcompanion.crawler.replay.addresses import REPLAY_PREFIX, ReplayAddresses
 from lbcompanion.crawler.replay.css_rewriting import NOTHING, rewrite_css
 from lbcompanion.crawler.replay.html_rewriting import RewrittenPage, Use, rewrite_page
 from lbcompanion.crawler.replay.recorded_files import Recorded
@@ -19,6 +19,8 @@ from lbcompanion.html.urls import resolve_url
 
 #: How the reason begins of a file that was not asked for because a limit was reached: another recording may have it.
 LIMITS = ("more than ", "not requested after ")
+#: Where the listener for scripts has the script that runs before those of a page.
+PROLOGUE_PATH = "/before-scripts.js"
 _SHOWN_CHARS = 48
 
 
@@ -28,6 +30,8 @@ class Replayed:
 
     :ivar row: of the recording.
     :ivar others: recordings near it, whose files are shown where this one was stopped by a limit.
+    :ivar prefix: what the addresses of its replay begin with.
+    :ivar has_scripts: whether its page keeps its scripts.
     """
 
     token: str
@@ -36,10 +40,12 @@ class Replayed:
     recorded: Recorded
     reasons: Mapping[str, str] = field(repr=False, factory=dict)
     others: tuple[Recorded, ...] = field(repr=False, default=())
+    prefix: str = REPLAY_PREFIX
+    has_scripts: bool = False
 
     def addresses(self, encoding: str) -> ReplayAddresses:
         """Return what stands in the place of addresses in a document of this encoding."""
-        return ReplayAddresses(self.token, encoding, self.recorded.files, self.reasons, self.lent())
+        return ReplayAddresses(self.token, encoding, self.recorded.files, self.reasons, self.lent(), self.prefix)
 
     def lent(self) -> frozenset[str]:
         """Return the files that the others have and this one lacks only because of a limit, or for no known reason."""
@@ -50,7 +56,12 @@ class Replayed:
         """Rewrite the page."""
         content_type = self.recorded.content_type or self.row["content_type"] or ""
         resolve = self.addresses(page_encoding(body, content_type))
-        return rewrite_page(body, self.url, content_type, resolve)
+        return rewrite_page(body, self.url, content_type, resolve, self._prologue if self.has_scripts else None)
+
+    def _prologue(self, base: str) -> bytes:
+        """Return the tag of the script that runs before the page's own; it tells it where the page's files are."""
+        values = f'data-prefix="{self.prefix}/{self.token}/" data-base="{escape(base)}"'
+        return f'<script src="{PROLOGUE_PATH}" {values}></script>'.encode("utf-8", "replace")
 
     def style_sheet(self, body: bytes, url: str, content_type: str, environment: str) -> bytes:
         """Rewrite a style sheet; it is in UTF-8 then."""

@@ -1,4 +1,6 @@
-"""Rewrites a page for its replay: it loads files of the recording only, and has no scripts, forms or handlers.
+"""Rewrites a page for its replay: it loads files of the recording only, and has no forms, scripts or handlers.
+
+On the listener for scripts, the page keeps its scripts and handlers (:data:`Prologue`); all else is the same.
 
 The page is read into tokens, and a new page is written from them: all attributes are quoted, each ``<`` in a text or a
 value is escaped, and comments and the content of scripts are left out. So every parser reads the same tokens in the
@@ -41,6 +43,7 @@ _DROPPED_ELEMENTS = frozenset(
     {b"base", b"applet", b"portal", b"fencedframe", b"webview", b"bgsound", b"param", b"plaintext", b"controlledframe"}
 )
 _SHOWN_METAS = frozenset({"viewport", "color-scheme", "theme-color", "description", "keywords", "author", "generator"})
+_SCRIPT_ATTRIBUTES = frozenset({b"id", b"class", b"type", b"language", b"async", b"defer", b"nomodule"})
 _LINK_ATTRIBUTES = frozenset({b"rel", b"href", b"media", b"title", b"type", b"sizes", b"disabled", b"id", b"class"})
 
 #: Attributes that are left out wherever they are.
@@ -81,6 +84,7 @@ _MAY_BE_CSS = re.compile(r"[(\\]")
 #: A value that some browser could take for an address: with a scheme, or relative to one.
 _MAY_BE_ADDRESS = re.compile(r"[\x00-\x20]*(?:[A-Za-z][A-Za-z0-9+.\-\t\n\r]*:|[/\\][\t\n\r]*[/\\])")
 _DATA = re.compile(r"[\x00-\x20]*d[\t\n\r]*a[\t\n\r]*t[\t\n\r]*a[\t\n\r]*:", re.IGNORECASE)
+_JAVASCRIPT = re.compile(r"[\x00-\x20]*javascript:", re.IGNORECASE)
 _REFRESH = re.compile(
     r"""\s*(?P<seconds>[0-9]+)?[0-9.]*(?:[\s;,]+(?:url\s*=\s*)?(?P<quote>["']?)(?P<url>.*))?""",
     re.IGNORECASE | re.DOTALL,
@@ -94,6 +98,7 @@ class Use(StrEnum):
     IMAGE = "image"
     STYLE = "style sheet"
     FILE = "file"  # an image or a font of a style sheet, a part of an SVG file
+    SCRIPT = "script"
     FRAME = "frame"
     OBJECT = "object"
     MEDIA = "video or sound"
@@ -111,6 +116,8 @@ class Replacement:
     missing: str = ""
 
 
+#: Called with a document's base URL; returns the tag of the script that runs before the document's own scripts.
+Prologue = Callable[[str], bytes]
 #: Called with the use and an absolute http or https URL without its fragment.
 Resolve = Callable[[Use, str], Replacement]
 
@@ -142,26 +149,33 @@ class RewrittenPage:
 
 @frozen
 class _Place:
-    """The base of a document's relative addresses, and the encoding of its queries."""
+    """The base of a document's relative addresses, and the encoding of its queries.
+
+    :ivar prologue: None: the document has no scripts.
+    """
 
     own: str
     base: str
     encoding: str
     resolve: Resolve
+    prologue: Prologue | None = None
     depth: int = 0
 
 
-def rewrite_page(body: bytes, url: str, content_type: str, resolve: Resolve) -> RewrittenPage:
+def rewrite_page(
+    body: bytes, url: str, content_type: str, resolve: Resolve, prologue: Prologue | None = None
+) -> RewrittenPage:
     """Rewrite a page.
 
     :param url: the page's own address.
     :param content_type: the value of its ``Content-Type``.
     :param resolve: says what stands in the place of an address.
+    :param prologue: where the page keeps its scripts: what runs before them.
     """
     media_type = content_type.partition(";")[0].strip().lower()
     encoding = page_encoding(body, content_type)
     page = decode(body, encoding).encode("utf-8", "replace")
-    place = _Place(url, url, encoding, resolve)
+    place = _Place(url, url, encoding, resolve, prologue)
     rewriter = _Rewriter(page, place, is_xml=media_type.endswith(("+xml", "/xml")))
     return RewrittenPage(rewriter.rewrite(), rewriter.missing, rewriter.refresh)
 
@@ -195,6 +209,7 @@ class _Rewriter:
 
     def rewrite(self) -> bytes:
         """Return the document."""
+        begin = 0
         for kind, token, position in self._tokens.read():
             if kind == "plain":
                 self._out.append(token)
@@ -208,8 +223,11 @@ class _Rewriter:
                 self._out.append(_escaped_text(token))
             elif kind == "bogus" and not position and _DOCTYPE.fullmatch(token):
                 self._out.append(token)
+                begin = len(self._out)
             elif kind == "raw":
                 self._raw_text(*token.split(b"\0", 1))
+        if self._place.prologue is not None:
+            self._out.insert(begin, self._place.prologue(self._place.base))
         return b"".join(self._out)
 
     def _raw_text(self, name: bytes, text: bytes) -> None:
@@ -218,6 +236,8 @@ class _Rewriter:
             self._out.append(rewrite_css(safe_in_element(css), self._css_url).encode("utf-8", "replace"))
         elif name in (b"title", b"textarea", b"xmp"):
             self._out.append(_escaped_text(text) if name == b"xmp" else text.replace(b"<", b"&lt;"))
+        elif name == b"script" and self._place.prologue is not None and not self._tokens.foreign:
+            self._out.append(text)
         # What <iframe>, <noembed>, <noframes> and <script> have is not shown by browsers.
 
     def _end_tag(self, tag: bytes) -> None:
@@ -258,11 +278,17 @@ class _Rewriter:
 
     def _attributes(self, name: bytes, values: dict[bytes, str]) -> dict[bytes, str] | None:
         """Return the attributes of an element as they are written; None: its tag is left out."""
+        if name == b"script" and self._place.prologue is not None:
+            return self._script(values)
         if name == b"script":
             return {key: value for key, value in values.items() if key in (b"id", b"class")}
         found: dict[bytes, str] = {}
         for key, value in values.items():
-            if key in _DROPPED_ATTRIBUTES or key.startswith(b"on") or not _ATTRIBUTE_NAME.fullmatch(key):
+            if key in _DROPPED_ATTRIBUTES or not _ATTRIBUTE_NAME.fullmatch(key):
+                continue
+            if key.startswith(b"on"):
+                if self._place.prologue is not None:
+                    found[key] = value
                 continue
             if key in _SPECIAL_ATTRIBUTES:
                 continue
@@ -277,6 +303,13 @@ class _Rewriter:
         if name == b"embed" and b"src" not in found:
             return None
         return found
+
+    def _script(self, values: dict[bytes, str]) -> dict[bytes, str]:
+        """Return the attributes of a script that may run; one whose file is missing is empty."""
+        kept = {key: value for key, value in values.items() if key in _SCRIPT_ATTRIBUTES or key.startswith(b"data-")}
+        if b"src" in values:
+            kept[b"src"] = self._file(Use.SCRIPT, values[b"src"]).address or NOTHING
+        return kept
 
     def _special_attributes(self, name: bytes, values: dict[bytes, str], found: dict[bytes, str]) -> None:
         """Add the attributes that name files, links and frames, and those that have CSS."""
@@ -337,6 +370,8 @@ class _Rewriter:
             return fragment
         if url:
             return self._place.resolve(Use.LINK, url).address + fragment
+        if self._place.prologue is not None and _JAVASCRIPT.match(value):
+            return value.strip()
         # Not an address of a page, such as mailto: or javascript:.
         return self._place.resolve(Use.LINK, value.strip()[:MAX_URL_CHARS]).address
 

@@ -7,8 +7,6 @@ takes note of every connection; so do the addresses of the site and of a tracker
 from __future__ import annotations
 
 import base64
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -21,38 +19,12 @@ from lbcompanion.crawler.replay.html_rewriting import rewrite_page
 from tests.support.admin_server import AdminServer, RecordedPages, requisite
 from tests.support.browser import ARGUMENTS
 from tests.support.fixed_server import Server
+from tests.support.hearing import Listener
 from tests.support.hostile_pages import ENCODED, FIELDS, HOSTILE, SVG
 from tests.support.page_actions import click
 from tests.support.programs import need_program
 
 pytestmark = pytest.mark.browser
-
-
-class Listener:
-    """Takes note of the first bytes of every connection to a port of loopback."""
-
-    def __init__(self) -> None:
-        self.heard: list[bytes] = []
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            with connection:
-                connection.settimeout(1)
-                try:
-                    self.heard.append(connection.recv(200))
-                    connection.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
-                except OSError:
-                    self.heard.append(b"")
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +43,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordedPages
 
 @pytest.fixture(scope="module")
 def crawler(recorded: RecordedPages) -> Iterator[AdminServer]:
-    server = AdminServer(recorded)
+    server = AdminServer(recorded.get)
     yield server
     server.close()
 

@@ -71,7 +71,7 @@ def test_an_address_needs_no_escaping_anywhere() -> None:
         ("application/octet-stream", "font"),
         ("text/html;x", "page"),
         ("text/xml", ""),
-        ("text/javascript", ""),
+        ("text/javascript", "script"),
         ("", ""),
     ],
 )

@@ -31,6 +31,7 @@ class DashboardPages:
 
     :param sites: returns the origins of the crawler's sites.
     :param activity: the counts over time; None: no pictures of them.
+    :param runs_scripts: whether there is a listener where recorded pages run their scripts.
     """
 
     def __init__(
@@ -40,8 +41,10 @@ class DashboardPages:
         monitoring: Monitoring,
         sites: Callable[[], list[str]],
         activity: ActivityApi | None = None,
+        runs_scripts: bool = False,
     ) -> None:
         self._activity = activity
+        self._runs_scripts = runs_scripts
         self._recordings = recordings
         self._monitoring = monitoring
         self._sites = sites
@@ -109,7 +112,8 @@ class DashboardPages:
 
     async def _recording(self, call: Call) -> Response:
         each = await self._recordings.recording(call.params["token"])
-        return html_response(render("recording.html", here="", user=call.user, each=each, facts=list(_facts(each))))
+        shown = {"each": each, "facts": list(_facts(each)), "runs_scripts": self._runs_scripts}
+        return html_response(render("recording.html", here="", user=call.user, **shown))
 
     async def _file(self, call: Call) -> Response:
         name = call.request.path.decode("ascii").removeprefix("/")

@@ -40,7 +40,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AdminSe
     tokens = [
         pages.record(f"<title>Cart {n}</title><p>{n}".encode(), "/cart", visitor=_VISITOR, at=NOW + n) for n in (1, 2)
     ]
-    server = AdminServer(pages)
+    server = AdminServer(pages.get)
     yield server, tokens
     server.close()
     pages.close()

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+
+from lbcompanion.crawler.access.roles import Role
+from lbcompanion.crawler.admin.endpoint import Caller
+from lbcompanion.crawler.admin.viewings import MAX_VIEWINGS, Viewings
+
+ADA = Caller("ada", Role.VIEWER, "password", "192.0.2.1")
+
+
+class Hours:
+    now = 0.0
+
+
+def viewings(seconds: float = 600) -> Viewings:
+    Hours.now = 0.0
+    return Viewings(seconds=seconds, clock=lambda: Hours.now, random=os.urandom)
+
+
+def test_a_key_is_for_one_recording_of_one_viewing() -> None:
+    them = viewings()
+    first, second = them.begin(ADA), them.begin(ADA)
+    assert them.find(first.key("A"), "A") is first
+    assert them.find(second.key("A"), "A") is second
+    assert them.find(first.key("A"), "B") is None
+    mixed = f"{first.id}-{second.key('A').partition('-')[2]}"
+    assert them.find(mixed, "A") is None
+
+
+def test_other_texts_are_no_keys() -> None:
+    them = viewings()
+    key = them.begin(ADA).key("A")
+    for other in ("", "-", key[:-1], key + "0", key.upper() + "x", key.partition("-")[0], "\udcff", f"{key}-{key}"):
+        assert them.find(other, "A") is None, other
+
+
+def test_a_viewing_ends() -> None:
+    them = viewings(seconds=600)
+    key = them.begin(ADA).key("A")
+    Hours.now = 599.0
+    assert them.find(key, "A") is not None
+    Hours.now = 600.0
+    assert them.find(key, "A") is None
+
+
+def test_a_restart_ends_them() -> None:
+    assert viewings().find(viewings().begin(ADA).key("A"), "A") is None
+
+
+def test_a_key_does_not_tell_the_user() -> None:
+    viewing = viewings().begin(ADA)
+    assert "ada" not in viewing.key("A")
+    assert "192.0.2.1" not in viewing.key("A")
+    assert "_secret" not in repr(viewing)
+
+
+def test_the_oldest_viewing_makes_room() -> None:
+    them = viewings()
+    keys = [them.begin(ADA).key("A") for _ in range(MAX_VIEWINGS + 1)]
+    assert them.find(keys[0], "A") is None
+    assert them.find(keys[1], "A") is not None
+    Hours.now = 601.0
+    them.begin(ADA)
+    assert len(them._viewings) == 1
