@@ -7,6 +7,7 @@ ASCII, and this one text is checked, requested and recorded.
 
 from __future__ import annotations
 
+import atexit
 import re
 from codecs import CodecInfo
 from functools import lru_cache
@@ -105,6 +106,10 @@ def _parsed(base: str, text: str) -> can_ada.URL | None:
 @lru_cache(64)  # all links of a page have the same base
 def _parsed_base(base: str) -> can_ada.URL:
     return can_ada.parse(_SURROGATE.sub("\ufffd", base))
+
+
+# The binding prints a report about URLs that are left at the end of the process.
+atexit.register(_parsed_base.cache_clear)
 
 
 def _with_encoded_query(text: str, encoding: str) -> str:
