@@ -287,8 +287,8 @@ def _cookie_path(evidence: Evidence, set_cookie: ParsedSetCookie) -> Iterator[Fi
         return
     yield _warning(
         "cookie-path",
-        f"{scope}The built-in tag asks below the page's folder, where they send it. Snippets of your own, and "
-        f'inject.address = "prefix", do not: {moved[0].lower()}{moved[1:]}{remedy}the crawler.',
+        f"{scope}The built-in tag requests the script below the page's folder, so browsers send the cookie. Your own "
+        f'snippets, and inject.address = "prefix", request it elsewhere. {moved}{remedy}the crawler.',
     )
 
 
@@ -298,7 +298,7 @@ def _cookie_attributes(evidence: Evidence) -> Iterator[Finding]:
         if set_cookie.seconds is not None and set_cookie.seconds < _SHORT_SECONDS:
             yield _warning(
                 "short-lived",
-                f"{set_cookie.name} lives for {set_cookie.seconds:.0f} s: one recorded with a page may expire before "
+                f"{set_cookie.name} expires after {set_cookie.seconds:.0f} s, so a recorded value may expire before "
                 "the fetch. The crawler renews its own cookies in time.",
             )
         if set_cookie.secure and evidence.observations.origin.startswith("http:"):
@@ -383,7 +383,7 @@ def _failed_requests(evidence: Evidence) -> Iterator[Finding]:
     if page and page[0].status >= 400:
         yield _warning("page-status", f"The page itself is answered by status {page[0].status}.")
     if not evidence.observations.finished:
-        yield _warning("unfinished", "Not all was asked that should have been: the time or the requests ran out.")
+        yield _warning("unfinished", "The doctor stopped early: it reached its limit of time or of requests.")
 
 
 RULES: tuple[Rule, ...] = (

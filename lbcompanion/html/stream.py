@@ -38,7 +38,7 @@ class InjectionSpec:
     :ivar xhtml: the page is read as XML.
     :ivar charset_known: whether ``Content-Type`` names the encoding, so that no ``<meta>`` matters.
     :ivar needs_document: a page with neither a doctype nor ``<html>`` is a fragment.
-    :ivar accepts_head: but not if it begins with a tag that only documents begin with.
+    :ivar accepts_head: with ``needs_document``, a page that begins with an element of a head is a document too.
     :ivar on_policies: called with the policies of ``<meta>`` tags; with None they are ignored.
     :ivar after_base: called if a ``<base>`` precedes the place of a snippet, other than of one at the head's start.
     :ivar limit_bytes: of a tag that is held back until it ends.

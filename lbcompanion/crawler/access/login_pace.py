@@ -1,6 +1,6 @@
 """Slows down those who guess passwords or tokens: per address, and per name.
 
-Each failure beyond the free ones doubles the wait until the next attempt is looked at, up to a maximum of some seconds.
+After some failures each further one doubles the time in which attempts are refused, up to a maximum of some seconds.
 So a legitimate user never waits for long, also while someone guesses his password. An address from which a user has
 logged in before does not wait for failures that others cause for this name.
 """
@@ -45,7 +45,7 @@ class LoginPace:
         return len(self._failures) + len(self._known)
 
     def wait(self, address: str, name: str = "") -> float:
-        """Return for how many seconds no attempt is looked at; 0: it may be made now."""
+        """Return for how many seconds attempts are refused; 0: an attempt may be made now."""
         now = self._clock()
         return max((self._wait(key, now) for key in self._keys(address, name)), default=0.0)
 
@@ -62,7 +62,7 @@ class LoginPace:
                 self._failures.popitem(last=False)
 
     def is_first_refusal(self, address: str, name: str = "") -> bool:
-        """Whether no attempt was refused since the last one that was looked at; a flood is logged once."""
+        """Whether this is the first refusal since the last attempt that was checked; a flood is logged once."""
         waiting = [each for key in self._keys(address, name) if (each := self._failures.get(key)) is not None]
         is_first = not any(each.has_refused for each in waiting)
         for each in waiting:

@@ -19,7 +19,7 @@ from lbcompanion.model import WallClock
 _DAY = 86400.0
 #: How often the size of the archive is checked, in seconds.
 CHECK_SECONDS = 60.0
-#: The age is checked this often in the time that is kept, and at least every hour.
+#: The age is checked this many times in ``keep_days``, and at least once an hour.
 _CHECKS_IN_TIME = 100
 _MAX_AGE_CHECK_SECONDS = 3600.0
 #: If the wall clock jumps forward by more than this, nothing is erased for its age for as long: the jump may be a
@@ -33,7 +33,7 @@ class Retention:
     """Erases what is too old, or too much.
 
     :param keep_days: how long recordings are kept; 0: for ever.
-    :param keep_bytes: how long this crawler's archive files may be in all; 0: any length.
+    :param keep_bytes: the largest total size of this crawler's archive files; 0: no limit.
     :param store_url: the object store to which the crawler uploads its files; empty: none.
     """
 

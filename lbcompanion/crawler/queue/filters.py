@@ -65,12 +65,12 @@ class Pattern:
 class Filters:
     """Conditions on recordings, which all have to hold. An empty value is no condition.
 
-    :ivar url: of the page's address. Without a star, the fragment does not count.
+    :ivar url: the pattern that the page's address matches. Without a star, the fragment does not count.
     :ivar start: when the page was viewed at the earliest, in seconds since the epoch.
     :ivar end: when it was viewed, exclusive.
     :ivar node: the node whose copy it is.
     :ivar outcome: ``archived``, ``lost`` or ``open``.
-    :ivar reason: of the reason why a page is lost.
+    :ivar reason: the pattern that the reason of the loss matches.
     :ivar visitors: the pseudonyms of the visitor who saw the page; None is no condition.
     :ivar title: a part of the title, in upper or lower case.
     :ivar sites: the names of several sites.
@@ -150,10 +150,10 @@ def _url_conditions(url: Pattern, dialect: str) -> tuple[Condition | None, list[
         return None, [_matches(ADDRESS, url, dialect)]
     key_column = RECORDINGS.c.url_key
     key = url_key(url.text)
-    is_longer = len(key) == KEY_CHARS or "#" in url.text
+    key_is_not_enough = len(key) == KEY_CHARS or "#" in url.text
     if url.begins and "#" not in url.text:
         in_range = and_(key_column >= key, key_column < key + _LAST_CHARACTER)
-        return in_range, [_matches(ADDRESS, url, dialect)] if is_longer else []
+        return in_range, [_matches(ADDRESS, url, dialect)] if key_is_not_enough else []
     if url.begins:
         return key_column == key, [_matches(ADDRESS, url, dialect)]
     whole = url.text.partition("#")[0]

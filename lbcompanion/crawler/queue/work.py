@@ -26,9 +26,12 @@ from lbcompanion.crawler.queue.schema import LOSSES, RECORDINGS, TURNS
 _CLOCK_SLACK_SECONDS = 5.0
 #: Notices are never postponed for longer; one that is due later was postponed by a clock that was wrong.
 MAX_PAUSE_SECONDS = 600.0
-#: For how long the nodes of open notices are remembered, how many are read at a time, and how many of them one claim
-#: searches while others are busy.
-_NODES_SECONDS, _MAX_READ_NODES, _MAX_NODES = 1.0, 200, 16
+#: For how many seconds the nodes of open notices are remembered.
+_NODES_SECONDS = 1.0
+#: How many nodes are read at a time.
+_MAX_READ_NODES = 200
+#: How many nodes one claim searches while others are busy.
+_MAX_NODES = 16
 #: How often one claim looks for notices, because nodes may turn out to be busy.
 _MAX_LOOKS = 4
 #: The wait, in seconds, if another crawler claims at this moment.
@@ -141,7 +144,7 @@ class SharedQueue:
         if not self.may_claim():
             return TakenNotices((), _NO_NAME_SECONDS)
         with self._database.change() as connection:
-            # A claim that the server forgets when it fails costs no page.
+            # If the server loses this transaction in a crash, no page is lost. So it need not be synced.
             turn = select(TURNS.c.name, *_without_sync(connection)).where(TURNS.c.name == CLAIMING)
             turn = turn.with_for_update(skip_locked=True)
             if connection.execute(turn).first() is None:

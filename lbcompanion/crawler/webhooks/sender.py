@@ -44,7 +44,7 @@ _TURN_SECONDS = 20.0
 _MAX_ANSWER_BYTES = 65536
 #: How often one call on the database's thread looks for outcomes that a webhook wants: the crawl uses that thread too.
 _MOST_READS = 4
-#: How far a position that is not written may be behind, where a webhook wants none of the outcomes between.
+#: The number of unwanted outcomes that the sender passes before it writes its position.
 _MOST_UNWRITTEN = 1000
 #: The pause after a failure of the database, and after a defect.
 _DATABASE_PAUSE_SECONDS, _DEFECT_PAUSE_SECONDS = 5.0, 300.0
@@ -118,7 +118,8 @@ class WebhookSender:
         self._topic = f"the webhook {settings.name} does not accept outcomes"
         self._filters = Filters(sites=settings.sites, outcome=settings.outcome)
         #: Up to where the outcomes were looked at: there is nothing to send until others come.
-        self._looked_to: Position | None = None
+        # All outcomes up to this position are checked.
+        self._checked_to: Position | None = None
         self._not_before = float("-inf")
         self._is_logged = self._has_stopped = self._has_turn = False
         self._running: Deferred[None] | None = None
@@ -126,7 +127,7 @@ class WebhookSender:
 
     def look(self, extent: Extent) -> None:
         """Send outcomes, unless all up to the end of the extent are sent."""
-        if self._running is not None or self._has_stopped or self._looked_to == extent.end:
+        if self._running is not None or self._has_stopped or self._checked_to == extent.end:
             return
         if self._parts.reactor.seconds() < self._not_before:
             return
@@ -178,7 +179,7 @@ class WebhookSender:
             if batch.has_more:
                 continue
             if not batch.rows and not batch.missed:
-                self._looked_to = batch.position
+                self._checked_to = batch.position
                 return
             if not await self._send(batch):
                 return

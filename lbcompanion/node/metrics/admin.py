@@ -37,9 +37,7 @@ class NodeMetrics(Collector):
         c = self._counters
         yield _counter("connections", "visitor connections taken", c.connections)
         yield _counter("connections_refused", "connections over a limit", c.connections_refused)
-        yield _counter(
-            "connections_worn", "connections closed after requests_per_connection", c.connections_max_requests
-        )
+        yield _counter("connections_worn", "connections closed after requests_per_connection", c.connections_worn)
         yield _counter("requests", "requests read", c.requests)
         yield _labelled("responses", "answers by status", "status", c.responses)
         yield _labelled("requests_refused", "refused requests, by the status of the response", "status", c.refused)

@@ -57,7 +57,7 @@ class Counters:
     connections: int = 0
     connections_open: int = 0
     connections_refused: int = 0
-    connections_max_requests: int = 0
+    connections_worn: int = 0
     requests: int = 0
     responses: Counter[int] = Factory(EventCounter)
     refused: Counter[int] = Factory(Counter)

@@ -29,16 +29,16 @@ from lbcompanion.protocol.signatures import Signer
 from lbcompanion.web import BodyTooLarge, BytesProducer, IdentifyingAgent, connection_pool, read_body
 
 _BATCH = 100
-# Losses per request; each is short.
-_LOSSES = 5000
+# Each loss is short.
+_LOSSES_PER_REQUEST = 5000
 _TIMEOUT_SECONDS = 20.0
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 _STOP_SECONDS = 2.0
 #: For how many seconds the other intakes are preferred after an intake failed.
 _AVOID_SECONDS = 60.0
-#: The statuses that say something about the delivery rather than about the intake.
-_ANSWERS = frozenset({202, 400, 413})
+#: With these statuses the intake has decided about the delivery. Any other status means that the intake failed.
+_DECIDED = frozenset({202, 400, 413})
 _STEP_SECONDS = 0.02
 #: The limit of a response body; only the status is used.
 _ANSWER_BYTES = 65536
@@ -106,7 +106,7 @@ class NoticeSender:
     async def _deliver(self) -> bool:
         while not self._stopped:
             # Both reads are queued together, so that the spool's thread runs them in one transaction.
-            notices_read, losses_read = self._spool.oldest(_BATCH), self._spool.losses(_LOSSES)
+            notices_read, losses_read = self._spool.oldest(_BATCH), self._spool.losses(_LOSSES_PER_REQUEST)
             try:
                 waiting = await notices_read
             except StoreError:
@@ -121,7 +121,7 @@ class NoticeSender:
                 await self._remove_delivered(waiting, losses)
                 self._accepted()
                 continue
-            if status in _ANSWERS:
+            if status in _DECIDED:
                 # A notice that the crawler cannot read must not block the others.
                 status = await self._deliver_singly(waiting, losses)
                 if status == 202:
@@ -143,13 +143,13 @@ class NoticeSender:
         """Send them one by one; 202 after each was accepted or finally refused, else the status that stopped it."""
         if losses:
             status = await self._post_to_any([], losses)
-            if status not in _ANSWERS:
+            if status not in _DECIDED:
                 return status
             self._counters.notices["losses delivered" if status == 202 else "refused by crawler"] += len(losses)
             await self._spool.remove_losses(losses)
         for number, notice in waiting:
             status = await self._post_to_any([notice])
-            if status not in _ANSWERS:
+            if status not in _DECIDED:
                 return status
             self._counters.notices["delivered" if status == 202 else "refused by crawler"] += 1
             await self._spool.remove([number])
@@ -172,7 +172,7 @@ class NoticeSender:
                 failure = error
             else:
                 failure = None
-                if status in _ANSWERS:
+                if status in _DECIDED:
                     self._use(intake)
                     return status
             self._not_before[intake] = self._reactor.seconds() + _AVOID_SECONDS

@@ -391,7 +391,7 @@ class VisitorConnection:
         self._keep_alive = keeps_alive(head)
         if self._request_count >= limits.requests_per_connection:
             self._keep_alive = False
-            context.counters.connections_max_requests += 1
+            context.counters.connections_worn += 1
         exchange: Exchange | InternalExchange
         has_body = framing is not NO_BODY
         # All internal paths contain the prefix.

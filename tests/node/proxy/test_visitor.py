@@ -348,7 +348,7 @@ def test_a_connection_ends_in_order_after_its_requests() -> None:
     answers = read_responses(visitor.received, [b"GET"] * 3, visitor.eof)
     assert [answer.get(b"connection") for answer in answers] == [None, None, b"close"]
     assert visitor.eof
-    assert companion.counters.connections_max_requests == 1
+    assert companion.counters.connections_worn == 1
 
 
 def test_a_request_cut_off_behind_another_is_not_waited_for() -> None:
