@@ -45,6 +45,10 @@ def test_an_inserted_cookie_is_proven(environment, run_balancer, readable):
     assert 'cookies = ["SRV"]' in document["configuration"]["crawler"]
     assert document["dialect_guessed"] is True
     assert "journey" in codes(document)
+    upstream = document["journey"].pop("upstream")
+    assert upstream.pop("node") in {"n1", "n2", "n3"}
+    assert upstream.pop("requests") > 0
+    assert upstream == {"configured": 0, "limit": 0, "workers": 0, "waited": 0}
     assert document["journey"] == {
         "page": "ok",
         "page_origin": document["url"].removesuffix("/shop/page"),

@@ -62,7 +62,9 @@ class Companion:
     ) -> None:
         self.port, self.application_port, self.admin_port = ports.take(), ports.take(), ports.take()
         self.name = name
-        (folder / "farm.secret").write_bytes(SECRET)
+        secret_file = folder / "farm.secret"
+        if not secret_file.exists():  # another companion of the folder may be reading it
+            secret_file.write_bytes(SECRET)
         self._file = folder / f"{name}.toml"
         self._file.write_text(
             f"""[node]

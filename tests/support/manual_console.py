@@ -24,6 +24,7 @@ NOT_RUN = {
     "python3 -m venv": "tests/test_install.py installs the wheel",
     "/opt/lbcompanion/": "tests/test_install.py installs the wheel",
     "examples/": "tests/e2e/test_example_java.py and its neighbours run the examples",
+    "chromium ": "opens a window for people; tests/crawler/admin/test_script_pages_chromium.py starts Chromium",
     "useradd": "changes the system; test_manual.py compares it with what init prints",
     "install -": "changes the system; test_manual.py compares it with what init prints",
     "systemctl": "changes the system; test_manual.py compares it with what init prints",

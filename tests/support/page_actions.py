@@ -84,7 +84,7 @@ def click(locator: Any) -> None:
     """
     heed = locator.evaluate_handle(_HEED)
     for _ in range(_CLICKS):
-        locator.click()
+        locator.click(timeout=PATIENCE_MS)
         if _clicked(heed):
             return
     raise AssertionError(f"{locator} got no click")

@@ -26,6 +26,7 @@ from lbcompanion.crawler.queue.file_erasures import (
     request_files,
     written_addresses,
 )
+from lbcompanion.crawler.queue.outcomes import forget_outcomes
 from lbcompanion.crawler.queue.schema import (
     ERASED_TOKENS,
     ERASURES,
@@ -183,6 +184,7 @@ class Erasures:
             losses = _delete_losses(connection, tokens)
             _refuse(connection, tokens, now + refuse_seconds)
             forget_visitors(connection, tokens, selection.visitors or ())
+            forget_outcomes(connection, tokens)
             archived = [row.id for row in rows if row.warc_offset is not None]
             _delete_rows(connection, [row.id for row in rows if row.warc_offset is None])
             _mark_rows(connection, archived, erasure)

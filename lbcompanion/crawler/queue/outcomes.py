@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
@@ -104,6 +105,15 @@ class Followed:
 def note_outcome(connection: Connection, token: str, now: float) -> None:
     """Note that a recording has its outcome, in the transaction that gives it."""
     connection.execute(_NOTE, {"token": token, "at": now})
+
+
+def forget_outcomes(connection: Connection, tokens: Sequence[str]) -> None:
+    """Delete the outcomes of erased recordings, within the transaction that erases these. Their numbers stay unused."""
+    if not tokens:
+        return
+    _lock(connection)  # numbering changes the same rows, in another order
+    for start in range(0, len(tokens), _MOST_READ):
+        connection.execute(delete(OUTCOMES).where(OUTCOMES.c.token.in_(tokens[start : start + _MOST_READ])))
 
 
 class Outcomes:

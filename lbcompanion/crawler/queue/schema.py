@@ -352,6 +352,7 @@ OUTCOMES = Table(
     Column("number", BigInteger),  # null until it is given, in the order of the commits
     Index("outcomes_number", "number"),
     Index("outcomes_at", "at"),
+    Index("outcomes_token", "token"),  # erasing
     **_MYSQL,
 )
 

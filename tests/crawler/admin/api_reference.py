@@ -35,7 +35,7 @@ it; an operator may do what a viewer may.
 """
 
 #: Arguments of the listener that add no requests to the API.
-NO_ENDPOINTS = {"hosts", "health", "read", "parse", "check_passwords", "open_metrics"}
+NO_ENDPOINTS = {"hosts", "health", "read", "parse", "check_passwords", "open_metrics", "scripts"}
 
 
 def whole_document() -> Mapping[str, Any]:
