@@ -80,6 +80,8 @@ def click(locator: Any) -> None:
     releasing it, and then no element gets a click. DokuWiki's editor moves for up to a second after ``load``: scripts
     put a toolbar above the text, and scroll to the preview. A visitor would click once more, too.
 
+    In a frame whose scripts do not run, use Playwright's own ``click``: no listener hears of a click there.
+
     :param locator: of Playwright, for an element that stays in the document.
     """
     heed = locator.evaluate_handle(_HEED)
