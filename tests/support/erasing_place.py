@@ -110,7 +110,13 @@ class ErasingPlace(Place):
 
     def check_files(self) -> None:
         """The folder has only the files of the index, and each is as long as the index says."""
-        assert {file.name: file.stat().st_size for file in self.files()} == self.index.files()
+        sizes, committed = {file.name: file.stat().st_size for file in self.files()}, self.index.files()
+        differing = {
+            name: (sizes.get(name), committed.get(name))
+            for name in sizes.keys() | committed.keys()
+            if sizes.get(name) != committed.get(name)
+        }
+        assert not differing, "on the disk, in the index"
         assert self.replacements.doomed() == {}
 
 

@@ -107,6 +107,8 @@ class Archive:
                 self._name = ""
                 if file.state is FileState.UPLOADED:
                     self.drop(file.name)  # the process ended before this
+                elif is_queue_current and not file.committed and not self.path(file.name).exists():
+                    self._index.forget_empty_file(file.name)  # the process ended before it created the file
                 else:
                     self._recover_file(file, is_queue_current=is_queue_current)
             if not is_queue_current or not self._name:

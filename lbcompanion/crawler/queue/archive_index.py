@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
@@ -140,6 +140,12 @@ class ArchiveIndex:
             self._close_open(connection)
             values = {"name": name, "committed": 0, "crawler": self.crawler, "state": FileState.OPEN, "opened_at": now}
             connection.execute(insert(FILES).values(**values, searched=self.file_erasures.known))
+
+    def forget_empty_file(self, name: str) -> None:
+        """Forget a file of this crawler that was registered but never created."""
+        never_written = FILES.c.name == name, FILES.c.committed == 0, self.is_own()
+        with self._database.change() as connection:
+            connection.execute(delete(FILES).where(*never_written))
 
     def extend(self, name: str, committed: int) -> None:
         """Commit records of a file that no recording has."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.archives import Place
+from tests.support.archives import NOW, Place
 
 pytestmark = pytest.mark.slow
 
@@ -86,6 +86,19 @@ def test_another_queue_and_another_archive(tmp_path: Path) -> None:
     kept(one, ["t1"])
     one.database.close()
     kept(Place(tmp_path, queue=queue_of(tmp_path, "other")), ["t2"])
+
+
+def test_an_older_queue_keeps_the_name_of_a_file_that_it_knows_without_pages(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    name = "crawler-20261124000000-00000.warc.gz"
+    place.index.new_file(name, NOW)
+    place.database.close()
+    shutil.copy(tmp_path / "q.db", tmp_path / "copy.db")
+    place = Place(tmp_path)
+    store(place, "t1")
+    place.database.close()
+    # With the newer queue that file may have got pages, and be in an object store now.
+    assert name in Place(tmp_path, queue=queue_of(tmp_path, "copy")).index.files()
 
 
 def test_the_rest_of_a_crash_is_still_cut_off(tmp_path: Path) -> None:

@@ -131,6 +131,43 @@ def test_a_commit_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert place.files()[0].stat().st_size > before
 
 
+@pytest.mark.slow
+def test_a_file_that_was_never_created_is_forgotten(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.store("t1", b"one")
+    # The process is killed after it registered the next file, before it creates it.
+    place.index.new_file("crawler-20261124000000-00001.warc.gz", NOW)
+    place.database.close()
+    place = Place(tmp_path, rotate_bytes=1)
+    assert list(place.index.files()) == [file.name for file in place.files()]
+    place.store("t2", b"two")
+    assert states(place) == ["closed", "open"]
+    assert (place.page("t1"), place.page("t2")) == (b"one", b"two")
+
+
+@pytest.mark.slow
+def test_a_file_that_was_created_but_not_written_is_continued(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    name = "crawler-20261124000000-00001.warc.gz"
+    place.index.new_file(name, NOW)
+    place.archive.path(name).touch()
+    place.database.close()
+    place = Place(tmp_path)
+    assert place.archive.current_file == name
+
+
+@pytest.mark.slow
+def test_a_lost_file_with_pages_is_not_forgotten(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.store("t1", b"one")
+    before = place.index.files()
+    place.files()[0].unlink()
+    place.database.close()
+    place = Place(tmp_path)
+    assert place.index.files() == before
+    assert place.health.lines()
+
+
 class Died(BaseException):
     """The process is gone at this point."""
 

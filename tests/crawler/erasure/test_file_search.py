@@ -271,3 +271,18 @@ def test_any_sequence_leaves_what_was_not_erased(
         place.check_files()
         assert addresses(place) == sorted(name for names in files.values() for name in names)
     place.close()
+
+
+@pytest.mark.slow
+def test_a_file_that_was_never_created_is_not_missed(tmp_path: Path) -> None:
+    place = ErasingPlace(tmp_path)
+    keep(place, 0, CSS, PHOTO)
+    # The process is killed after it registered the next file, before it creates it.
+    place.index.new_file("crawler-20261124000000-00001.warc.gz", NOW)
+    place.close()
+    place = ErasingPlace(tmp_path)
+    result = place.erase(urls=(f"{ROOT}photo.jpg",))
+    assert (result.records, result.files_unsearched) == (1, 0)
+    assert place.health.lines() == []
+    place.check_files()
+    place.close()
