@@ -6,6 +6,8 @@ no other.
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from attrs import evolve, field, frozen
 
 from lbcompanion.crawler.fetching.fetcher import FetchPath, SiteFetcher, WhoamiReply
@@ -76,12 +78,19 @@ class RouteVerifier:
             # The right node by chance: the balancer replaced the cookie that was sent.
             if self._reader.detects_move(route.cookies, reply.set_cookies) is True:
                 return Verification(other_node=reply.node)
-            # A balancer that sets a cookie of another name did not route by the guessed one.
-            if guessed and not set_cookie_pairs(reply.set_cookies).keys() <= {cookie.name for cookie in route.cookies}:
+            # A balancer that sets a cookie of another name missed that one. It did not route by a guessed cookie; and of
+            # several tiers, the one whose cookie was not sent chose at random.
+            if not self._set_names(reply, guessed=guessed) <= {cookie.name for cookie in route.cookies}:
                 return Verification()
             route = self.refresh_cookies(route, reply.set_cookies)
         self._routes.mark_reached(self._site.name, route.node, asked_at)
         return Verification(evolve(route, state=RouteState.PROVEN, proven_at=self._now()))
+
+    def _set_names(self, reply: WhoamiReply, *, guessed: bool) -> Set[str]:
+        """The names of the cookies that a reply sets; those that it deletes count for a guessed cookie only."""
+        if guessed:
+            return set_cookie_pairs(reply.set_cookies).keys()
+        return parse_set_cookies(reply.set_cookies, self._now()).keys()
 
     def refresh_cookies(self, route: Route, set_cookies: tuple[str, ...]) -> Route:
         """Return the route with the newest cookie values of a proven response of its node.
