@@ -78,7 +78,7 @@ class RouteVerifier:
             # The right node by chance: the balancer replaced the cookie that was sent.
             if self._reader.detects_move(route.cookies, reply.set_cookies) is True:
                 return Verification(other_node=reply.node)
-            # A balancer that sets a cookie of another name missed that one. It did not route by a guessed cookie; and of
+            # A balancer that sets a cookie of another name missed that one. It did not route by a guessed cookie; of
             # several tiers, the one whose cookie was not sent chose at random.
             if not self._set_names(reply, guessed=guessed) <= {cookie.name for cookie in route.cookies}:
                 return Verification()
