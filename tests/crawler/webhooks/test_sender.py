@@ -273,7 +273,7 @@ class SenderTests(WebhookCase):
         self.assertLessEqual(max(reads), 4)
         self.assertEqual(crawler.watch.outcomes.number().last - start.number, 2600)
         self.assertGreaterEqual(self.state.position.number - start.number, 1600)
-        self.assertEqual(sender._looked_to, crawler.watch.outcomes.number().end)
+        self.assertEqual(sender._checked_to, crawler.watch.outcomes.number().end)
 
     def test_a_defect_is_logged_once_in_a_while(self) -> None:
         crawler = Crawler(self)
