@@ -21,8 +21,10 @@ from lbcompanion.crawler.queue.filters import Filters, conditions
 from lbcompanion.crawler.queue.schema import OUTCOME_NUMBERS, OUTCOMES, RECORDINGS
 from lbcompanion.errors import CompanionError
 
-#: How many outcomes get a number in one transaction, and how many one call of :meth:`Outcomes.read` looks at.
-_MOST_NUMBERED, _MOST_READ = 1000, 500
+#: How many outcomes get a number in one transaction.
+MOST_NUMBERED = 1000
+#: How many outcomes one call of :meth:`Outcomes.read` looks at.
+_MOST_READ = 500
 _POSITION = re.compile(r"([0-9a-f]{8})-([0-9]{1,18})", re.ASCII)
 
 # Made once: to make a statement takes SQLAlchemy longer than to run it.
@@ -125,6 +127,8 @@ class Outcomes:
     def number(self) -> Extent:
         """Give numbers to outcomes that have none yet, and return the numbers that are there.
 
+        If more than :data:`MOST_NUMBERED` outcomes wait for a number, the next call continues.
+
         :raises BacklogError: if the database fails.
         """
         with self._database.read() as connection:
@@ -203,7 +207,7 @@ def _lock(connection: Connection) -> Extent:
 
 def _give_numbers(connection: Connection, extent: Extent) -> Extent:
     """Number some outcomes that have no number, within a transaction that holds the lock."""
-    waiting = select(OUTCOMES.c.id).where(OUTCOMES.c.number.is_(None)).order_by(OUTCOMES.c.id).limit(_MOST_NUMBERED)
+    waiting = select(OUTCOMES.c.id).where(OUTCOMES.c.number.is_(None)).order_by(OUTCOMES.c.id).limit(MOST_NUMBERED)
     ids = connection.execute(waiting).scalars().all()
     if not ids:
         return extent
