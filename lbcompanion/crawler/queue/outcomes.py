@@ -113,7 +113,9 @@ def forget_outcomes(connection: Connection, tokens: Sequence[str]) -> None:
     """Delete the outcomes of erased recordings, within the transaction that erases these. Their numbers stay unused."""
     if not tokens:
         return
-    _lock(connection)  # numbering changes the same rows, in another order
+    # Numbering changes the same rows in another order. It waits for this lock only, and holds no row of a recording, so
+    # that an erasure, which holds such rows, and a numbering never wait for each other.
+    _lock(connection)
     for start in range(0, len(tokens), _MOST_READ):
         connection.execute(delete(OUTCOMES).where(OUTCOMES.c.token.in_(tokens[start : start + _MOST_READ])))
 
