@@ -6,7 +6,6 @@ import http.client
 import json
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,6 +13,7 @@ from twisted.python.failure import Failure
 
 from lbcompanion.crawler.access.command_token import read_command_token
 from lbcompanion.crawler.erasure.criteria import dump_matches, dump_result, read_selection
+from lbcompanion.crawler.queue.database import queue_file
 from lbcompanion.crawler.service import CrawlerAlreadyRuns, CrawlerService
 from lbcompanion.endpoints import strings
 from lbcompanion.errors import CompanionError
@@ -71,9 +71,9 @@ def _check_queue(queue: str) -> None:
 
     :raises EraseFailed: if the file is missing.
     """
-    name = queue.removeprefix("sqlite:///").partition("?")[0]
-    if queue.startswith("sqlite:///") and not Path(name).exists():
-        raise EraseFailed(f"there is no queue {name}: run this command where the crawler of this configuration runs")
+    file = queue_file(queue)
+    if file is not None and not file.exists():
+        raise EraseFailed(f"there is no queue {file}: run this command where the crawler of this configuration runs")
 
 
 def _finished(done: Deferred[Any]) -> Any:

@@ -40,7 +40,7 @@ from lbcompanion.crawler.admin.stream_api import StreamApi
 from lbcompanion.crawler.admin.viewings import Viewings
 from lbcompanion.crawler.admin.webhooks_api import WebhooksApi
 from lbcompanion.crawler.archive.files import Archive
-from lbcompanion.crawler.archive.lock import InUse, Lock
+from lbcompanion.crawler.archive.lock import InUse, Locks
 from lbcompanion.crawler.archive.object_store import ObjectStore
 from lbcompanion.crawler.archive.reading import ArchiveReader
 from lbcompanion.crawler.archive.uploads import Uploads
@@ -62,7 +62,7 @@ from lbcompanion.crawler.queue.admission import Admission
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
 from lbcompanion.crawler.queue.audit import AuditLog
 from lbcompanion.crawler.queue.backlog import Arrival, Backlog
-from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
+from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine, queue_file
 from lbcompanion.crawler.queue.erasures import Erasures
 from lbcompanion.crawler.queue.outcomes import Outcomes
 from lbcompanion.crawler.queue.route_table import RouteTable
@@ -203,7 +203,7 @@ class CrawlerService(MultiService):
         self._unconfirmed: Unconfirmed | None = None
         self._erasure: ErasureService | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
-        self._locks: dict[Path, Lock] = {}
+        self._locks = Locks(f"{self._name} (state directory {settings.crawler.state_dir})")
         self._is_recovered = False
         self._trigger: Any = None
         self._starting: Deferred[None] | None = None
@@ -229,8 +229,9 @@ class CrawlerService(MultiService):
         folder = self.settings.crawler.state_dir
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock(folder)
-        queue = _make_private(self.settings.crawler.queue)
+        queue = queue_file(self.settings.crawler.queue)
         if queue is not None:
+            _make_private(queue)
             self._lock(queue)
         self._database.open()
         if self._sharing is not None:
@@ -246,16 +247,8 @@ class CrawlerService(MultiService):
         self._lock(self.settings.crawler.archive_dir)
 
     def _lock(self, locked: Path) -> None:
-        """Lock a folder or a file, again if its lock file was removed."""
-        locked = locked.resolve()
-        held = self._locks.get(locked)
-        if held is not None:
-            if held.is_in_place():
-                return
-            held.release()
-            del self._locks[locked]
         try:
-            self._locks[locked] = Lock(locked, f"{self._name} (state directory {self.settings.crawler.state_dir})")
+            self._locks.lock(locked)
         except InUse as refused:
             raise CrawlerAlreadyRuns(str(refused)) from None
 
@@ -566,21 +559,10 @@ class CrawlerService(MultiService):
         if self._sharing is not None:
             self._sharing.leave()
         self._database.close()
-        for lock in self._locks.values():
-            lock.release()
-        self._locks.clear()
+        self._locks.release()
 
 
-def _make_private(url: str) -> Path | None:
-    """Create the SQLite file, and its folder if missing, readable by its owner only: it holds routing cookies.
-
-    :returns: the file; None if the queue is not a file.
-    """
-    prefix = "sqlite:///"
-    name = url.removeprefix(prefix).partition("?")[0]
-    if not url.startswith(prefix) or not name or name == ":memory:":
-        return None
-    path = Path(name)
+def _make_private(path: Path) -> None:
+    """Create the SQLite file, and its folder if missing, readable by its owner only: it holds routing cookies."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    return path

@@ -6,7 +6,6 @@ import getpass
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from attrs import evolve
@@ -27,7 +26,7 @@ from lbcompanion.crawler.access.users_file import (
     read_users,
 )
 from lbcompanion.crawler.queue.audit import AuditLine, AuditLog
-from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
+from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine, queue_file
 from lbcompanion.errors import CompanionError
 from lbcompanion.settings import CrawlerSettings
 
@@ -139,8 +138,8 @@ def audit_lines(settings: CrawlerSettings, limit: int, filters: Mapping[str, str
 
 @contextmanager
 def _audit_log(queue: str) -> Iterator[AuditLog]:
-    file = queue.removeprefix("sqlite:///").partition("?")[0]
-    if queue.startswith("sqlite:///") and not Path(file).is_file():
+    file = queue_file(queue)
+    if file is not None and not file.is_file():
         raise BacklogError(f"there is no queue {file} yet; the crawler makes it when it starts")
     database = Database(open_engine(queue))
     try:

@@ -14,7 +14,7 @@ from lbcompanion.crawler.archive.export import Export, ExportFailed, PageRecords
 from lbcompanion.crawler.archive.reading import ArchiveReader
 from lbcompanion.crawler.archive.wacz import WaczWriter
 from lbcompanion.crawler.queue.archive_index import ArchiveIndex
-from lbcompanion.crawler.queue.database import Database, open_engine
+from lbcompanion.crawler.queue.database import Database, open_engine, queue_file
 from lbcompanion.crawler.queue.filters import Filters
 from lbcompanion.settings import CrawlerTable
 
@@ -41,8 +41,8 @@ def export_pages(
 
     :raises ExportFailed: if no page is selected, or a file cannot be read or written; then there is no new file.
     """
-    queue = settings.queue.removeprefix("sqlite:///")
-    if queue != settings.queue and not Path(queue).is_file():
+    queue = queue_file(settings.queue)
+    if queue is not None and not queue.is_file():
         raise ExportFailed(f"there is no queue at {queue}; the crawler has not been started yet")
     target = wacz or warc
     if target is None:

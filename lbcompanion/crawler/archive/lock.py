@@ -57,6 +57,38 @@ class Lock:
         os.close(self._descriptor)
 
 
+class Locks:
+    """All locks of one crawler.
+
+    :param owner: as that of :class:`Lock`.
+    """
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._held: dict[Path, Lock] = {}
+
+    def lock(self, locked: Path) -> None:
+        """Lock a folder or a file unless it is locked already; again if its lock file was removed.
+
+        :raises InUse: if another crawler has the lock.
+        :raises OSError: if the lock file cannot be opened, or its file system has no locks.
+        """
+        locked = locked.resolve()
+        held = self._held.get(locked)
+        if held is not None:
+            if held.is_in_place():
+                return
+            held.release()
+            del self._held[locked]
+        self._held[locked] = Lock(locked, self._owner)
+
+    def release(self) -> None:
+        """Release all of them."""
+        for lock in self._held.values():
+            lock.release()
+        self._held.clear()
+
+
 def _described(content: bytes) -> str:
     try:
         entry = json.loads(content)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -45,6 +46,7 @@ CLAIMING = "claiming"
 #: PostgreSQL's channel for :meth:`Database.notify`.
 CHANNEL = "lbcompanion_queue"
 
+_SQLITE = "sqlite:///"
 #: How long SQLite waits for another process, such as a command that opens the queue of a running crawler.
 _BUSY_SECONDS = 5.0
 #: After a failed connection, transactions fail at once for this many seconds instead of waiting for the server.
@@ -76,6 +78,12 @@ def _limit_idle_transactions(connection: Any, _record: Any) -> None:
     with suppress(Exception):  # MySQL has no such limit, and the driver's errors are of an extra
         cursor.execute(f"SET SESSION idle_transaction_timeout = {_IDLE_SECONDS}")
     cursor.close()
+
+
+def queue_file(url: str) -> Path | None:
+    """Return the file of a queue; None if the queue is not in a file."""
+    name = url.removeprefix(_SQLITE).partition("?")[0]
+    return Path(name) if url.startswith(_SQLITE) and name not in ("", ":memory:") else None
 
 
 def open_engine(url: str) -> Engine:

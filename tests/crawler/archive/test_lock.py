@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lbcompanion.crawler.archive.lock import NAME, InUse, Lock
+from lbcompanion.crawler.archive.lock import NAME, InUse, Lock, Locks
 
 
 def test_the_error_names_the_first_crawler(tmp_path: Path) -> None:
@@ -76,3 +76,15 @@ def test_a_full_disk_does_not_prevent_the_lock(tmp_path: Path, monkeypatch: pyte
         Lock(tmp_path, "two")
     lock.release()
     Lock(tmp_path, "three").release()
+
+
+def test_a_folder_is_locked_again_after_its_lock_file_was_removed(tmp_path: Path) -> None:
+    locks = Locks("one")
+    locks.lock(tmp_path)
+    locks.lock(tmp_path / ".." / tmp_path.name)
+    (tmp_path / NAME).unlink()
+    locks.lock(tmp_path)
+    with pytest.raises(InUse):
+        Locks("two").lock(tmp_path)
+    locks.release()
+    Lock(tmp_path, "two").release()

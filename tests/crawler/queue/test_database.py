@@ -9,9 +9,31 @@ from sqlalchemy import text
 
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue.backlog import Backlog
-from lbcompanion.crawler.queue.database import READING, WRITING, BacklogError, Database, insert_new, open_engine
+from lbcompanion.crawler.queue.database import (
+    READING,
+    WRITING,
+    BacklogError,
+    Database,
+    insert_new,
+    open_engine,
+    queue_file,
+)
 from lbcompanion.crawler.queue.schema import LOSSES
 from tests.support.arrivals import arrival
+
+
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite:////var/lib/q.db", Path("/var/lib/q.db")),
+        ("sqlite:///q.db?timeout=5", Path("q.db")),
+        ("sqlite:///:memory:", None),
+        ("sqlite://", None),
+        ("postgresql://h/q", None),
+    ],
+)
+def test_the_file_of_a_queue(url: str, file: Path | None) -> None:
+    assert queue_file(url) == file
 
 
 def test_errors_tell_no_values() -> None:
