@@ -121,7 +121,8 @@ class ScriptPages:
         host = (call.request.getHeader(b"host") or b"").decode("latin-1")
         host = host if host.endswith("]") else host.rpartition(":")[0] or host
         port = self._port()
-        if call.request.isSecure() or call.request.getHeader(b"x-forwarded-proto") == b"https" or not port:
+        forwarded = (call.request.getHeader(b"x-forwarded-proto") or b"").partition(b",")[0].strip().lower()
+        if call.request.isSecure() or forwarded == b"https" or not port:
             raise HttpError(500, "the crawler's setting replay_scripts_origin is empty; here it has to be set")
         return f"http://{_OTHER_LOOPBACK.get(host, host)}:{port}"
 

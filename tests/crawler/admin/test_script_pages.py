@@ -195,9 +195,14 @@ class TestTheWayFromTheDashboard(AccessCase):
         self.assertTrue(self.where().startswith("https://replay.test/"))
 
     def test_where_the_address_is_not_known_the_setting_is_named(self) -> None:
-        for port, headers in ((0, {}), (9202, {"X-Forwarded-Proto": "https"})):
+        for port, headers in (
+            (0, {}),
+            (9202, {"X-Forwarded-Proto": "https"}),
+            (9202, {"X-Forwarded-Proto": "HTTPS"}),
+            (9202, {"X-Forwarded-Proto": "https, http"}),
+        ):
             self.listen_with(port=port)
-            self.assertEqual(self.where(**headers), "500")
+            self.assertEqual(self.where(**headers), "500", headers)
         _, body = self.ask(f"/recording/{self.tokens[0]}/scripts", headers={**bearer(VIEWER_TOKEN), **headers})
         self.assertIn(b"replay_scripts_origin is empty", body)
 
