@@ -57,7 +57,7 @@ _OTHER_LOOPBACK = {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}
 class ScriptPages:
     """Serves recorded pages with their scripts, and the dashboard's way to them.
 
-    :param trail: takes note of each page that is looked at; None: nobody does.
+    :param trail: writes a line for each page that is looked at; None: no line is written.
     :param origin: of this listener as browsers know it; empty: the dashboard's host with the listener's port.
     :param port: returns the TCP port of this listener.
     """

@@ -73,7 +73,7 @@ _DOC = Doc(
 
 @frozen
 class _Wanted:
-    """What a client asks for.
+    """The request of a client.
 
     :ivar missed: whether outcomes after the client's position are gone.
     """
