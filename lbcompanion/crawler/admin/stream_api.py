@@ -73,7 +73,7 @@ _DOC = Doc(
 
 @frozen
 class _Wanted:
-    """What a client asks for.
+    """The request of a client.
 
     :ivar missed: whether outcomes after the client's position are gone.
     """
@@ -245,7 +245,7 @@ class _EventStream:
             return
         self._is_reading = True
         reading = Deferred.fromCoroutine(self._next())
-        reading.addCallbacks(self._on_read, self._on_failed)
+        reading.addCallback(self._on_read).addErrback(self._on_failed)
 
     async def _next(self) -> Followed:
         outcomes = self._api._watch.outcomes

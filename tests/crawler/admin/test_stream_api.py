@@ -14,6 +14,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from lbcompanion.crawler.access.users_file import change_users
+from lbcompanion.crawler.admin import json_views
 from lbcompanion.crawler.outcome_watch import LOOK_SECONDS
 from lbcompanion.crawler.queue.outcomes import note_outcome
 from lbcompanion.crawler.queue.schema import RECORDINGS
@@ -289,6 +290,20 @@ class StreamTests(StreamCase):
         self.pass_time()
         self.assertTrue(client.transport.disconnected)
         self.assertEqual(self.ends("failed"), 1)
+
+    def test_a_row_that_cannot_be_written_ends_the_stream(self) -> None:
+        """Otherwise the stream would go on behind the row, and the client would miss it."""
+        client = Client(self)
+
+        def broken(_row: object) -> None:
+            raise KeyError("defect")
+
+        self.patch(json_views, "recording", broken)
+        self.end()
+        self.pass_time()
+        self.assertTrue(client.transport.disconnected)
+        self.assertEqual(self.ends("failed"), 1)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_head(self) -> None:
         response, body = self.get("/api/recordings/stream", "HEAD")
