@@ -15,7 +15,7 @@ class Event:
     """One event, or a block without data, which only says how far a stream has come.
 
     :ivar id: the last id of the stream, up to this event.
-    :ivar data: None: there is none.
+    :ivar data: None if the block has no data.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""What the API returns, as typed values."""
+"""The values that the API returns, typed."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ class Erased:
 class Outcome:
     """A recording that got its outcome.
 
-    :ivar id: the position of the outcome; :meth:`Client.stream` continues after it.
+    :ivar id: the position of the outcome. :meth:`.Client.stream` continues after it.
     """
 
     id: str

@@ -16,7 +16,7 @@ from lbcompanion.protocol.signatures import WEBHOOK_KEY_ID, SignedRequest, Verif
 
 @frozen
 class Delivery:
-    """What a request of a webhook has.
+    """The contents of a request of a webhook.
 
     :ivar webhook: its name in the crawler's configuration.
     :ivar outcomes: in their order. Some may have come before, with the same ``id``.

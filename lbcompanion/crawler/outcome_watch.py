@@ -1,4 +1,4 @@
-"""Watches the outcomes of a queue for those who follow them, and deletes old ones."""
+"""Watches the outcomes of a queue for streams and webhooks, and deletes old outcomes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DAY_SECONDS = 86400.0
 
 
 class Follower(Protocol):
-    """One that follows the outcomes."""
+    """A stream or a webhook."""
 
     def look(self, extent: Extent) -> None:
         """Read outcomes, unless all up to the end of the extent are read."""
@@ -62,20 +62,20 @@ class OutcomeWatch:
         self._trims.start(TRIM_SECONDS)
 
     def stop(self) -> None:
-        """Do no more."""
+        """Stop both."""
         self._followers.clear()
         for loop in (self._looks, self._trims):
             if loop.running:
                 loop.stop()
 
     def follow(self, follower: Follower) -> None:
-        """Tell a follower from now on."""
+        """Call a follower regularly from now on."""
         self._followers.append(follower)
         if not self._looks.running:
             self._looks.start(LOOK_SECONDS, now=False)
 
     def leave(self, follower: Follower) -> None:
-        """Tell a follower no more; without any, the database is not asked."""
+        """Call a follower no more. Without followers the database is not asked."""
         if follower in self._followers:
             self._followers.remove(follower)
         if not self._followers and self._looks.running:

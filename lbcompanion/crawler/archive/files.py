@@ -112,7 +112,7 @@ class Archive:
                 else:
                     self._recover_file(file, is_queue_current=is_queue_current)
             if not is_queue_current or not self._name:
-                # Another queue may have committed more of them; or none of them is continued.
+                # Another queue may have committed more of them, or this process continues no file.
                 self._index.close_files()
             self._known = self._known_of_file()
             self.renew_mark()

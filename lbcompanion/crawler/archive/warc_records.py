@@ -2,7 +2,7 @@
 
 A page's HTTP head is the application's own (:mod:`lbcompanion.crawler.archive.response_heads`). The other heads are
 made from status and type. Every record about a URL goes through :func:`_record`, which refuses a head that would not
-be read back unchanged. The records are as warcio would write them, for half the time; warcio reads them.
+be read back unchanged. The records are as warcio would write them, in less time. warcio reads them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How far each webhook has got the outcomes; all crawlers of a queue share it."""
+"""The position of each webhook in the order of the outcomes. All crawlers of a queue share it."""
 
 from __future__ import annotations
 
