@@ -39,6 +39,8 @@ _BLOCK_TYPES = {
     "revisit": "application/http; msgtype=response",
     "request": "application/http; msgtype=request",
 }
+#: The longest head whose digest is remembered.
+_MAX_KEPT_HEAD_BYTES = 4096
 _NO_FIELDS: Mapping[str, str] = {}
 
 
@@ -70,9 +72,18 @@ def _digest_field(digest: bytes) -> str:
     return f"sha256:{b32encode(digest).decode()}"
 
 
-@lru_cache(1024)  # the heads of revisits of one file are all the same
 def _head_digest(head: bytes) -> str:
     """Return the digest of a block that has no body."""
+    # The cache keeps whole heads, so that of a long one would take much memory.
+    return _kept_digest(head) if len(head) <= _MAX_KEPT_HEAD_BYTES else _sha1_field(head)
+
+
+@lru_cache(1024)  # the heads of revisits of one file are all the same
+def _kept_digest(head: bytes) -> str:
+    return _sha1_field(head)
+
+
+def _sha1_field(head: bytes) -> str:
     return f"sha1:{b32encode(sha1(head, usedforsecurity=False).digest()).decode()}"
 
 

@@ -14,6 +14,7 @@ from warcio.warcwriter import BufferWARCWriter
 from lbcompanion.crawler.archive.warc_records import (
     RecordRefused,
     Requisite,
+    _kept_digest,
     page_record,
     page_revisit_record,
     redirected_revisit,
@@ -105,6 +106,15 @@ def test_warcio_writes_the_records_in_the_same_way() -> None:
         redirected_revisit(revisit, file.url, date),
     ):
         assert lines(record) == lines(written_by_warcio(record))
+
+
+def test_long_heads_stay_in_no_memory() -> None:
+    page = evolve(copy(b"x"), head=PageHead("HTTP/1.1 200 OK", 200, (("X-Long", "y" * 5000),)))
+    record = page_revisit_record(page, "<urn:uuid:1>", page.url, "2026-11-22T21:10:00Z")
+    before = _kept_digest.cache_info()
+    assert page_revisit_record(page, "<urn:uuid:1>", page.url, "2026-11-22T21:10:00Z") == record
+    assert lines(record) == lines(written_by_warcio(record))
+    assert _kept_digest.cache_info() == before
 
 
 def written_by_warcio(record: bytes) -> bytes:
