@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from lbcompanion.crawler.access.users_file import change_users
 from lbcompanion.crawler.admin import json_views
 from lbcompanion.crawler.outcome_watch import LOOK_SECONDS
+from lbcompanion.crawler.queue.outcomes import note_outcome
 from lbcompanion.crawler.queue.schema import RECORDINGS
 from lbcompanion.settings import OutcomesTable
 from tests.support.access_case import VIEWER_TOKEN, AccessCase, bearer
@@ -126,6 +127,22 @@ class StreamTests(StreamCase):
         later = self.end()
         self.pass_time()
         self.assertEqual(client.tokens, [*new, later])
+
+    def test_many_outcomes_that_wait_for_their_numbers(self) -> None:
+        """More outcomes wait than one transaction numbers."""
+        with self.rig.database.change() as connection:
+            for number in range(2600):
+                note_outcome(connection, f"t{number}", 1.0)
+        last = self.end()
+        self.assertEqual(Client(self, "?seconds=0&after=beginning").tokens[-1:], [last])
+        with self.rig.database.change() as connection:
+            for number in range(2600):
+                note_outcome(connection, f"u{number}", 1.0)
+        self.end()
+        client = Client(self)
+        new = self.end()
+        self.pass_time(5)
+        self.assertEqual(client.tokens, [new])
 
     def test_a_client_that_comes_back_misses_and_gets_nothing_twice(self) -> None:
         for name in ("header", "parameter"):
