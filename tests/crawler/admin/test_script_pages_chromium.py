@@ -273,7 +273,11 @@ def test_a_page_without_the_page_around_it_runs_nothing(
             body=recorded.get_with_scripts(f"{start[len(scripts.origin) :]}page")[2].decode(), content_type="text/html"
         ),
     )
-    page.goto(f"{start}page", wait_until="commit")
-    page.wait_for_function("document.documentElement === null || !document.getElementById('seen')", timeout=_LIMIT)
+    with page.expect_event("pageerror", timeout=_LIMIT) as stopped:
+        page.goto(f"{start}page", wait_until="commit")
+    assert "only inside of a frame" in str(stopped.value)
+    # An empty document would fulfil the other conditions too, before its scripts ran.
+    page.wait_for_function("document.readyState === 'complete'", timeout=_LIMIT)
+    assert page.evaluate("document.getElementById('seen')") is None
     assert page.title() != "ran"
     page.close()
