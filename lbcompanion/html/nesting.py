@@ -27,7 +27,7 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_FORMATTING = names("a b big code em font i nobr s small strike strong tt u")
+FORMATTING = names("a b big code em font i nobr s small strike strong tt u")
 _TABLE_PARTS = names("caption colgroup table tbody td tfoot th thead tr")
 # Elements whose end tag may be left out.
 _OPTIONAL_END = names("dd dt li optgroup option p")
@@ -200,7 +200,7 @@ def _may_be_open(name: str, inside: frozenset[str], *, strict: bool) -> bool:
         return inside <= _OPTIONAL_END
     if not special:
         return True
-    if name in _FORMATTING:
+    if name in FORMATTING:
         return not (special if strict else special & _BARRIERS)
     if name in _TABLE_PARTS:
         return special <= _TABLE_PARTS - {"table"} | _OPTIONAL_END

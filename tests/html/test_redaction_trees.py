@@ -123,6 +123,18 @@ def test_masks_behind_a_cdata_section_that_browsers_read_otherwise(opened: str) 
     _check(page)
 
 
+_OUTER = "<svg><input type=password> <math><img class=secret> <div class=secret> <p><section class=secret>"
+_INNER = "<p class=secret> <b class=secret> <g><div class=secret></g> <a class=secret>x"
+
+
+@pytest.mark.parametrize("outer", re.split(" (?=<)", _OUTER))
+@pytest.mark.parametrize("inner", re.split(" (?=<)", _INNER))
+def test_a_masked_element_that_outlasts_the_one_around_it(outer: str, inner: str) -> None:
+    name = next(each for each in ("svg", "math", "div", "section") if f"<{each}" in outer)
+    page = _page([f"{outer}{inner}</{name}>S#<textarea>S#"])
+    _check(page)
+
+
 _ELEMENTS = "title desc foreignObject font g text mi mtext annotation-xml textarea style input"
 
 
