@@ -141,7 +141,7 @@ def test_memory_is_bounded_in_bytes() -> None:
         assert kept.total_bytes <= 100_000
     assert kept.routing_cookies("t999") != ()
     assert kept.routing_cookies("t0") == ()
-    kept.keep("long", request_head(b"SRV=" + b"x" * 60_000), RESPONSE)
+    kept.keep("long", request_head(b"SRV=n1; long=" + b"x" * 60_000), RESPONSE)
     assert kept.routing_cookies("long") == ()
 
 
