@@ -189,7 +189,7 @@ def read_upstream_use(reply: Reply) -> UpstreamUse | None:
         numbers = [upstream[key] for key in ("limit", "workers", "waited", "requests")]
         numbers.insert(0, report["settings"]["limits"]["upstream_connections"])
         return UpstreamUse(str(report["node"]), *map(int, numbers))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

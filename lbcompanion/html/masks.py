@@ -20,7 +20,7 @@ from lbcompanion.errors import CompanionError
 from lbcompanion.html.bytesearch import find, lowered, split
 from lbcompanion.html.character_references import attribute_value
 from lbcompanion.html.elements import VOID
-from lbcompanion.html.nesting import OPTIONAL_PARENTS, closes_in_order, names, worst_search_steps
+from lbcompanion.html.nesting import FORMATTING, OPTIONAL_PARENTS, closes_in_order, names, worst_search_steps
 from lbcompanion.html.selectors import (
     attribute_names,
     compared_characters,
@@ -306,11 +306,21 @@ class _Removal:
         """Pass over a content; returns the index of the mark at its end."""
         name = self._names[int(number)]
         content: list[bytes] = []
+        unclosed = 0
         while index < len(self._pieces):
             mark, text = self._mark(index)
             if mark == b"e" + number and name not in _TO_THE_END:
+                if unclosed:
+                    raise RedactionError("a masked element within a masked one is not closed by its own end tag")
                 self._check_order(name, b"".join(content), index)
                 return index
+            if name in VOID and mark.startswith(b"s") and content:
+                raise RedactionError("a masked element is within another one that browsers may have closed before")
+            # Browsers open a formatting element again behind the end of the element around it.
+            inner = self._names[int(mark[1:])]
+            if inner in FORMATTING and mark[1:] != number:
+                unclosed += mark.startswith(b"s")
+                unclosed -= mark.startswith(b"e") and self._closed_by(index) == inner
             content.append(text)
             index += 1
         # It is not closed, or closed only by the end of the document.
@@ -320,16 +330,20 @@ class _Removal:
         if name in VOID:
             # Possible in svg and math only.
             return
+        closed_by = self._closed_by(index)
+        if closed_by != name and closed_by not in OPTIONAL_PARENTS.get(name, ()):
+            raise RedactionError("a masked element is not closed by its own end tag")
+        if not self._closes_in_order(name, content):
+            raise RedactionError("a masked element is not closed in order")
+
+    def _closed_by(self, index: int) -> str:
+        """The name of the end tag behind a mark; empty if no end tag follows."""
         text = self._mark(index)[1]
         while not text and index + 1 < len(self._pieces):
             index += 1
             text = self._mark(index)[1]
         tag = _END_TAG_NAME.match(text)
-        closed_by = tag.group(1).decode("latin-1").lower() if tag else ""
-        if closed_by != name and closed_by not in OPTIONAL_PARENTS.get(name, ()):
-            raise RedactionError("a masked element is not closed by its own end tag")
-        if not self._closes_in_order(name, content):
-            raise RedactionError("a masked element is not closed in order")
+        return tag.group(1).decode("latin-1").lower() if tag else ""
 
     def _bare_tag(self, tag: bytes) -> bytes:
         bare = self._bare_tags.get(tag)

@@ -17,6 +17,7 @@ from lbcompanion.html.tokenizer_patterns import (
     EMPTY_END_TAG,
     RAW_TEXT,
     WS,
+    attributes,
     raw_text_ends,
 )
 
@@ -26,7 +27,7 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_FORMATTING = names("a b big code em font i nobr s small strike strong tt u")
+FORMATTING = names("a b big code em font i nobr s small strike strong tt u")
 _TABLE_PARTS = names("caption colgroup table tbody td tfoot th thead tr")
 # Elements whose end tag may be left out.
 _OPTIONAL_END = names("dd dt li optgroup option p")
@@ -72,8 +73,22 @@ _FOREIGN = names("svg math")
 _CDATA = b"<![CDATA["
 # End tags that end foreign content, as the start tags in BREAKOUT do.
 _LEAVE_FOREIGN = names("p br")
+# A start tag of font with one of these attributes does so too.
+_LEAVING_FONT = frozenset({b"color", b"face", b"size"})
 # Elements of svg and math within which HTML is read.
-_INTEGRATION_POINTS = names("foreignobject desc title mi mo mn ms mtext annotation-xml")
+_INTEGRATION_POINTS = {"svg": names("foreignobject desc title"), "math": names("mi mo mn ms mtext annotation-xml")}
+_ALL_INTEGRATION_POINTS = frozenset().union(*_INTEGRATION_POINTS.values())
+#: Deeper nesting of svg, math and integration points is not followed: an end tag is searched for in each.
+_MAX_LEVELS = 32
+# An annotation-xml of MathML is no integration point.
+_HTML_ENCODING = re.compile(rb"html|&", re.IGNORECASE)
+# The end of a page behind the end tag of an integration point which browsers ignore: they stay in its HTML, and the
+# rewriter leaves svg or math at once.
+_END_IN_HTML = re.compile(
+    rb"[^<]*+</(?:svg|math)[" + WS + rb"]*+>(?!.*<(?:!\[CDATA\[|"
+    rb"/?(?:svg|math|foreignobject|desc|title|annotation-xml|m[inos]|mtext)[" + WS + rb"/>]))",
+    re.IGNORECASE | re.DOTALL,
+)
 _UNCERTAIN_IN_MATH = names("mglyph malignmark plaintext select template") | frozenset(_RAW_END)
 
 
@@ -83,14 +98,18 @@ class _Tags:
     def __init__(self, html: bytes) -> None:
         self._html = html
         self._position = 0
+        self._start = 0
         self.name = ""
         self.closes = False
+        # Whether a CDATA section with a ">" was passed that was not read as such.
+        self.passed_cdata = False
 
     def next(self, *, in_foreign: bool = False) -> bool:
         """Go to the next tag; returns whether there is one. An unterminated tag hides the rest of the page.
 
         :param in_foreign: whether the place is within svg or math, where CDATA sections are read.
         """
+        self.passed_cdata = False
         while start := _TOKEN_START.search(self._html, self._position):
             if in_foreign and self._html.startswith(_CDATA, start.start()):
                 end = self._html.find(b"]]>", start.start())
@@ -102,7 +121,9 @@ class _Tags:
             if token is None:
                 return False
             self._position = token.end()
+            self.passed_cdata |= token[0].startswith(_CDATA) and not token[0].endswith(b"]]>")
             if token.group(2):
+                self._start = token.start()
                 self.name = token.group(2).decode("latin-1").lower()
                 self.closes = bool(token.group(1))
                 return True
@@ -117,6 +138,11 @@ class _Tags:
     def has_last_slash(self) -> bool:
         """Whether the tag ends with a slash, which may be a part of a value."""
         return self._html[self._position - 2 : self._position - 1] == b"/"
+
+    @property
+    def text(self) -> bytes:
+        """The tag."""
+        return self._html[self._start : self._position]
 
     @property
     def end(self) -> int:
@@ -174,7 +200,7 @@ def _may_be_open(name: str, inside: frozenset[str], *, strict: bool) -> bool:
         return inside <= _OPTIONAL_END
     if not special:
         return True
-    if name in _FORMATTING:
+    if name in FORMATTING:
         return not (special if strict else special & _BARRIERS)
     if name in _TABLE_PARTS:
         return special <= _TABLE_PARTS - {"table"} | _OPTIONAL_END
@@ -215,9 +241,26 @@ def foreign_content_is_left_together(html: bytes) -> bool:
 
     An end tag within svg closes an element around the svg too, if it is open there: behind
     ``<span><svg><svg></svg></span>`` a browser is out of both svg, and the rewriter is still in one. That matters if
-    another tag or a CDATA section follows before the rewriter leaves the svg too.
+    another tag or a CDATA section follows before the rewriter leaves the svg too. Where an end tag skips elements that
+    the rewriter knows, or a tag leaves several svg at once, the two are taken to be apart.
     """
     return _LeavingForeign(html).is_together()
+
+
+class _Level:
+    """An open svg, math or integration point, and the open elements directly within it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.opened: list[str] = []
+        self.counts: Counter[str] = Counter()
+
+    def open(self, tag: str) -> None:
+        self.opened.append(tag)
+        self.counts[tag] += 1
+
+    def has(self, tag: str) -> bool:
+        return tag == self.name or self.counts[tag] > 0
 
 
 class _LeavingForeign:
@@ -226,25 +269,37 @@ class _LeavingForeign:
     def __init__(self, html: bytes) -> None:
         self._html = html
         self._tags = _Tags(html)
-        # Open elements outside of svg and math, and within them.
+        # Open elements outside of svg and math.
         self._outside: Counter[str] = Counter()
-        self._inside: Counter[str] = Counter()
-        self._depth = 0
+        # Innermost last.
+        self._levels: list[_Level] = []
         # The offset behind the tag at which perhaps only a browser left; -1 if there is none.
         self._left_at = -1
 
     def is_together(self) -> bool:
-        while self._tags.next(in_foreign=self._depth > 0):
-            if not self._depth:
+        while self._next():
+            if self._browsers_read_more_cdata():
+                return False
+            if not self._levels:
                 self._read_outside()
             elif not self._read_inside():
                 return False
+        if self._browsers_read_more_cdata():
+            return False
         return self._left_at < 0 or self._html.find(_CDATA, self._left_at) < 0
+
+    def _next(self) -> bool:
+        return self._tags.next(in_foreign=bool(self._levels) and not self._is_in_html())
+
+    def _browsers_read_more_cdata(self) -> bool:
+        """Whether a CDATA section was passed that ends elsewhere for browsers: they read it in an integration point."""
+        return bool(self._levels) and self._tags.passed_cdata
 
     def _read_outside(self) -> None:
         tags, tag = self._tags, self._tags.name
         if tag in _FOREIGN:
-            self._depth = int(not (tags.closes or tags.has_last_slash()))
+            if not (tags.closes or tags.has_last_slash()):
+                self._levels.append(_Level(tag))
         elif tags.closes:
             self._outside[tag] -= self._outside[tag] > 0
         elif tag in _RAW_END:
@@ -255,35 +310,78 @@ class _LeavingForeign:
     def _read_inside(self) -> bool:
         """Read a tag within svg or math; returns False where the readers are apart."""
         tags, tag = self._tags, self._tags.name
-        breaks_out = tag in (_LEAVE_FOREIGN if tags.closes else BREAKOUT) and not self._is_in_html()
-        if breaks_out:
-            self._outside[tag] += not tags.closes and tag not in VOID
-            self._depth = 0
-        elif tags.closes:
-            self._close(tag)
-        elif self._left_at >= 0:
-            return False
-        elif tag in _FOREIGN:
-            self._depth += not tags.has_last_slash()
-        elif not tags.has_last_slash() and tag not in VOID:
-            self._inside[tag] += 1
-        return self._depth > 0 or self._leave()
+        if not self._is_in_html() and self._breaks_out():
+            return self._break_out()
+        if tags.closes:
+            return self._close(tag) and (bool(self._levels) or self._leave())
+        return self._left_at < 0 and self._open(tag)
 
     def _is_in_html(self) -> bool:
-        return any(self._inside[each] for each in _INTEGRATION_POINTS)
+        return self._levels[-1].name not in _FOREIGN
 
-    def _close(self, tag: str) -> None:
-        if tag in _FOREIGN:
-            self._depth -= 1
-        elif self._inside[tag]:
-            self._inside[tag] -= 1
-        elif self._outside[tag] and self._left_at < 0:
+    def _breaks_out(self) -> bool:
+        tags, tag = self._tags, self._tags.name
+        if tags.closes:
+            return tag in _LEAVE_FOREIGN
+        return tag in BREAKOUT or (tag == "font" and not _LEAVING_FONT.isdisjoint(attributes(tags.text)))
+
+    def _break_out(self) -> bool:
+        """Browsers leave all svg and math up to the next HTML, and the rewriter leaves one."""
+        self._levels.pop()
+        if self._levels:
+            return self._is_in_html() and self._open_in_html()
+        self._outside[self._tags.name] += not self._tags.closes and self._tags.name not in VOID
+        return self._leave()
+
+    def _open(self, tag: str) -> bool:
+        tags = self._tags
+        if self._is_in_html() and tag not in _FOREIGN:
+            return self._open_in_html()
+        if tags.has_last_slash():
+            return True
+        if tag in _FOREIGN or self._is_integration_point(tag):
+            self._levels.append(_Level(tag))
+            return len(self._levels) <= _MAX_LEVELS
+        if tag not in VOID:
+            self._levels[-1].open(tag)
+        return True
+
+    def _is_integration_point(self, tag: str) -> bool:
+        if tag not in _INTEGRATION_POINTS[self._levels[-1].name]:
+            return False
+        return tag != "annotation-xml" or _HTML_ENCODING.search(self._tags.text) is not None
+
+    def _open_in_html(self) -> bool:
+        tag, level = self._tags.name, self._levels[-1]
+        if self._tags.closes or tag in VOID:
+            return True
+        if tag in _ALL_INTEGRATION_POINTS:
+            # The rewriter takes its end tag for that of the integration point.
+            return False
+        if tag in _RAW_END:
+            self._tags.skip_raw_text()
+        if level.opened[-1:] != [tag] or tag not in _OPTIONAL_END:
+            level.open(tag)
+        return True
+
+    def _close(self, tag: str) -> bool:
+        level = self._levels[-1]
+        if level.counts[tag]:
+            _pop_to(tag, level.opened, level.counts)
+        elif tag == level.name:
+            is_ignored = level.opened and self._is_in_html()
+            self._levels.pop()
+            if is_ignored:
+                return len(self._levels) == 1 and _END_IN_HTML.match(self._html, self._tags.end) is not None
+        elif any(outer.has(tag) for outer in self._levels):
+            return False
+        elif self._outside[tag] and self._left_at < 0 and all(outer.name in _FOREIGN for outer in self._levels):
             self._left_at = self._tags.end
+        return True
 
     def _leave(self) -> bool:
         """Both readers are outside now; returns whether no CDATA section stands between their places."""
         left_at, self._left_at = self._left_at, -1
-        self._inside.clear()
         return left_at < 0 or self._html.find(_CDATA, left_at, self._tags.end) < 0
 
 

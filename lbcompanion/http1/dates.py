@@ -52,7 +52,7 @@ def parse_http_date(text: str, now: float) -> float | None:
 def parse_cookie_date(text: str) -> float | None:
     """Read ``Expires`` of ``Set-Cookie`` as user agents do (RFC 6265 section 5.1.1): its parts may have any order.
 
-    All forms of :func:`parse_http_date` are such dates.
+    All forms of :func:`parse_http_date` are such dates, without leap seconds.
 
     :returns: seconds since the epoch; None if the text is not a valid date.
     """
@@ -68,7 +68,7 @@ def parse_cookie_date(text: str) -> float | None:
         elif year is None and (found := _COOKIE_YEAR.match(token)):
             year = int(found[0])
             year += 1900 if 70 <= year <= 99 else 2000 if year <= 69 else 0
-    if clock is None or day is None or month is None or year is None or year < _FIRST_YEAR:
+    if clock is None or day is None or month is None or year is None or year < _FIRST_YEAR or clock[2] > 59:
         return None
     return _seconds(year, month, day, clock)
 

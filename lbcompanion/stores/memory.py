@@ -241,8 +241,7 @@ class MemoryStore:
                 token, entry = entries.popitem(last=False)
             self._bytes -= entry.size
             evicted += 1
-            # A tombstone of a token that came again would keep its old place.
-            tombstones.pop(token, None)
+            # A token with a copy has no tombstone, so this one comes last.
             tombstones[token] = _EVICTED
         self._counters["evicted"] += evicted
         while len(tombstones) > self._settings.max_pages:

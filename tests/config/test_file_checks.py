@@ -8,7 +8,15 @@ import pytest
 
 from lbcompanion import config
 from lbcompanion.config import read_any
-from tests.support.checked_configuration import CRAWLER, GOOD_CRAWLER, GOOD_NODE, NODE, error_of, folder_with_files
+from tests.support.checked_configuration import (
+    CRAWLER,
+    GOOD_CRAWLER,
+    GOOD_NODE,
+    NODE,
+    assert_crawler_error,
+    error_of,
+    folder_with_files,
+)
 
 
 @pytest.fixture(name="folder")
@@ -59,10 +67,7 @@ def test_a_node_with_places_that_can_be_used(folder: Path, changed: dict[str, st
     ],
 )
 def test_a_crawler_with_a_place_that_cannot_be_used(folder: Path, changed: dict[str, str], key: str) -> None:
-    assert error_of(folder, CRAWLER.format(**GOOD_CRAWLER)) is None
-    error = error_of(folder, CRAWLER.format(**GOOD_CRAWLER | changed))
-    assert error is not None
-    assert error.key == key
+    assert_crawler_error(folder, changed, key)
 
 
 def test_a_folder_that_cannot_be_written_to(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

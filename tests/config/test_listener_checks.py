@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.checked_configuration import CRAWLER, GOOD_CRAWLER, GOOD_NODE, NODE, error_of, folder_with_files
+from tests.support.checked_configuration import (
+    GOOD_NODE,
+    NODE,
+    assert_crawler_error,
+    error_of,
+    folder_with_files,
+)
 
 
 @pytest.fixture(name="folder")
@@ -72,7 +78,4 @@ def test_a_node_with_listeners_that_go_together(folder: Path, changed: dict[str,
     ],
 )
 def test_a_crawler_with_listeners_that_exclude_each_other(folder: Path, changed: dict[str, str], key: str) -> None:
-    assert error_of(folder, CRAWLER.format(**GOOD_CRAWLER)) is None
-    error = error_of(folder, CRAWLER.format(**GOOD_CRAWLER | changed))
-    assert error is not None
-    assert error.key == key
+    assert_crawler_error(folder, changed, key)

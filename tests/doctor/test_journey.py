@@ -122,6 +122,13 @@ def test_the_debug_page_tells_about_connections_to_the_application() -> None:
         Reply(200, (), b"<html>"),
         Reply(200, (), b"{}"),
         Reply(200, (), b"[]"),
+        Reply(200, (), b"[" * 100_000),
+        Reply(
+            200,
+            (),
+            b'{"node":"n1","upstream":{"limit":1e999,"workers":0,"waited":0,"requests":0},'
+            b'"settings":{"limits":{"upstream_connections":1}}}',
+        ),
         Reply(200, (), b'{"node":"n1","upstream":{"limit":"many"},"settings":{"limits":{"upstream_connections":1}}}'),
     ],
 )

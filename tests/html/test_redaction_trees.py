@@ -94,15 +94,44 @@ def test_what_a_browser_would_mask_is_not_in_the_copy(pieces: list[str]) -> None
         "<span><svg><desc><svg></svg></span>",
         "<svg></span><svg></svg>",
         "<span><svg><g></span>",
+        "<svg><math></svg>",
+        "<math><svg></math>",
+        "<span><svg><svg></svg></span></math>",
+        "<svg><svg><p>",
+        "<svg><svg></p>",
+        "<svg><svg><font color=red>",
+        "<svg><g><svg></g></svg>",
+        "<svg><desc></svg></desc>",
+        "<svg><desc><p></desc>",
+        "<svg><title></math><mtext><title>x</title><form>",
     ],
 )
-def test_masks_behind_an_end_tag_within_svg(around: str, piece: str) -> None:
+def test_masks_behind_a_tag_that_leaves_svg(around: str, piece: str) -> None:
     secrets = (
         "<input type=password value=S#><![CDATA[<b class=secret>S#</b>]]><p class=secret>S#</p>"
-        "<title class=secret>S#</title>"
+        "<title class=secret>S#</title><![CDATA[><b class=secret>S#</b>]]>"
     )
     page = _page([around.format(piece + secrets)])
     assert _masked_secrets(page)
+    _check(page)
+
+
+@pytest.mark.parametrize("opened", ["<svg><desc>", "<svg><title>", "<math><mi>", "<svg><foreignObject>", "<svg>"])
+def test_masks_behind_a_cdata_section_that_browsers_read_otherwise(opened: str) -> None:
+    page = _page([f"{opened}<![CDATA[><!--]]><b class=secret>S#</b>-->"])
+    assert _masked_secrets(page)
+    _check(page)
+
+
+_OUTER = "<svg><input type=password> <math><img class=secret> <div class=secret> <p><section class=secret>"
+_INNER = "<p class=secret> <b class=secret> <g><div class=secret></g> <a class=secret>x"
+
+
+@pytest.mark.parametrize("outer", re.split(" (?=<)", _OUTER))
+@pytest.mark.parametrize("inner", re.split(" (?=<)", _INNER))
+def test_a_masked_element_that_outlasts_the_one_around_it(outer: str, inner: str) -> None:
+    name = next(each for each in ("svg", "math", "div", "section") if f"<{each}" in outer)
+    page = _page([f"{outer}{inner}</{name}>S#<textarea>S#"])
     _check(page)
 
 

@@ -67,7 +67,8 @@ def test_years_of_cookies(text: str, year: int) -> None:
 
 @pytest.mark.parametrize("text", [
     "", "0", "soon", "06 Nov 1994", "Nov 1994 08:49:37", "06 1994 08:49:37", "06 Nov 08:49:37", "06 Nov 1600 08:49:37",
-    "31 Feb 1994 08:49:37", "06 Nov 1994 24:49:37", "06 Nov 1994 08:60:37", "06 Nov 19945 08:49:37", "Jan-1-1",
+    "31 Feb 1994 08:49:37", "06 Nov 1994 24:49:37", "06 Nov 1994 08:60:37", "06 Nov 1994 08:49:60",
+    "06 Nov 19945 08:49:37", "Jan-1-1",
 ])  # fmt: skip
 def test_texts_that_are_no_dates_of_cookies(text: str) -> None:
     assert parse_cookie_date(text) is None

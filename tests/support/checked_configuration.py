@@ -74,3 +74,11 @@ def error_of(folder: Path, text: str) -> ConfigError | None:
         assert str(error).startswith(str(file))
         assert len(str(error).splitlines()) == 1
     return error
+
+
+def assert_crawler_error(folder: Path, changed: dict[str, str], key: str) -> None:
+    """Check that the good configuration of a crawler has an error at this key when it is changed so."""
+    assert error_of(folder, CRAWLER.format(**GOOD_CRAWLER)) is None
+    error = error_of(folder, CRAWLER.format(**GOOD_CRAWLER | changed))
+    assert error is not None
+    assert error.key == key

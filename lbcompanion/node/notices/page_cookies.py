@@ -11,6 +11,7 @@ vain for most pages.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from itertools import islice
 
 from lbcompanion.http1.heads import RequestHead, ResponseHead
@@ -25,8 +26,8 @@ MAX_SECONDS = 120.0
 MAX_BYTES = 4194304
 # The largest entry. Browsers limit a cookie to 4 KiB.
 _MAX_ENTRY_BYTES = 16384
-# The token, the parsed head and the dictionary's entry.
-_ENTRY_OVERHEAD_BYTES = 1536
+# The token, and the objects of an entry.
+_ENTRY_OVERHEAD_BYTES = 512
 
 
 class PageCookies:
@@ -39,8 +40,9 @@ class PageCookies:
         self._reader = reader
         self._now = now
         self._max_bytes = max_bytes
-        # By token: the Cookie field, the response, and when they were kept.
-        self._kept: OrderedDict[str, tuple[bytes, ResponseHead, float]] = OrderedDict()
+        # By token: the Cookie field, the response's head as received, and when they were kept. A parsed head would take
+        # several times the memory.
+        self._kept: OrderedDict[str, tuple[bytes, bytes, float]] = OrderedDict()
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -54,10 +56,10 @@ class PageCookies:
     def keep(self, token: str, request: RequestHead, response: ResponseHead) -> None:
         """Keep the cookies of a page that is being captured."""
         cookie = request.values.get(b"cookie", b"")
-        size = _size(cookie, response)
+        size = _size(cookie, response.raw)
         if size > _MAX_ENTRY_BYTES:
             return
-        self._kept[token] = (cookie, response, self._now())
+        self._kept[token] = (cookie, response.raw, self._now())
         self._bytes += size
         while self._bytes > self._max_bytes:
             self._forget_oldest()
@@ -68,8 +70,7 @@ class PageCookies:
         if kept is None:
             return ()
         cookie, response, _ = kept
-        lines = (line.decode("latin-1") for line in islice(response.all(b"set-cookie"), MAX_SET_COOKIES))
-        cookies = parse(cookie) | set_cookie_pairs(lines)
+        cookies = parse(cookie) | set_cookie_pairs(islice(_set_cookies(response), MAX_SET_COOKIES))
         return self._reader.read({name: value for name, value in cookies.items() if value})
 
     def tick(self) -> None:
@@ -83,5 +84,13 @@ class PageCookies:
         self._bytes -= _size(cookie, response)
 
 
-def _size(cookie: bytes, response: ResponseHead) -> int:
-    return len(cookie) + len(response.raw) + _ENTRY_OVERHEAD_BYTES
+def _size(cookie: bytes, response: bytes) -> int:
+    return len(cookie) + len(response) + _ENTRY_OVERHEAD_BYTES
+
+
+def _set_cookies(response: bytes) -> Iterator[str]:
+    """The values of ``Set-Cookie`` in the head of a response."""
+    for line in response.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.rstrip(b" \t").lower() == b"set-cookie":
+            yield value.strip(b" \t").decode("latin-1")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lbcompanion.http1.heads import RequestHead, ResponseHead
+from lbcompanion.http1.heads import RequestHead, ResponseHead, read_response_head
 from lbcompanion.node.notices.page_cookies import MAX_SECONDS, PageCookies
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.settings import NodeCrawlerTable, StickyTable
@@ -140,5 +141,22 @@ def test_memory_is_bounded_in_bytes() -> None:
         assert kept.total_bytes <= 100_000
     assert kept.routing_cookies("t999") != ()
     assert kept.routing_cookies("t0") == ()
-    kept.keep("long", request_head(b"SRV=" + b"x" * 60_000), RESPONSE)
+    kept.keep("long", request_head(b"SRV=n1; long=" + b"x" * 60_000), RESPONSE)
     assert kept.routing_cookies("long") == ()
+
+
+def test_the_estimated_memory_is_the_memory_in_use() -> None:
+    kept, _ = page_cookies()
+    raw = b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-Field-%d: %b\r\n" % (each, b"v" * 40) for each in range(20)) + b"\r\n"
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(500):
+            # The bytes are each entry's own, as they are when they come from a socket.
+            response = read_response_head(bytes(bytearray(raw)))
+            assert response.get(b"x-field-1") is not None
+            kept.keep(f"n1-{number:032}", request_head(b"SRV=n1; a=%d" % number), response)
+        used = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert used <= kept.total_bytes

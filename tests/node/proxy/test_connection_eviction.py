@@ -1,4 +1,4 @@
-"""Which connections make way, judged with a pool of plain values; test_upstream.py has the whole pool."""
+"""The choice of connections that are closed, with a pool of plain values; test_upstream.py has the whole pool."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_queue_that_stands_still_is_dialled_for() -> None:
     assert pool.dialled == ["all"]
 
 
-def test_with_a_configured_limit_nothing_is_learned_and_nothing_dialled_beyond_it() -> None:
+def test_a_queue_at_a_configured_limit_is_not_dialled_for() -> None:
     pool = _Pool(max_open=2)
     pool.waiting = 1
     pool.eviction.queued()
