@@ -55,8 +55,10 @@ def test_an_element_is_clicked_until_it_has_got_a_click(heard: tuple[bool, ...],
 
 @pytest.mark.slow
 def test_a_click_that_leads_to_another_page_is_not_repeated() -> None:
-    error = need_library("playwright.sync_api").Error
-    element = _Element(error("Execution context was destroyed"), False)
+    need_library("playwright")
+    from playwright.sync_api import Error
+
+    element = _Element(Error("Execution context was destroyed"), False)
     page_actions.click(element)
     assert element.clicks == 1
 
