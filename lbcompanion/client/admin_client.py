@@ -105,10 +105,12 @@ class Client:
     def export(self, file: Path, *, token: str = "", visitor: str = "", **filters: Filter) -> int:
         """Write archived pages with their files to a WACZ file, and return its length in bytes.
 
-        The file appears when it is complete.
+        The file appears when it is complete. Only its owner may read it.
 
         :param token: export this recording only.
         :param visitor: export the walk of this visitor only.
+        :raises ApiError: with status 404 if nothing is found.
+        :raises OSError: if the file cannot be written.
         """
         path = "/api/export"
         if token:
@@ -117,10 +119,9 @@ class Client:
             path = f"/api/sessions/{quote(visitor, safe='')}/export"
         descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
         try:
-            with open(descriptor, "wb") as new, self._connection.open(path, _query(filters)) as response:
-                while piece := response.read(_PIECE_BYTES):
+            with open(descriptor, "wb") as new:
+                for piece in self._pieces(path, _query(filters)):
                     new.write(piece)
-                check_whole(response)
                 length = new.tell()
             os.replace(name, file)
         except BaseException:
@@ -201,6 +202,13 @@ class Client:
                         yield event.id, Outcome(event.id, Recording.read(json.loads(event.data)))
             except LineTooLong as failure:
                 raise ClientError(str(failure)) from None
+
+    def _pieces(self, path: str, query: dict[str, str]) -> Iterator[bytes]:
+        """Return the body of an answer in pieces. An error of the caller is no error of the connection."""
+        with self._connection.open(path, query) as response:
+            while piece := response.read(_PIECE_BYTES):
+                yield piece
+            check_whole(response)
 
     def _listed(self, path: str, member: str, query: dict[str, str]) -> Iterator[Any]:
         """Return the members of all pages of a listing."""

@@ -11,7 +11,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from lbcompanion.crawler.queue.database import BacklogError
-from lbcompanion.crawler.queue.outcomes import Extent, Outcomes
+from lbcompanion.crawler.queue.outcomes import MOST_NUMBERED, Extent, Outcomes
 from lbcompanion.crawler.threads import NotRunning
 from lbcompanion.model import WallClock
 from lbcompanion.settings import OutcomesTable
@@ -80,6 +80,18 @@ class OutcomeWatch:
             self._followers.remove(follower)
         if not self._followers and self._looks.running:
             self._looks.stop()
+
+    async def whole_extent(self) -> Extent:
+        """Return the numbers once all outcomes of this moment have a number.
+
+        :raises BacklogError: if the database fails.
+        """
+        before: Extent = await self._defer(self.outcomes.number)
+        while True:
+            extent: Extent = await self._defer(self.outcomes.number)
+            if extent.last - before.last < MOST_NUMBERED:
+                return extent
+            before = extent
 
     def _look(self) -> Deferred[None]:
         return self._run(self.outcomes.number).addCallbacks(self._tell, self._failed)

@@ -145,9 +145,10 @@ _SPACED_LINE = re.compile(
 ALLOWED_BYTES = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
 # Cache from spellings of names to lower-case names and flags. It is bounded, because the peer chooses the names.
 _MAX_CACHED_NAMES = 4096
-# In place of the flags of a field that is not indexed: it is forwarded, or it is another spelling that is not.
+# In place of the flags of a field that is not indexed: it is forwarded, or it is another spelling, which is not. The
+# flags of an indexed field are never negative.
 _NOT_INDEXED: Final = -1
-_OTHER_SPELLING: Final = _NOT_FORWARDED
+_OTHER_SPELLING: Final = -2
 
 _NameCache = BoundedCache[bytes, tuple[bytes, int]]
 
@@ -218,10 +219,11 @@ def read_lines(raw: bytes, start: int, *, response: bool) -> Lines | None:
             continue
         if not colon:
             return None
+        if line_flags == _OTHER_SPELLING:
+            not_forwarded.append(number)
+            continue
         if line_flags & _NOT_FORWARDED:
             not_forwarded.append(number)
-            if line_flags == _OTHER_SPELLING:
-                continue
         if name in values:
             flags |= line_flags | (DUPLICATE if line_flags & _SINGLETON else 0)
             values[name] += (b"; " if name == b"cookie" else b", ") + value

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,20 @@ def test_an_export(served: Served, tmp_path: Path) -> None:
         client.export(file, title="no such title")
     assert file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_full_disk_is_no_failure_of_the_crawler(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, draft = tmp_path / "pages.wacz", tmp_path / "draft"
+    draft.touch()
+    # Unbuffered, so that the write fails, and not the end of the block.
+    monkeypatch.setattr("lbcompanion.client.admin_client.open", partial(open, buffering=0), raising=False)
+    full = lambda **_where: (os.open("/dev/full", os.O_WRONLY), str(draft))  # noqa: E731
+    monkeypatch.setattr("lbcompanion.client.admin_client.tempfile.mkstemp", full)
+    with pytest.raises(OSError, match="No space left"):
+        served.client("vera").export(file, token="t1")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_erasing_needs_the_role(served: Served) -> None:

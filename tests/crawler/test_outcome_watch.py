@@ -40,7 +40,7 @@ class Seen:
         self.ends.append(extent.last)
 
 
-def test_followers_are_told_while_there_are_some() -> None:
+def test_the_database_is_asked_while_there_are_followers() -> None:
     clock, numbers = Clock(), Numbers()
     outcomes: Any = numbers
     watch = OutcomeWatch(outcomes, OutcomesTable(), defer=immediately, reactor=clock, now=lambda: 10 * DAY)

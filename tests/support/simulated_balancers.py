@@ -30,6 +30,23 @@ class DrainingBalancer(SimulatedBalancer):
         return node
 
 
+class TwoTierBalancer(SimulatedBalancer):
+    """Two tiers with a cookie each: ``EDGE`` chooses a group of nodes, ``SRV`` a node of it.
+
+    A tier whose cookie was not sent sets one, and chooses at random; here it always chooses its first.
+    """
+
+    tiers = (("EDGE", ("left", "right")), ("SRV", ("one", "two")))
+
+    def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
+        chosen: list[str] = []
+        for name, values in self.tiers:
+            chosen.append(cookies[name] if cookies.get(name) in values else values[0])
+            if cookies.get(name) not in values:
+                request.responseHeaders.addRawHeader(b"set-cookie", f"{name}={chosen[-1]}; path=/".encode())
+        return self.nodes["-".join(chosen)]
+
+
 class RotatingBalancer(SimulatedBalancer):
     """Writes its cookie anew on every answer, and takes the last two only."""
 

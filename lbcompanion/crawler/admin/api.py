@@ -107,7 +107,7 @@ def admin_resource(
         recordings=recordings, replay=replay, read=read or defer, parse=parse or defer, runs_scripts=runs_scripts
     )
     endpoints = [
-        # Before the recording of a token.
+        # Before /api/recordings/{token}, which matches the path of the stream as well.
         *(stream.endpoints() if stream is not None else ()),
         *monitoring.endpoints(),
         *recordings.endpoints(),

@@ -85,12 +85,16 @@ class Caller:
         return self.role is Role.OPERATOR
 
 
-async def _allow() -> None:
-    """For a call that nobody checks."""
+async def allow() -> None:
+    """Allow a call that nobody checks."""
 
 
 async def _describe_nothing(_detail: str) -> None:
     """For a call that has no line in the audit log."""
+
+
+#: Raises an :class:`HttpError` if a user may not do any more what was allowed before.
+Recheck = Callable[[], Coroutine[Deferred[Any], Any, None]]
 
 
 @frozen
@@ -101,15 +105,15 @@ class Call:
     :ivar user: who makes it; None before the guard has checked it.
     :ivar describe: adds words to the call's line in the audit log, such as the names of criteria. They must not
         identify a visitor. Call it before anything is done: it raises an error if they cannot be written.
-    :ivar recheck: raises an :class:`HttpError` if the caller may not make this request any more. A response that goes
-        on for a long time calls it now and then.
+    :ivar recheck: raises an :class:`HttpError` if the caller may not make this request any more. It can be called after
+        the response, too. A stream of events calls it now and then, a viewing with scripts at each of its requests.
     """
 
     request: Request
     params: Mapping[str, str] = field(factory=dict)
     user: Caller | None = None
     describe: Callable[[str], Coroutine[Deferred[Any], Any, None]] = _describe_nothing
-    recheck: Callable[[], Coroutine[Deferred[Any], Any, None]] = _allow
+    recheck: Recheck = allow
 
     def argument(self, name: str) -> str:
         """Return the first value of a query argument, or an empty text."""

@@ -121,14 +121,15 @@ class AccessGuard:
             raise HttpError(403, "the role operator is needed", _challenge("insufficient_scope", caller))
         if caller.how == "password" and request.method not in _SAFE_METHODS:
             require_same_origin(request)
-        call = evolve(call, user=caller, recheck=partial(self._recheck, request, endpoint))
+        call = evolve(call, user=caller, recheck=partial(self._recheck, request, peer, endpoint))
         if not endpoint.action:
             return call
         number = await self._access.trail.write(caller, endpoint.action, about=about, detail=detail)
         return evolve(call, describe=partial(self._access.trail.describe, number))
 
-    async def _recheck(self, request: Request, endpoint: Endpoint) -> None:
-        caller = await self._caller(request, peer_of(request, self._access.proxies))
+    async def _recheck(self, request: Request, peer: Peer, endpoint: Endpoint) -> None:
+        # The peer is that of the request's time: a request that is answered has no connection any more.
+        caller = await self._caller(request, peer)
         if caller is None or (endpoint.role is Role.OPERATOR and caller.role is not Role.OPERATOR):
             raise HttpError(403, "the user may not do this any more")
 

@@ -30,8 +30,8 @@ class HealthApi:
 
     :param defer: runs calls on the thread of the database.
     :param sites: returns the names of the sites.
-    :param activity: the counts over time; None: nothing is said of nodes.
-    :param webhooks: None: there are none.
+    :param activity: the counts over time; None: no part is a node.
+    :param webhooks: the webhooks; None if there are none.
     """
 
     def __init__(

@@ -54,7 +54,12 @@ _TOPICS = (
         "uploads",
         "See whether the store can be reached, and its credentials.",
     ),
-    ("archive file", "archive", "Restore the file from a backup, then restart the crawler."),
+    (
+        "archive file",
+        "archive",
+        "Restore the file from a backup and restart the crawler, or if the store has another file of this name, give "
+        "each crawler a name of its own.",
+    ),
     ("the audit log", "audit log", "See whether the queue's database can be written."),
     ("users_file", "users", "Correct the file or its rights; it needs mode 0600 and the crawler's user."),
     ("erased records", "erasure", "See whether the archive can be written; the erasure is tried again every minute."),

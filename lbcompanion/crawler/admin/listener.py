@@ -38,8 +38,8 @@ class AdminResource(Resource):
 
     :param endpoints: the paths.
     :param hosts: host names that requests may use, besides IP addresses and ``localhost``.
-    :param guard: checks who asks; None: nobody is asked.
-    :param for_other_sites: whether pages of other origins may send requests: their addresses say who may call them.
+    :param guard: checks the user of each request; None: nobody has to log in.
+    :param for_other_sites: whether pages of other origins may send requests. Then the addresses have to give access.
     :param error_page: makes the page of an error for people, of its status and reason; None: all errors are JSON.
     """
 

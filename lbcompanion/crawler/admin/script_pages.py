@@ -57,7 +57,7 @@ _OTHER_LOOPBACK = {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}
 class ScriptPages:
     """Serves recorded pages with their scripts, and the dashboard's way to them.
 
-    :param trail: takes note of each page that is looked at; None: nobody does.
+    :param trail: writes a line for each page that is looked at; None: no line is written.
     :param origin: of this listener as browsers know it; empty: the dashboard's host with the listener's port.
     :param port: returns the TCP port of this listener.
     """
@@ -109,7 +109,8 @@ class ScriptPages:
         if call.user is None or not shapes.TOKEN.fullmatch(token):
             raise HttpError(404, "there is no such recording")
         origin = self._origin or self._origin_beside(call)
-        key = self._viewings.begin(call.user).key(token)
+        await self._replay.replayed(token)  # an error is shown in the dashboard
+        key = self._viewings.begin(call.user, call.recheck).key(token)
         return Response(b"", HTML, (("location", f"{origin}/{key}/{token}/"),), 303)
 
     def _origin_beside(self, call: Call) -> str:
@@ -120,20 +121,26 @@ class ScriptPages:
         host = (call.request.getHeader(b"host") or b"").decode("latin-1")
         host = host if host.endswith("]") else host.rpartition(":")[0] or host
         port = self._port()
-        if call.request.isSecure() or call.request.getHeader(b"x-forwarded-proto") == b"https" or not port:
+        forwarded = (call.request.getHeader(b"x-forwarded-proto") or b"").partition(b",")[0].strip().lower()
+        if call.request.isSecure() or forwarded == b"https" or not port:
             raise HttpError(500, "the crawler's setting replay_scripts_origin is empty; here it has to be set")
         return f"http://{_OTHER_LOOPBACK.get(host, host)}:{port}"
 
-    def _viewing(self, call: Call) -> tuple[Viewing, str]:
-        token = call.params["token"]
-        viewing = self._viewings.find(call.params["key"], token)
-        if viewing is None:
-            self._metrics.count_access_refused("viewing")
-            raise HttpError(403, "this address is not valid any more; open the recording in the dashboard again")
-        return viewing, token
+    async def _viewing(self, key: str, token: str) -> Viewing:
+        viewing = self._viewings.find(key, token)
+        if viewing is not None:
+            try:
+                await viewing.recheck()
+            except HttpError:
+                self._viewings.end(viewing)
+            else:
+                return viewing
+        self._metrics.count_access_refused("viewing")
+        raise HttpError(403, "this address is not valid any more; open the recording in the dashboard again")
 
     async def _replayed(self, call: Call) -> tuple[Viewing, Replayed]:
-        viewing, token = self._viewing(call)
+        token = call.params["token"]
+        viewing = await self._viewing(call.params["key"], token)
         return viewing, await self._replay.replayed(token, f"/{viewing.key(token)}", has_scripts=True)
 
     async def _outer(self, call: Call) -> Response:

@@ -73,7 +73,7 @@ _DOC = Doc(
 
 @frozen
 class _Wanted:
-    """What a client asks for.
+    """The request of a client.
 
     :ivar missed: whether outcomes after the client's position are gone.
     """
@@ -139,7 +139,7 @@ class StreamApi:
                 after = Position.read(given)
             except BadPosition as failure:
                 raise HttpError(400, f"after or Last-Event-ID: {failure}, or {BEGINNING}") from None
-        extent: Extent = await self._defer(self._watch.outcomes.number)
+        extent = await self._watch.whole_extent()
         if after is not None:
             missed = not extent.has(after)
             return _Wanted(filters, extent.beginning if missed else after, missed, seconds)
@@ -245,13 +245,12 @@ class _EventStream:
             return
         self._is_reading = True
         reading = Deferred.fromCoroutine(self._next())
-        reading.addCallbacks(self._on_read, self._on_failed)
+        reading.addCallback(self._on_read).addErrback(self._on_failed)
 
     async def _next(self) -> Followed:
         outcomes = self._api._watch.outcomes
         if self._is_last and self._last is None:
-            extent: Extent = await self._api._defer(outcomes.number)
-            self._last = extent.end
+            self._last = (await self._api._watch.whole_extent()).end
         return await self._api._defer(outcomes.read, self._position, self._wanted.filters, _BATCH)
 
     def _on_read(self, found: Followed) -> None:

@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from attrs import field, frozen
 
-from lbcompanion.crawler.admin.endpoint import Caller
+from lbcompanion.crawler.admin.endpoint import Caller, Recheck, allow
 
 #: How many viewings there are at a time; the oldest one ends first.
 MAX_VIEWINGS = 1000
@@ -26,11 +26,13 @@ class Viewing:
 
     :ivar user: who began it.
     :ivar ends_at: by the clock of :class:`Viewings`.
+    :ivar recheck: raises an error if the user may not look at recordings any more.
     """
 
     id: str
     user: Caller
     ends_at: float
+    recheck: Recheck = field(repr=False)
     _secret: bytes = field(repr=False)
 
     def key(self, token: str) -> str:
@@ -53,13 +55,16 @@ class Viewings:
         self._random = random
         self._viewings: dict[str, Viewing] = {}
 
-    def begin(self, user: Caller) -> Viewing:
-        """Begin a viewing."""
+    def begin(self, user: Caller, recheck: Recheck = allow) -> Viewing:
+        """Begin a viewing.
+
+        :param recheck: as in :class:`Viewing`.
+        """
         self._forget_ended()
         if len(self._viewings) >= MAX_VIEWINGS:
             del self._viewings[next(iter(self._viewings))]
         ends_at = self._clock() + self._seconds
-        viewing = Viewing(self._random(_ID_BYTES).hex(), user, ends_at, self._random(_SECRET_BYTES))
+        viewing = Viewing(self._random(_ID_BYTES).hex(), user, ends_at, recheck, self._random(_SECRET_BYTES))
         self._viewings[viewing.id] = viewing
         return viewing
 
@@ -70,6 +75,10 @@ class Viewings:
             return None
         is_its = hmac.compare_digest(viewing.key(token).encode(), key.encode("utf-8", "surrogatepass"))
         return viewing if is_its else None
+
+    def end(self, viewing: Viewing) -> None:
+        """End a viewing before its time."""
+        self._viewings.pop(viewing.id, None)
 
     def _forget_ended(self) -> None:
         now = self._clock()

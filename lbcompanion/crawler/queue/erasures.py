@@ -184,13 +184,13 @@ class Erasures:
             losses = _delete_losses(connection, tokens)
             _refuse(connection, tokens, now + refuse_seconds)
             forget_visitors(connection, tokens, selection.visitors or ())
-            forget_outcomes(connection, tokens)
             archived = [row.id for row in rows if row.warc_offset is not None]
             _delete_rows(connection, [row.id for row in rows if row.warc_offset is None])
             _mark_rows(connection, archived, erasure)
             routes = _delete_routes(connection, rows) if not selection.is_retention else ()
             counts = {"recordings": len(rows), "archived": len(archived), "losses": losses, "routes": len(routes)}
             _count(connection, erasure, counts)
+            forget_outcomes(connection, tokens)  # last: it locks the numbers until the end
         return Batch(len(rows), len(archived), len(rows) < BATCH_SIZE, routes)
 
     def finish(self, now: float) -> None:

@@ -21,8 +21,10 @@ from lbcompanion.crawler.queue.filters import Filters, conditions
 from lbcompanion.crawler.queue.schema import OUTCOME_NUMBERS, OUTCOMES, RECORDINGS
 from lbcompanion.errors import CompanionError
 
-#: How many outcomes get a number in one transaction, and how many one call of :meth:`Outcomes.read` looks at.
-_MOST_NUMBERED, _MOST_READ = 1000, 500
+#: How many outcomes get a number in one transaction.
+MOST_NUMBERED = 1000
+#: How many outcomes one call of :meth:`Outcomes.read` looks at.
+_MOST_READ = 500
 _POSITION = re.compile(r"([0-9a-f]{8})-([0-9]{1,18})", re.ASCII)
 
 # Made once: to make a statement takes SQLAlchemy longer than to run it.
@@ -111,7 +113,9 @@ def forget_outcomes(connection: Connection, tokens: Sequence[str]) -> None:
     """Delete the outcomes of erased recordings, within the transaction that erases these. Their numbers stay unused."""
     if not tokens:
         return
-    _lock(connection)  # numbering changes the same rows, in another order
+    # Numbering changes the same rows in another order. It waits for this lock only, and holds no row of a recording, so
+    # that an erasure, which holds such rows, and a numbering never wait for each other.
+    _lock(connection)
     for start in range(0, len(tokens), _MOST_READ):
         connection.execute(delete(OUTCOMES).where(OUTCOMES.c.token.in_(tokens[start : start + _MOST_READ])))
 
@@ -124,6 +128,8 @@ class Outcomes:
 
     def number(self) -> Extent:
         """Give numbers to outcomes that have none yet, and return the numbers that are there.
+
+        If more than :data:`MOST_NUMBERED` outcomes wait for a number, the next call continues.
 
         :raises BacklogError: if the database fails.
         """
@@ -203,7 +209,7 @@ def _lock(connection: Connection) -> Extent:
 
 def _give_numbers(connection: Connection, extent: Extent) -> Extent:
     """Number some outcomes that have no number, within a transaction that holds the lock."""
-    waiting = select(OUTCOMES.c.id).where(OUTCOMES.c.number.is_(None)).order_by(OUTCOMES.c.id).limit(_MOST_NUMBERED)
+    waiting = select(OUTCOMES.c.id).where(OUTCOMES.c.number.is_(None)).order_by(OUTCOMES.c.id).limit(MOST_NUMBERED)
     ids = connection.execute(waiting).scalars().all()
     if not ids:
         return extent

@@ -82,8 +82,8 @@ class WebhookTable:
             success = {"failures": 0, "next_at": 0.0, "error": "", "succeeded_at": self._clock(connection)}
             return _move(connection, name, old, new, success)
 
-    def passed_over(self, name: str, old: Position, new: Position) -> bool:
-        """Move a webhook's position on because it wants none of the outcomes between; as :meth:`accepted` does.
+    def skipped(self, name: str, old: Position, new: Position) -> bool:
+        """Move a webhook's position on because its filters exclude the outcomes between; as :meth:`accepted` does.
 
         :raises BacklogError: if the database fails.
         """

@@ -55,13 +55,13 @@ WriteBody = Callable[[str, "Batch"], bytes]
 
 @frozen
 class Batch:
-    """What one request sends.
+    """The outcomes of one request.
 
     :ivar state: the webhook's state before it.
     :ivar rows: number and row of each recording.
     :ivar position: the webhook's position after it.
     :ivar missed: whether outcomes before these are not kept any more.
-    :ivar has_more: whether there may be more outcomes although these are none.
+    :ivar has_more: whether there are further outcomes to read although this batch has no rows.
     """
 
     state: WebhookState
@@ -84,7 +84,7 @@ class _Refused(CompanionError):
 
 @frozen
 class SenderParts:
-    """What the senders of all webhooks share.
+    """The parts that the senders of all webhooks share.
 
     :ivar defer: runs calls on the thread of the database.
     :ivar nonce: returns an unguessable text for one request.
@@ -117,8 +117,7 @@ class WebhookSender:
         self._turn = f"webhook {settings.name}"
         self._topic = f"the webhook {settings.name} does not accept outcomes"
         self._filters = Filters(sites=settings.sites, outcome=settings.outcome)
-        #: Up to where the outcomes were looked at: there is nothing to send until others come.
-        # All outcomes up to this position are checked.
+        #: All outcomes up to this position are sent or not wanted: there is nothing to do until others come.
         self._checked_to: Position | None = None
         self._not_before = float("-inf")
         self._is_logged = self._has_stopped = self._has_turn = False
@@ -161,7 +160,7 @@ class WebhookSender:
         self._log.failure("the webhook {name}: a defect", failure=failure, name=self._settings.name)
 
     async def _send_all(self, extent: Extent) -> None:
-        """Send what there is, until the webhook fails or another crawler has the turn."""
+        """Send all outcomes, until the webhook fails or another crawler has the turn."""
         parts, name = self._parts, self._settings.name
         while not self._has_stopped:
             self._has_turn = await parts.defer(
@@ -185,7 +184,7 @@ class WebhookSender:
                 return
 
     def _next_batch(self) -> Batch:
-        """Read what is to be sent next. Blocking."""
+        """Read the outcomes that are to be sent next. Blocking."""
         table, outcomes, name = self._parts.table, self._parts.outcomes, self._settings.name
         state = table.states([name]).get(name)
         if state is None:
@@ -203,7 +202,7 @@ class WebhookSender:
         # The next call begins at the written position.
         has_more = not is_end
         if has_more or position.number - state.position.number >= _MOST_UNWRITTEN:
-            table.passed_over(name, state.position, position)
+            table.skipped(name, state.position, position)
         return Batch(state, (), position, has_more=has_more)
 
     async def _send(self, batch: Batch) -> bool:

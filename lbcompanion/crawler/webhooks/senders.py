@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from lbcompanion.crawler.fetching.http_client import Client, agent_for
 from lbcompanion.crawler.outcome_watch import OutcomeWatch
-from lbcompanion.crawler.queue.outcomes import Extent, Position
+from lbcompanion.crawler.queue.outcomes import Position
 from lbcompanion.crawler.queue.webhook_table import WebhookState
 from lbcompanion.crawler.webhooks.sender import SenderParts, WebhookSender, count_waiting
 from lbcompanion.settings import WebhookSettings
@@ -60,7 +60,7 @@ class Webhooks:
         """
         if not self._senders:
             return
-        extent: Extent = await self._parts.defer(self._parts.outcomes.number)
+        extent = await self._watch.whole_extent()
         for name in self._settings:
             await self._parts.defer(self._parts.table.begin, name, extent.end)
         for sender in self._senders:
@@ -79,7 +79,7 @@ class Webhooks:
         """
         if not self._settings:
             return []
-        extent: Extent = await self._parts.defer(self._parts.outcomes.number)
+        extent = await self._watch.whole_extent()
         states = await self._parts.defer(self._parts.table.states, list(self._settings))
         return [
             WebhookReport(name, urlsplit(each.url).hostname or "", state, count_waiting(state.position, extent))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
@@ -10,13 +11,19 @@ from typing import Any
 import pytest
 
 from lbcompanion.crawler.access.roles import Role
+from lbcompanion.crawler.admin import api
 from lbcompanion.crawler.admin.activity_api import ActivityApi
 from lbcompanion.crawler.admin.endpoint import Endpoint
 from lbcompanion.crawler.admin.export_api import ExportApi
+from lbcompanion.crawler.admin.script_pages import ScriptPages
+from lbcompanion.crawler.admin.viewings import Viewings
+from lbcompanion.crawler.admin.webhooks_api import WebhooksApi
 from lbcompanion.crawler.queue.activity_table import ActivityTable
 from lbcompanion.crawler.queue.schema import RECORDINGS
+from tests.crawler.admin import api_reference
 from tests.support.access_case import VIEWER_TOKEN, AccessCase, bearer
-from tests.support.crawler_api import BASE, ErasingCase, admin_resource, stream_api
+from tests.support.crawler_api import BASE, ErasingCase, admin_resource, health_api, stream_api
+from tests.support.reported_webhooks import ReportedWebhooks
 from tests.support.simulated_farm import immediately
 
 pytestmark = pytest.mark.slow
@@ -46,6 +53,9 @@ class WholeListenerCase(AccessCase, ErasingCase):
 
     def setUp(self) -> None:
         super().setUp()
+        activity = ActivityApi(ActivityTable(self.rig.database, "crawler"), immediately, self.farm.now)
+        reported: Any = ReportedWebhooks()
+        viewings = Viewings(seconds=600, clock=lambda: self.seconds, random=os.urandom)
         self.listen(
             admin_resource(
                 self.rig,
@@ -53,7 +63,16 @@ class WholeListenerCase(AccessCase, ErasingCase):
                 access=self.access,
                 erasure=self.erasure,
                 stream=stream_api(self.rig),
-                activity=ActivityApi(ActivityTable(self.rig.database, "crawler"), immediately, self.farm.now),
+                activity=activity,
+                health_words=health_api(self, activity, reported),
+                webhooks=WebhooksApi(reported),
+                scripts=ScriptPages(
+                    viewings=viewings,
+                    metrics=self.rig.metrics,
+                    trail=self.access.trail,
+                    origin="http://scripts.test",
+                    port=lambda: 0,
+                ),
                 export=ExportApi(open_database=None, open_reader=None, in_thread=immediately),  # type: ignore[arg-type]
             )
         )
@@ -77,6 +96,10 @@ class WholeListenerCase(AccessCase, ErasingCase):
 
 
 class EndpointTests(WholeListenerCase):
+    def test_no_part_is_left_out(self) -> None:
+        whole = {each.path for each in api.admin_resource(**api_reference.parts())._endpoints}
+        self.assertEqual({each.path for _, each in self.endpoints()}, {*whole, "/recording/{token}/scripts"})
+
     def test_what_is_for_anybody(self) -> None:
         found = {(method, each.path) for method, each in self.endpoints() if each.role is Role.ANYBODY}
         self.assertEqual(found, FOR_ANYBODY)

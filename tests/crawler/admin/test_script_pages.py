@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from lbcompanion.crawler.access.users_file import change_users
 from lbcompanion.crawler.admin.listener import AdminResource
 from lbcompanion.crawler.admin.script_pages import SCRIPT_POLICY, ScriptPages
 from lbcompanion.crawler.admin.viewings import Viewings
-from tests.support.access_case import VIEWER_TOKEN, AccessCase, bearer
+from tests.support.access_case import OPERATOR_TOKEN, VIEWER_TOKEN, AccessCase, bearer
 from tests.support.admin_server import RecordedPages, requisite
-from tests.support.crawler_api import admin_resource
+from tests.support.crawler_api import BASE, admin_resource
 
 PNG = b"\x89PNG\r\n\x1a\nx"
 FILES = (
@@ -194,9 +195,14 @@ class TestTheWayFromTheDashboard(AccessCase):
         self.assertTrue(self.where().startswith("https://replay.test/"))
 
     def test_where_the_address_is_not_known_the_setting_is_named(self) -> None:
-        for port, headers in ((0, {}), (9202, {"X-Forwarded-Proto": "https"})):
+        for port, headers in (
+            (0, {}),
+            (9202, {"X-Forwarded-Proto": "https"}),
+            (9202, {"X-Forwarded-Proto": "HTTPS"}),
+            (9202, {"X-Forwarded-Proto": "https, http"}),
+        ):
             self.listen_with(port=port)
-            self.assertEqual(self.where(**headers), "500")
+            self.assertEqual(self.where(**headers), "500", headers)
         _, body = self.ask(f"/recording/{self.tokens[0]}/scripts", headers={**bearer(VIEWER_TOKEN), **headers})
         self.assertIn(b"replay_scripts_origin is empty", body)
 
@@ -207,6 +213,45 @@ class TestTheWayFromTheDashboard(AccessCase):
     def test_there_is_no_way_without_the_listener(self) -> None:
         self.assertEqual(self.status(f"/recording/{self.tokens[0]}/scripts", headers=bearer(VIEWER_TOKEN)), 404)
         self.assertNotIn(b"With scripts", self.ask(f"/recording/{self.tokens[0]}", headers=bearer(VIEWER_TOKEN))[1])
+
+    def scripts_path(self, headers: dict[str, str]) -> str:
+        """Begin a viewing, and return its path at the listener for scripts."""
+        response, _ = self.ask(f"/recording/{self.tokens[0]}/scripts", headers=headers)
+        return str(response.headers.getRawHeaders("location")[0]).partition("9202")[2]
+
+    def scripts_status(self, path: str) -> int:
+        """Send a request to the listener for scripts."""
+        dashboard = self.admin
+        self.listen(AdminResource(self.scripts.endpoints(), for_other_sites=True))
+        try:
+            return self.status(path)
+        finally:
+            self.listen(dashboard)
+
+    def test_a_viewing_ends_with_its_user(self) -> None:
+        self.listen_with()
+        path, olgas = self.scripts_path(bearer(VIEWER_TOKEN)), self.scripts_path(bearer(OPERATOR_TOKEN))
+        self.assertEqual(self.scripts_status(path), 200)
+        change_users(self.users_file, lambda found: found.pop("vera"))
+        failures = len(self.lines())
+        for each in (path, f"{path}page", f"{path}file?url=x", path):
+            self.assertEqual(self.scripts_status(each), 403, each)
+        self.assertEqual(len(self.lines()), failures + 1)
+        self.assertEqual(self.scripts_status(olgas), 200)
+
+    def test_a_viewing_ends_with_its_session(self) -> None:
+        self.listen_with()
+        cookie = {"Cookie": self.cookie("vera", "vera's password")}
+        path = self.scripts_path(cookie)
+        self.assertEqual(self.scripts_status(path), 200)
+        self.ask("/logout", "POST", {**cookie, "Origin": BASE})
+        self.assertEqual(self.scripts_status(path), 403)
+
+    def test_no_viewing_begins_for_a_recording_that_cannot_be_shown(self) -> None:
+        self.listen_with()
+        for token in ("x" * 43, "x", self.tokens[3]):
+            response, _ = self.ask(f"/recording/{token}/scripts", headers=bearer(VIEWER_TOKEN))
+            self.assertEqual(response.code, 404, token)
 
     def test_the_audit_log_has_each_page(self) -> None:
         self.listen_with()

@@ -14,7 +14,9 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from lbcompanion.crawler.access.users_file import change_users
+from lbcompanion.crawler.admin import json_views
 from lbcompanion.crawler.outcome_watch import LOOK_SECONDS
+from lbcompanion.crawler.queue.outcomes import note_outcome
 from lbcompanion.crawler.queue.schema import RECORDINGS
 from lbcompanion.settings import OutcomesTable
 from tests.support.access_case import VIEWER_TOKEN, AccessCase, bearer
@@ -125,6 +127,22 @@ class StreamTests(StreamCase):
         later = self.end()
         self.pass_time()
         self.assertEqual(client.tokens, [*new, later])
+
+    def test_many_outcomes_that_wait_for_their_numbers(self) -> None:
+        """More outcomes wait than one transaction numbers."""
+        with self.rig.database.change() as connection:
+            for number in range(2600):
+                note_outcome(connection, f"t{number}", 1.0)
+        last = self.end()
+        self.assertEqual(Client(self, "?seconds=0&after=beginning").tokens[-1:], [last])
+        with self.rig.database.change() as connection:
+            for number in range(2600):
+                note_outcome(connection, f"u{number}", 1.0)
+        self.end()
+        client = Client(self)
+        new = self.end()
+        self.pass_time(5)
+        self.assertEqual(client.tokens, [new])
 
     def test_a_client_that_comes_back_misses_and_gets_nothing_twice(self) -> None:
         for name in ("header", "parameter"):
@@ -272,6 +290,20 @@ class StreamTests(StreamCase):
         self.pass_time()
         self.assertTrue(client.transport.disconnected)
         self.assertEqual(self.ends("failed"), 1)
+
+    def test_a_row_that_cannot_be_written_ends_the_stream(self) -> None:
+        """Otherwise the stream would go on behind the row, and the client would miss it."""
+        client = Client(self)
+
+        def broken(_row: object) -> None:
+            raise KeyError("defect")
+
+        self.patch(json_views, "recording", broken)
+        self.end()
+        self.pass_time()
+        self.assertTrue(client.transport.disconnected)
+        self.assertEqual(self.ends("failed"), 1)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_head(self) -> None:
         response, body = self.get("/api/recordings/stream", "HEAD")

@@ -44,6 +44,15 @@ def test_a_viewing_ends() -> None:
     assert them.find(key, "A") is None
 
 
+def test_a_viewing_can_be_ended() -> None:
+    them = viewings()
+    ended, other = them.begin(ADA), them.begin(ADA)
+    for _ in range(2):
+        them.end(ended)
+    assert them.find(ended.key("A"), "A") is None
+    assert them.find(other.key("A"), "A") is other
+
+
 def test_a_restart_ends_them() -> None:
     assert viewings().find(viewings().begin(ADA).key("A"), "A") is None
 

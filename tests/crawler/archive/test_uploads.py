@@ -28,7 +28,7 @@ class FakeStore(ObjectStore):
         super().__init__(URL)
         self.files: dict[str, bytes] = {}
         self.failure: Callable[[], Exception] | None = None
-        self.died_after = False
+        self.looked_for: list[str] = []
 
     def upload(
         self, name: str, path: Path, is_stopped: Callable[[], bool] = lambda: False, *, may_replace: bool = False
@@ -41,6 +41,7 @@ class FakeStore(ObjectStore):
         return len(self.files[name])
 
     def size(self, name: str) -> int | None:
+        self.looked_for.append(name)
         return len(self.files[name]) if name in self.files else None
 
     def _chunks(self, name: str) -> Iterator[bytes]:
@@ -156,6 +157,8 @@ def test_a_queue_that_is_older_than_an_upload(
     else:
         assert (str(found.state), found.place) == ("closed", "")
         assert "bytes with archived pages are missing" in moving.place.health.lines()[0]
+        moving.clock.advance(INTERVAL_SECONDS)
+    assert store.looked_for == [file.name]
     moving.place.database.close()
 
 

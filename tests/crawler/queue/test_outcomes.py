@@ -101,7 +101,7 @@ def test_erased_recordings_are_left_out(database: Database) -> None:
     assert follow(outcomes, start.end)[0] == ["b"]
 
 
-def test_old_outcomes_are_deleted_and_that_is_told(database: Database) -> None:
+def test_old_outcomes_are_deleted_and_that_is_reported(database: Database) -> None:
     outcomes = Outcomes(database)
     start = outcomes.number()
     lose(database, "a", "b", at=100.0)

@@ -7,6 +7,7 @@ from lbcompanion.crawler.queue.requisite_report import (
     UnsearchedText,
     dump_report,
     load_report,
+    without_erased,
 )
 
 
@@ -15,6 +16,15 @@ def test_what_is_written_is_read() -> None:
     missing = [{"url": "http://h/x", "reason": "status 404"}]
     assert load_report(dump_report(report)) == {"wanted": 3, "archived": 2, "missing": missing}
     assert load_report(None) is None
+
+
+def test_erased_files_are_not_archived() -> None:
+    report = dump_report(RequisiteReport(9, (MissingRequisite("http://h/x", "status 404"),), erased=2))
+    for text, archived, erased in ((report, 6, 2), (without_erased(report, 1), 5, 3)):
+        read = load_report(text)
+        assert read is not None
+        assert (read["wanted"], read["archived"], read["erased"]) == (9, archived, erased)
+    assert "erased" not in dump_report(RequisiteReport(1))
 
 
 def test_the_list_is_bounded_and_the_counts_are_not() -> None:

@@ -36,7 +36,7 @@ def test_the_state_of_a_webhook(database: Database) -> None:
     now[0] = 130.0
     assert table.states(["shop"])["shop"].wait_seconds == 0.0
     assert not table.accepted("shop", later, start)
-    assert table.passed_over("shop", start, Position("0a0a0a0a", 7))
+    assert table.skipped("shop", start, Position("0a0a0a0a", 7))
     assert table.states(["shop"])["shop"].failures == 3
     assert table.accepted("shop", Position("0a0a0a0a", 7), later)
     assert table.states(["shop"]) == {"shop": WebhookState(later, succeeded_at=130.0)}

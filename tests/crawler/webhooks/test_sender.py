@@ -133,7 +133,7 @@ class SenderTests(WebhookCase):
         self.assertEqual(self.sample("webhook_outcomes_total"), 4)
         self.assertEqual(crawler.logged, ["webhook shop"])
 
-    def test_a_request_has_so_many_outcomes_at_most(self) -> None:
+    def test_the_number_of_outcomes_of_a_request_is_limited(self) -> None:
         crawler = Crawler(self, hook=evolve(HOOK, max_events=2))
         tokens = self.end(5)
         crawler.pass_time()
@@ -246,7 +246,18 @@ class SenderTests(WebhookCase):
             self.assertEqual(len(self.receiver.tokens), expected, hook.name)
             crawler.stop()
 
-    def test_many_outcomes_that_a_webhook_does_not_want_are_passed_over_in_parts(self) -> None:
+    def test_a_new_webhook_gets_no_outcome_of_the_time_before(self) -> None:
+        """More outcomes wait for their numbers than one transaction gives."""
+        with self.rig.database.change() as connection:
+            for number in range(2600):
+                note_outcome(connection, f"t{number}", 1.0)
+        crawler = Crawler(self)
+        self.assertEqual(self.state.position.number, 2600)
+        tokens = self.end()
+        crawler.pass_time()
+        self.assertEqual(self.receiver.tokens, tokens)
+
+    def test_many_outcomes_that_a_webhook_does_not_want_are_skipped_in_parts(self) -> None:
         crawler = Crawler(self, hook=evolve(HOOK, sites=("other",)))
         start = self.state.position
         with self.rig.database.change() as connection:
@@ -292,7 +303,7 @@ class SenderTests(WebhookCase):
         self.assertEqual(len(calls), 2)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
-    def test_outcomes_that_are_gone_are_told(self) -> None:
+    def test_outcomes_that_are_gone_are_reported(self) -> None:
         crawler = Crawler(self)
         start = self.state.position
         tokens = self.end(4)
