@@ -1,7 +1,7 @@
 """Writes the manual's pages on balancers and clouds: ``python docs/balancer_pages.py``.
 
-The words come from ``docs/balancer-pages.toml``, the tables of cookies from the dialects. Tests hold the pages to this
-program, and the file to the code and to the balancers' programs.
+The words come from ``docs/balancer-pages.toml``, the tables of cookies from the dialects. Tests compare the pages with
+the output of this program, and the file with the code and with the balancers' programs.
 """
 
 from __future__ import annotations

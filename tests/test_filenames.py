@@ -41,6 +41,7 @@ FILES = {
     "test_house.py": "the tests themselves",
     "test_install.py": "the wheel",
     "test_manual.py": "the manual",
+    "test_support.py": "helpers of the tests",
 }
 #: Families of modules that one suite tests; a member may have a file of its own besides.
 FAMILIES = {

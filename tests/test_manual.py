@@ -119,6 +119,25 @@ def test_every_module_named_on_the_map_exists() -> None:
     assert {name for name, path in files.items() if not path.is_dir() and not path.with_suffix(".py").exists()} == set()
 
 
+#: Names in the map's table that are no modules below ``lbcompanion``: commands, keys, and another package.
+NO_MODULES = {"init", "drain", "user", "audit", "keep_days", "keep_bytes", "lease_seconds", "bench"}
+
+
+def test_every_name_without_a_dot_on_the_map_is_a_module_beside_another_one_of_its_row() -> None:
+    package = DOCS.parent / "lbcompanion"
+    table, _, _ = (DOCS / "house.rst").read_text().partition("\nRooms\n")
+    missing = set()
+    for row in re.split(r"(?m)^   \* - ", table)[1:]:
+        folders = {package}
+        for name in re.findall(r"``([a-z_0-9]+(?:\.[a-z_0-9]+)*)``", row):
+            if "." in name:
+                path = package.joinpath(*name.split("."))
+                folders |= {path, path.parent}
+            elif not any((at / name).is_dir() or (at / f"{name}.py").exists() for at in folders):
+                missing.add(name)
+    assert missing == NO_MODULES
+
+
 def test_every_limit_is_in_the_table_of_limits_with_its_default() -> None:
     text = (DOCS / "limits.rst").read_text()
     rows = dict(re.findall(r"   \* - ``(\w+)``\n     - (\d+)", text))

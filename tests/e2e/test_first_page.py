@@ -89,9 +89,6 @@ def test_they_lead_to_the_first_archived_page(tmp_path: Path) -> None:
         assert (recording["outcome"], recording["status"], recording["by"]) == ("archived", 200, "browser")
         assert recording["url"] == here("http://127.0.0.1:8080/doku.php?id=wiki:syntax")
         assert any((tmp_path / "wiki").rglob("*.warc.gz"))
-    except BaseException:
-        print(children.last_words())
-        raise
     finally:
         children.kill()
         reserved.release()

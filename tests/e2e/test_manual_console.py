@@ -128,9 +128,6 @@ def _farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManualFarm]:
         _start(farm, place)
         farm.tokens = _visited(farm)
         yield farm
-    except BaseException:
-        print(children.last_words())
-        raise
     finally:
         children.kill()
         reserved.release()

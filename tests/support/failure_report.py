@@ -1,6 +1,6 @@
-"""What a failed test's report gets besides the traceback: the ends of logs, and the state of browser pages.
+"""Adds the ends of logs, and the state of browser pages, to the report of a failed test.
 
-What can say something registers itself by :func:`add`, once it runs. It is asked right after the failure, before any
+A process or a page is registered by :func:`add` when it starts. Its state is read right after the failure, before any
 fixture ends it.
 """
 
@@ -24,7 +24,7 @@ class Source(Protocol):
         """Whether it ended."""
 
     def last_words(self) -> str:
-        """What it said last, under its name."""
+        """The end of its output, or its state, below a line with its name."""
 
 
 @frozen
@@ -48,24 +48,24 @@ _sources: list[Source] = []
 
 
 def add(source: Source) -> None:
-    """Ask this one after a failure, as long as it runs, and until the end of the test in which it ended."""
+    """Report on this one after a failure, until the end of the test in which it ends."""
     if source not in _sources:
         _sources.append(source)
 
 
 def forget_ended() -> None:
-    """Between two tests: the next one has nothing to do with what ended."""
+    """Report on those that have ended no more; it is called between two tests."""
     _sources[:] = [source for source in _sources if not source.died()]
 
 
 def extend(report: Any) -> None:
-    """Add what is known to the report of a failure."""
+    """Add a section to the report of a failure, if there is anything to report on."""
     if report.failed and (text := collected()):
         report.sections.append(("Processes and pages", text))
 
 
 def collected() -> str:
-    """What all of them said last: an equal part of the space for each, the end of each text."""
+    """The last words of all of them: each gets an equal part of the space, and keeps the end of its text."""
     texts = [text for source in _sources if (text := _asked(source.last_words))]
     share = _LIMIT // max(1, len(texts))
     return "\n".join(_shortened(text, share) for text in texts)
@@ -80,4 +80,4 @@ def _asked(last_words: Callable[[], str]) -> str:
     try:
         return last_words()
     except Exception as failure:
-        return f"---- nothing could be found out: {failure!r} ----"
+        return f"---- no report: {failure!r} ----"

@@ -1,5 +1,5 @@
-"""What a visitor does with a page of Playwright's: clicks that reach their element, and navigations that are missed
-with a reason."""
+"""A visitor's actions on a page of Playwright: clicks that reach their element, and navigations whose failure has the
+state of the page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _HEED = """element => {
 
 
 class PageLog:
-    """What a page has loaded lately, and what it waits for. It is a source of :mod:`tests.support.failure_report`.
+    """The latest events of a page, and the requests without a response. It is a source of
+    :mod:`tests.support.failure_report`.
 
     :param page: of Playwright.
     """
@@ -50,7 +51,7 @@ class PageLog:
         return bool(self._page.is_closed())
 
     def last_words(self) -> str:
-        """The page's state: its address and text, what it waits for, what it did lately."""
+        """The page's address, latest events, open requests and text."""
         try:
             text = self._page.locator("body").inner_text(timeout=_TEXT_MS)[:_TEXT]
         except Exception as failure:
@@ -61,7 +62,7 @@ class PageLog:
 
 @contextmanager
 def navigating(page: Any, log: PageLog) -> Iterator[Any]:
-    """Expect that the block leads to another page, and wait until it is loaded; its state goes with a failure.
+    """Expect that the block leads to another page, and wait until it is loaded. A failure gets the page's state.
 
     :returns: what ``expect_navigation`` returns.
     """

@@ -1,4 +1,4 @@
-"""Processes of ``lbcompanion`` that need not import the package first: copies of one process that has done so.
+"""Starts processes of ``lbcompanion`` as copies of one process that has already imported the package.
 
 A command takes about a second of CPU to start, nearly all of it for imports, and a farm is four commands. The tests of
 the commands themselves, of workers, twistd and the demo start interpreters as users do.
@@ -29,6 +29,7 @@ from lbcompanion.demo.processes import companion_command
 _ROOT = Path(__file__).resolve().parents[2]
 _PREFIX = companion_command()
 _MESSAGE_BYTES = 1_000_000
+_READ_AT_START = ("PYTHON", "LD_")
 #: What the commands import, except the reactors, which exist once in each process.
 _PRELOADED = (
     "encodings.idna",
@@ -54,7 +55,7 @@ class PreloadedProcess:
         self._parent = _parent()
         order = {"arguments": list(arguments), "environment": dict(environment), "folder": str(folder)}
         self.pid: int = self._parent.ask(order, log)
-        # Its parent does not ask for its exit code before it is told to, so the number cannot be another process's.
+        # Its parent reads its exit code only on request. Until then no other process can get its number.
         self._descriptor = os.pidfd_open(self.pid)
         self._code: int | None = None
         self._lock = threading.Lock()
@@ -100,48 +101,56 @@ def _readable(descriptor: int, seconds: float) -> bool:
 
 
 def arguments_of(command: Sequence[str], environment: Mapping[str, str]) -> Sequence[str] | None:
-    """The arguments of a command of ``lbcompanion``; None for other commands, and for another search path."""
-    if list(command[: len(_PREFIX)]) != _PREFIX or "PYTHONPATH" in environment:
+    """The arguments of a command of ``lbcompanion``; None for a command that has to start as a new interpreter.
+
+    A copy gets its environment too late for variables that the interpreter or the loader reads at its start.
+    """
+    if list(command[: len(_PREFIX)]) != _PREFIX or any(name.startswith(_READ_AT_START) for name in environment):
         return None
     return command[len(_PREFIX) :]
 
 
-class _Parent:
-    """The process that has imported the package."""
+class Parent:
+    """The process that has imported the package.
 
-    def __init__(self) -> None:
+    :param program: the options of the interpreter that name its program.
+    """
+
+    def __init__(self, program: Sequence[str] = ("-m", "tests.support.preloaded")) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-P", "-m", "tests.support.preloaded", str(theirs.fileno())]
+        command = [sys.executable, "-P", *program, str(theirs.fileno())]
         environment = {**os.environ, "PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1"}
         self._process = subprocess.Popen(command, cwd=_ROOT, env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
         self._lock = threading.Lock()
-        atexit.register(self._end)
+        atexit.register(self.end)
 
     def ask(self, order: Mapping[str, Any], *descriptors: int) -> int:
+        """Send an order and return its result: the id of a new process, or the exit code of one that ended."""
         with self._lock:
             socket.send_fds(self._socket, [json.dumps(order).encode()], descriptors)
             return int(self._socket.recv(100))
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End it."""
         self._socket.close()
         self._process.wait()
 
 
 @cache
-def _made() -> _Parent:
-    return _Parent()
+def _made() -> Parent:
+    return Parent()
 
 
 _making = threading.Lock()
 
 
-def _parent() -> _Parent:
+def _parent() -> Parent:
     with _making:
         return _made()
 
 
-def _take_orders(orders: socket.socket) -> Sequence[str]:
+def take_orders(orders: socket.socket) -> Sequence[str]:
     """Start commands until nobody asks for more.
 
     :returns: in a new process, the arguments of its command.
@@ -191,7 +200,7 @@ def _main() -> int:
     assert "twisted.internet.reactor" not in sys.modules
     gc.collect()
     gc.freeze()
-    main(list(_take_orders(socket.socket(fileno=int(sys.argv[1])))), prog_name="lbcompanion")
+    main(list(take_orders(socket.socket(fileno=int(sys.argv[1])))), prog_name="lbcompanion")
     return 0
 
 
