@@ -1,4 +1,4 @@
-"""Freed memory stays with the process."""
+"""Freed memory stays with the process for a while."""
 
 from __future__ import annotations
 
@@ -33,3 +33,23 @@ def test_freed_memory_stays() -> None:
     _, given_back = _run(False)
     assert took
     assert kept - given_back > 4 << 20
+
+
+# Every second piece is freed, so that the end of the heap stays in use.
+_PIECES = """
+from lbcompanion.node.transports.malloc_tuning import raise_malloc_thresholds, return_freed_memory
+def resident():
+    with open("/proc/self/statm") as told:
+        return int(told.read().split()[1]) * 4096
+raise_malloc_thresholds()
+pieces = [b"x" * (60000 + number) for number in range(1000)]
+del pieces[::2]
+before = resident()
+print(return_freed_memory(), before - resident())
+"""
+
+
+def test_memory_between_live_objects_is_returned() -> None:
+    out = subprocess.run([sys.executable, "-c", _PIECES], capture_output=True, text=True, check=True).stdout.split()
+    assert out[0] == "True"
+    assert int(out[1]) > 20 << 20
