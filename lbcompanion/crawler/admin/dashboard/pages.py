@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.admin.activity_api import ActivityApi, read_span
 from lbcompanion.crawler.admin.dashboard.charts import delay_chart, pages_chart
-from lbcompanion.crawler.admin.dashboard.rendering import render, size, static, when
+from lbcompanion.crawler.admin.dashboard.rendering import removed_parts, render, size, static, when
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, Response, html_response
 from lbcompanion.crawler.admin.monitoring import Monitoring
 from lbcompanion.crawler.admin.recordings_api import Query, Recordings, read_query
@@ -142,6 +142,10 @@ def _facts(each: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     if each["bytes"] is not None:
         yield "Page", f"{size(each['bytes'])}, {each['content_type'] or 'without a type'}"
         yield "SHA-256", each["sha256"]
+        if each["removed"] is None:
+            yield "Removed from the copy", "not known: its node did not say it"
+        else:
+            yield "Removed from the copy", removed_parts(each["removed"]) or "nothing: the copy has all of the page"
     if each["warc"]:
         yield "Record", f"{each['warc']['file']} at {each['warc']['offset']}"
     yield "Token", each["token"]
