@@ -7,10 +7,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from lbcompanion.crawler.access.roles import Role
+from lbcompanion.crawler.admin import health_parts
 from lbcompanion.crawler.admin.activity_api import ActivityApi, read_span
 from lbcompanion.crawler.admin.dashboard.charts import delay_chart, pages_chart
 from lbcompanion.crawler.admin.dashboard.rendering import removed_parts, render, size, static, when
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, Response, html_response
+from lbcompanion.crawler.admin.health_api import HealthApi
+from lbcompanion.crawler.admin.health_parts import State
 from lbcompanion.crawler.admin.monitoring import Monitoring
 from lbcompanion.crawler.admin.recordings_api import Query, Recordings, read_query
 from lbcompanion.crawler.queue.filter_texts import FILTER_NAMES
@@ -29,6 +32,7 @@ _FILES = {
 class DashboardPages:
     """Serves the dashboard.
 
+    :param health: returns the health of all parts in words.
     :param sites: returns the origins of the crawler's sites.
     :param activity: the counts over time; None: no pictures of them.
     :param runs_scripts: whether there is a listener where recorded pages run their scripts.
@@ -39,6 +43,7 @@ class DashboardPages:
         *,
         recordings: Recordings,
         monitoring: Monitoring,
+        health: HealthApi,
         sites: Callable[[], list[str]],
         activity: ActivityApi | None = None,
         runs_scripts: bool = False,
@@ -47,6 +52,7 @@ class DashboardPages:
         self._runs_scripts = runs_scripts
         self._recordings = recordings
         self._monitoring = monitoring
+        self._health = health
         self._sites = sites
 
     def endpoints(self) -> list[Endpoint]:
@@ -68,8 +74,11 @@ class DashboardPages:
 
     async def _overview_values(self, call: Call) -> dict[str, Any]:
         listing = await self._recordings.listing(Query(_NEWEST))
+        parts = await self._health.parts()
         return {
-            "problems": self._monitoring.problems(),
+            "health": health_parts.worst(parts),
+            "wanting": [part for part in parts if part.state is not State.OK],
+            "working": [part for part in parts if part.state is State.OK],
             "numbers": await self._monitoring.numbers(),
             "routes": self._recordings.routes(),
             "recordings": listing["recordings"],

@@ -34,6 +34,10 @@
     var next = document.createElement("div");
     next.innerHTML = html;
     localTimes(next);
+    live.querySelectorAll("details[open]").forEach(function (each) {
+      var same = next.querySelector('details[data-key="' + CSS.escape(each.dataset.key) + '"]');
+      if (same) same.open = true;
+    });
     if (next.innerHTML === live.innerHTML) return;
     var active = document.activeElement;
     var path = live.contains(active) && active !== live ? pathTo(live, active) : null;
