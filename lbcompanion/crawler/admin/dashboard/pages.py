@@ -17,6 +17,7 @@ from lbcompanion.crawler.admin.health_parts import State
 from lbcompanion.crawler.admin.monitoring import Monitoring
 from lbcompanion.crawler.admin.recordings_api import Query, Recordings, read_query
 from lbcompanion.crawler.queue.filter_texts import FILTER_NAMES
+from lbcompanion.crawler.queue.filters import OPEN
 from lbcompanion.model import DEFAULT_LADDER
 
 #: How many recordings the overview shows.
@@ -115,6 +116,8 @@ class DashboardPages:
             ladder=DEFAULT_LADDER,
             next=link("after", listing["next"]),
             previous=link("before", listing["previous"]),
+            stream=_stream_of(query),
+            first="/recordings?" + urlencode(query.texts),
             searched_to=listing["searched_to"],
         )
         return html_response(page)
@@ -127,6 +130,13 @@ class DashboardPages:
     async def _file(self, call: Call) -> Response:
         name = call.request.path.decode("ascii").removeprefix("/")
         return Response(static(name), _FILES[name])
+
+
+def _stream_of(query: Query) -> str:
+    """Return the address of the outcomes that a listing would show first; empty if there are none."""
+    if query.after or query.before or query.filters.outcome == OPEN:
+        return ""
+    return "/api/recordings/stream" + ("?" + urlencode(query.texts) if query.texts else "")
 
 
 def _facts(each: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
