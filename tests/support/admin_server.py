@@ -47,8 +47,10 @@ class RecordedPages:
         self._number = 0
         self._lock = threading.Lock()
         self.clock = Clock()
-        self.viewings = Viewings(seconds=600, clock=self.clock.seconds, random=os.urandom)
         self.metrics = CrawlerMetrics()
+        self.viewings = Viewings(
+            seconds=600, most=1000, clock=self.clock.seconds, random=os.urandom, metrics=self.metrics
+        )
         self._scripts = ScriptPages(
             viewings=self.viewings, metrics=self.metrics, trail=None, origin="http://scripts.test", port=lambda: 0
         )
