@@ -143,6 +143,17 @@ def test_the_source_is_escaped_and_masks_are_marked(pages: RecordedPages) -> Non
     assert '<span class="dim">    3</span>  &lt;script&gt;' in body
 
 
+def test_scripts_that_do_not_run_are_named(pages: RecordedPages) -> None:
+    for body, shown in (
+        (b"<script>a()</script>", b"1 script does not run"),
+        (b"<script></script>" * 2, b"2 scripts do not"),
+    ):
+        token = pages.record(body)
+        assert shown in pages.get(f"/recording/{token}/files")[2]
+    token = pages.record(b"<p>a")
+    assert b"not run in the replay" not in pages.get(f"/recording/{token}/files")[2]
+
+
 def test_a_refresh_is_named_and_not_done(pages: RecordedPages) -> None:
     token = pages.record(b'<meta http-equiv=refresh content="5; url=/next">')
     assert pages.get(f"/replay/{token}/")[2] == b""
