@@ -132,7 +132,7 @@ class WebhookSender:
             return
         running = self._running = Deferred.fromCoroutine(self._send_all(extent))
         running.addErrback(self._on_failed)
-        running.addCallback(self._on_end)
+        running.addBoth(self._on_end)
 
     def stop(self) -> Deferred[None]:
         """Send no more; fires when the running request is cancelled and the turn is over."""

@@ -169,3 +169,26 @@ def test_one_crawler_mints_at_a_time(place: Place) -> None:
     assert second._minting_turn("main")().result is False
     first._end_of_minting("main")()
     assert second._minting_turn("main")().result is True
+
+
+def test_a_defect_when_jobs_are_cancelled_does_not_end_the_renewal(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all later claims of this crawler would end, and each page would be fetched twice."""
+    first = place.sharing("a")
+    first.start(place.runner, place.routes, {})
+    renewed: list[object] = []
+
+    def renew(running: object) -> set[str]:
+        renewed.append(running)
+        return {"t1"}
+
+    def cancel(_tokens: Iterable[str]) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(first.work, "renew", renew)
+    monkeypatch.setattr(place.runner, "cancel", cancel)
+    for _ in range(3):
+        place.clock.advance(first._renewal_seconds)
+    assert len(renewed) == 3
+    first.stop()
