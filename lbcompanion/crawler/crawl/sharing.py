@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -143,7 +143,8 @@ class Sharing:
         return lambda: self._defer(self._turns.take, f"minting {site}", _MINTING_SECONDS)
 
     def _end_of_minting(self, site: str) -> Callable[[], object]:
-        return lambda: self._defer(self._turns.end, f"minting {site}").addErrback(lambda _failure: None)
+        # The thread may be gone: then all turns have ended.
+        return lambda: maybeDeferred(self._defer, self._turns.end, f"minting {site}").addErrback(lambda _failure: None)
 
     def _pause_of(self, site: str) -> Callable[[float], object]:
         return lambda seconds: self._defer(self._turns.pause, site, seconds).addErrback(self._on_failed)
@@ -224,9 +225,10 @@ class Sharing:
         self._runner = None
 
     def leave(self) -> None:
-        """Give back the claims and the name; blocking, on the backlog's thread."""
+        """Give back the claims, the turns and the name; blocking, on the backlog's thread."""
         try:
             self.work.give_back_all()
+            self._turns.end_all()
         except BacklogError as failure:
-            self._log.warn("claims end with their leases: {why}", why=str(failure))
+            self._log.warn("claims and turns end by themselves: {why}", why=str(failure))
         self._membership.leave()

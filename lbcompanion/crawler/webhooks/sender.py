@@ -163,6 +163,8 @@ class WebhookSender:
         """Send all outcomes, until the webhook fails or another crawler has the turn."""
         parts, name = self._parts, self._settings.name
         while not self._has_stopped:
+            # Also if this is cancelled: the database's thread takes the turn all the same.
+            self._has_turn = True
             self._has_turn = await parts.defer(
                 parts.turns.take, self._turn, self._settings.timeout_seconds + _TURN_SECONDS
             )

@@ -106,6 +106,24 @@ def test_leases_are_renewed_and_lost_jobs_cancelled(place: Place) -> None:
     assert place.clock.getDelayedCalls() == []
 
 
+def test_a_crawler_that_leaves_gives_back_its_turns(place: Place) -> None:
+    """Else no other crawler could mint for the site until the turn ends by itself."""
+    minters = []
+    for name in "ab":
+        minter: Any = SimpleNamespace()
+        context: Any = SimpleNamespace(minter=minter, fetcher=SimpleNamespace(site_pause=SimpleNamespace()))
+        part = place.sharing(name)
+        part.start(place.runner, place.routes, {"main": context})
+        minters.append((part, minter))
+    (first, first_minter), (second, second_minter) = minters
+    assert first_minter.take_turn().result
+    assert not second_minter.take_turn().result
+    first.stop()
+    first.leave()  # a campaign is under way
+    assert second_minter.take_turn().result
+    second.stop()
+
+
 @pytest.mark.slow
 def test_notifications(place: Place) -> None:
     first = place.sharing("a")
