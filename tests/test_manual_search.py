@@ -19,8 +19,8 @@ _TITLE = re.compile(r"(?m)^(\S[^\n]*)\n([=~-])\2{2,}$")
 #: Page -> words that have to lead to it.
 WANTED: Mapping[str, str] = {
     "platforms": "PHP, php-fpm, DokuWiki, ASP.NET, Mono, xsp4, view state, J2EE, Java, Tomcat, jvmRoute, jsessionid, "
-    "mod_proxy_balancer, Ruby on Rails, Rails, Puma, CSRF, flash, Turbo, Django, gunicorn, Express, forwarding headers, "
-    "trusted proxy, worker counts",
+    "mod_proxy_balancer, Ruby on Rails, Rails, Puma, CSRF, flash, Turbo, Django, gunicorn, Express, "
+    "forwarding headers, trusted proxy, worker counts",
     "coming-from-modules": "DeleteAfterPull, MaxCachedPages, MaxCachedSeconds, allowed addresses, "
     "address from a header, script file, excluded blocks, AJAX partials, WRUID, direct host, central store, "
     "debug page, robots.txt, FetchFromWithCookies, merged URLs",
