@@ -20,7 +20,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.tcp import Port as TcpPort
 from twisted.internet.unix import Port as UnixPort
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -188,10 +188,11 @@ class _ReadsRest:
 
 def _read_rest(transport: Any) -> None:
     """Have the socket of a connection to the application deliver what came before a failed write."""
-    while ISSLTransport.providedBy(transport):
-        transport = transport.transport
-    if (connected := getattr(transport, "socket", None)) is not None:
-        transport.socket = _ReadsRest(connected)
+    below: Any = transport
+    while isinstance(below, TLSMemoryBIOProtocol):
+        below = below.transport
+    if (connected := getattr(below, "socket", None)) is not None:
+        below.socket = _ReadsRest(connected)
 
 
 class _DialProtocol(TwistedProtocol):
