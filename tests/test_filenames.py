@@ -38,6 +38,7 @@ FILES = {
     "test_balancer_pages.py": "the manual's pages on balancers",
     "test_filenames.py": "the whole package",
     "test_docstrings.py": "the docstrings of all modules",
+    "test_distribution_python.py": "all modules that read pages",
     "test_house.py": "the tests themselves",
     "test_install.py": "the wheel",
     "test_manual.py": "the manual",

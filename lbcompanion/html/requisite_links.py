@@ -18,6 +18,7 @@ from attrs import frozen
 from lbcompanion.html.character_references import attribute_text
 from lbcompanion.html.charset import page_charset
 from lbcompanion.html.css_urls import CssUrls, read_css
+from lbcompanion.html.possessive import one_or_more
 from lbcompanion.html.srcset import SrcsetUrls, read_srcset
 from lbcompanion.html.text_codecs import decode, encoding_name
 from lbcompanion.html.tokenizer_patterns import (
@@ -95,10 +96,10 @@ _PLAIN_VALUE = rb"""(?:"[^"&(]*+"|'[^'&(]*+'|[^\t\n\f\r "'&(<>=`]++)"""
 _PLAIN_ATTRIBUTE = rb"[\t\n\f\r ]++[A-Za-z][-A-Za-z0-9_:.]*+(?:=" + _PLAIN_VALUE + rb")?"
 #: Text, and other tags of the plainest form. In an attribute that has neither ``(`` nor ``&`` there is no ``url()``.
 _PLAIN = re.compile(
-    rb"(?:[^<]++|</(?!(?:" + any_case(*sorted(_FOREIGN)) + rb")>)[A-Za-z][A-Za-z0-9]*+>"
+    one_or_more(rb"[^<]++|</(?!(?:" + any_case(*sorted(_FOREIGN)) + rb")>)[A-Za-z][A-Za-z0-9]*+>"
     + rb"|<(?!" + _TURNING + rb"[\t\n\f\r />])(?:[A-Za-z][A-Za-z0-9]*+>"
     + rb"|(?!" + _NAMING + rb"[\t\n\f\r />])[A-Za-z][A-Za-z0-9]*+(?:" + _PLAIN_ATTRIBUTE
-    + rb")*+[\t\n\f\r ]*+/?>))++"
+    + rb"|)*+[\t\n\f\r ]*+/?>)")
 )  # fmt: skip
 _MAY_HAVE_CSS = re.compile(rb"url\(|\bstyle\b|\\", re.IGNORECASE)
 

@@ -9,13 +9,15 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from lbcompanion.html.possessive import one_or_more
+
 _WS = r"\t\n\f\r "
 _SEPARATORS = re.compile(rf"[{_WS},]*")
 _URL = re.compile(rf"[^{_WS}]+")
 #: Descriptors up to the comma that ends the candidate; a comma in parentheses does not. An unclosed parenthesis
 #: reaches to the end of the attribute.
-_DESCRIPTORS = re.compile(r"(?:[^,(]++|\([^)]*+(?:\)|\Z))*+")
-_DESCRIPTOR = re.compile(rf"(?:[^{_WS}(]++|\([^)]*+(?:\)|\Z))++")
+_DESCRIPTORS = re.compile(r"(?:[^,(]++|\([^)]*+(?:\)|\Z)|)*+")
+_DESCRIPTOR = re.compile(one_or_more(rf"[^{_WS}(]++|\([^)]*+(?:\)|\Z)"))
 _WIDTH = re.compile(r"[0-9]+w", re.ASCII)
 _HEIGHT = re.compile(r"[0-9]+h", re.ASCII)
 _DENSITY = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?x", re.ASCII)

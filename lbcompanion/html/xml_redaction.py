@@ -22,7 +22,7 @@ from lbcompanion.html.tokenizer_patterns import ATTRIBUTE, RAW_TEXT, TAG_NAME
 _FRAME_WORD = b"srcdoc"
 _DECLARATION = re.compile(rb"<!(?:entity|attlist)")
 _ENCODING = re.compile(rb"""<\?xml[^>]*?[ \t\r\n]encoding[ \t\r\n]*=[ \t\r\n]*["']([A-Za-z0-9._-]+)["']""")
-_START_TAG = re.compile(rb"""<[^\s/>]+(?:[^"'>]|"[^"]*"|'[^']*')*+>""")
+_START_TAG = re.compile(rb"""<[^\s/>]+(?:[^"'>]|"[^"]*"|'[^']*'|)*+>""")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
 _NUMBER = "x-element-number"
 # A longer one, or one with references in it, could make a page of any size.

@@ -25,6 +25,7 @@ from lbcompanion.crawler.replay.page_tokens import FOREIGN, RAW_TEXT_ELEMENTS, P
 from lbcompanion.html.character_references import attribute_text
 from lbcompanion.html.css_urls import CssUrlPlace
 from lbcompanion.html.elements import VOID, as_bytes
+from lbcompanion.html.possessive import one_or_more
 from lbcompanion.html.requisite_links import page_encoding
 from lbcompanion.html.srcset import srcset_candidates
 from lbcompanion.html.text_codecs import decode
@@ -77,8 +78,10 @@ _TEXT_ATTRIBUTES = frozenset(
 _SPECIAL = b"|".join(sorted({*RAW_TEXT_ELEMENTS, *_DROPPED_ELEMENTS, *FOREIGN, b"meta", b"link", b"embed"}))
 #: Text and tags that are written as they are, which most of a page consists of.
 _PLAIN = re.compile(
-    rb"(?:[^<]++|</?(?!(?:" + _SPECIAL + rb")[ >])[a-z][a-z0-9]*+(?: (?:class|id|title|alt|width|height|colspan|rowspan"
-    rb"|role|type|name|value|for|lang|dir|align|valign|aria-[a-z]++|data-[-a-z]++)=\"[^\"<>&(]*+\")*+>)++"
+    one_or_more(
+        rb"[^<]++|</?(?!(?:" + _SPECIAL + rb")[ >])[a-z][a-z0-9]*+(?: (?:class|id|title|alt|width|height|colspan"
+        rb"|rowspan|role|type|name|value|for|lang|dir|align|valign|aria-[a-z]++|data-[-a-z]++)=\"[^\"<>&(]*+\"|)*+>"
+    )
 )  # fmt: skip
 _MAY_BE_CSS = re.compile(r"[(\\]")
 #: A value that some browser could take for an address: with a scheme, or relative to one.
