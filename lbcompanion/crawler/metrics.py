@@ -85,6 +85,13 @@ class CrawlerMetrics:
             namespace=_NAMESPACE,
             registry=self.registry,
         )
+        self._background_errors = Counter(
+            "background_errors",
+            "Defects in work that no request waits for, by its kind; the work goes on",
+            ["what"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
         self._outcomes = Counter(
             "outcomes", "Notices that ended", ["outcome"], namespace=_NAMESPACE, registry=self.registry
         )
@@ -151,6 +158,15 @@ class CrawlerMetrics:
         )
         self._stream_events = Counter(
             "stream_events", "Recordings sent on streams of outcomes", namespace=_NAMESPACE, registry=self.registry
+        )
+        self._viewings = Gauge(
+            "viewings", "Viewings of pages with their scripts", namespace=_NAMESPACE, registry=self.registry
+        )
+        self._viewings_dropped = Counter(
+            "viewings_dropped",
+            "Viewings of pages with their scripts that ended because there were too many",
+            namespace=_NAMESPACE,
+            registry=self.registry,
         )
         self._webhook_requests = Counter(
             "webhook_requests",
@@ -272,6 +288,10 @@ class CrawlerMetrics:
         """Count a connection that was ``refused``, or a request that ran into its ``timeout``."""
         (self._intake_refused if what == "refused" else self._intake_timeouts).inc()
 
+    def count_background_error(self, what: str, _error: BaseException) -> None:
+        """Count a defect in work that no request waits for."""
+        self._background_errors.labels(what).inc()
+
     def count_attempt(self, attempt: Attempt) -> None:
         """Count one request for a page and its duration."""
         self._attempts.labels(attempt.route.value, attempt.result).inc()
@@ -320,6 +340,14 @@ class CrawlerMetrics:
     def count_stream_events(self, count: int) -> None:
         """Count recordings that were sent on a stream."""
         self._stream_events.inc(count)
+
+    def watch_viewings(self, count: Callable[[], int]) -> None:
+        """Export the number of viewings of pages with their scripts."""
+        self._viewings.set_function(count)
+
+    def count_dropped_viewing(self) -> None:
+        """Count a viewing that ended because there were too many."""
+        self._viewings_dropped.inc()
 
     def count_webhook(self, webhook: str, recordings: int | None) -> None:
         """Count a request to a webhook.

@@ -143,11 +143,13 @@ class RewrittenPage:
     :ivar body: HTML in UTF-8.
     :ivar missing: why files are not shown, by their addresses.
     :ivar refresh: from its ``<meta http-equiv=refresh>``; None if it has none.
+    :ivar scripts: how many scripts it has that do not run. Handlers are not counted.
     """
 
     body: bytes = field(repr=False)
     missing: dict[str, str] = field(factory=dict)
     refresh: Refresh | None = None
+    scripts: int = 0
 
 
 @frozen
@@ -180,7 +182,7 @@ def rewrite_page(
     page = decode(body, encoding).encode("utf-8", "replace")
     place = _Place(url, url, encoding, resolve, prologue)
     rewriter = _Rewriter(page, place, is_xml=media_type.endswith(("+xml", "/xml")))
-    return RewrittenPage(rewriter.rewrite(), rewriter.missing, rewriter.refresh)
+    return RewrittenPage(rewriter.rewrite(), rewriter.missing, rewriter.refresh, rewriter.scripts)
 
 
 class _Rewriter:
@@ -189,6 +191,7 @@ class _Rewriter:
     def __init__(self, page: bytes, place: _Place, *, is_xml: bool) -> None:
         self.missing: dict[str, str] = {}
         self.refresh: Refresh | None = None
+        self.scripts = 0
         self._page = page
         self._is_xml = is_xml
         self._tokens = PageTokens(page, _PLAIN, is_xml=is_xml)
@@ -252,6 +255,8 @@ class _Rewriter:
 
     def _start_tag(self, tag: bytes) -> None:
         key = (tag, self._tokens.foreign > 0)
+        if tag[:7].lower() == b"<script" and self._place.prologue is None:
+            self.scripts += _is_program(tag)
         written = self._written.get(key)
         if written is None:
             written = self._written[key] = self._rewritten_tag(tag)
@@ -479,3 +484,9 @@ def _tag(name: bytes, values: dict[bytes, str], end: bytes = b">") -> bytes:
     for key, value in values.items():
         parts += (b" ", key, b'="', escape(value, quote=True).encode("utf-8", "replace"), b'"')
     return b"".join([*parts, end])
+
+
+def _is_program(tag: bytes) -> bool:
+    """Whether a browser would run this script: it is no block of data, such as JSON."""
+    kind = attribute_text(attributes(tag).get(b"type", b"")).strip().lower()
+    return tag_name(tag) == b"script" and (not kind or kind == "module" or kind.endswith(("javascript", "ecmascript")))
