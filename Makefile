@@ -31,8 +31,8 @@ help:
 	@echo "make clean   takes away what the others made"
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo "lbcompanion needs Python 3.11 or later; name it with make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 2))' || \
+	    { echo "lbcompanion needs Python 3.11.2 or later; name it with make PYTHON=..." >&2; exit 1; }
 	@sh .ci/programs venv
 	$(PYTHON) -m venv $(VENV)
 
@@ -80,7 +80,7 @@ $(VENV)/react/.ready: | $(VENV)/.ready-test
 
 test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready $(VENV)/react/.ready $(VENV)/replay/.ready $(VENV)/replaywebpage/.ready lint types
 	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium varnishtest redis-server postgres mariadbd \
-	    varnishd varnish-header pen tomcat systemd-analyze dokuwiki php-fpm rails fastcgi-mono-server4 express curl
+	    varnishd varnish-header pen tomcat systemd-analyze dokuwiki php-fpm rails fastcgi-mono-server4 express curl distribution-python
 	$(BIN)/python -m pytest $(PROCESSES) $(ARGS)
 
 # What is marked is left out (pyproject.toml says what each mark means), and few examples of each property are tried.

@@ -224,6 +224,7 @@ class CrawlerTable:
     replay_scripts: str = ""
     replay_scripts_origin: str = ""
     replay_scripts_seconds: float = 600
+    replay_scripts_viewings: int = 1000
     timeout_seconds: float = 20
     give_up_after_seconds: float = 900
     intake_connections: int = 256

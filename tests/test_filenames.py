@@ -38,9 +38,12 @@ FILES = {
     "test_balancer_pages.py": "the manual's pages on balancers",
     "test_filenames.py": "the whole package",
     "test_docstrings.py": "the docstrings of all modules",
+    "test_distribution_python.py": "all modules that read pages",
     "test_house.py": "the tests themselves",
     "test_install.py": "the wheel",
     "test_manual.py": "the manual",
+    "test_manual_search.py": "the index of the manual",
+    "test_manual_troubleshooting.py": "the manual's page of symptoms",
     "test_support.py": "helpers of the tests",
 }
 #: Families of modules that one suite tests; a member may have a file of its own besides.

@@ -315,6 +315,7 @@ CRAWLER: Table = {
     "replay_scripts": endpoint_checks.optional_server,
     "replay_scripts_origin": checks.origin(empty=True),
     "replay_scripts_seconds": checks.number(10, 86400),
+    "replay_scripts_viewings": checks.integer(1, 100000),
     "timeout_seconds": _positive,
     "give_up_after_seconds": _positive,
     "intake_connections": checks.integer(1),

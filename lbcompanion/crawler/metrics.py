@@ -159,6 +159,15 @@ class CrawlerMetrics:
         self._stream_events = Counter(
             "stream_events", "Recordings sent on streams of outcomes", namespace=_NAMESPACE, registry=self.registry
         )
+        self._viewings = Gauge(
+            "viewings", "Viewings of pages with their scripts", namespace=_NAMESPACE, registry=self.registry
+        )
+        self._viewings_dropped = Counter(
+            "viewings_dropped",
+            "Viewings of pages with their scripts that ended because there were too many",
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
         self._webhook_requests = Counter(
             "webhook_requests",
             "Requests to webhooks, by result: accepted or failed",
@@ -331,6 +340,14 @@ class CrawlerMetrics:
     def count_stream_events(self, count: int) -> None:
         """Count recordings that were sent on a stream."""
         self._stream_events.inc(count)
+
+    def watch_viewings(self, count: Callable[[], int]) -> None:
+        """Export the number of viewings of pages with their scripts."""
+        self._viewings.set_function(count)
+
+    def count_dropped_viewing(self) -> None:
+        """Count a viewing that ended because there were too many."""
+        self._viewings_dropped.inc()
 
     def count_webhook(self, webhook: str, recordings: int | None) -> None:
         """Count a request to a webhook.

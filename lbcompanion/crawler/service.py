@@ -439,7 +439,11 @@ class CrawlerService(MultiService):
         if not crawler.replay_scripts:
             return None
         viewings = Viewings(
-            seconds=crawler.replay_scripts_seconds, clock=self._reactor.seconds, random=secrets.token_bytes
+            seconds=crawler.replay_scripts_seconds,
+            most=crawler.replay_scripts_viewings,
+            clock=self._reactor.seconds,
+            random=secrets.token_bytes,
+            metrics=self._metrics,
         )
         return ScriptPages(
             viewings=viewings,

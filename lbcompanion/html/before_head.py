@@ -58,11 +58,11 @@ _COMMON_START = re.compile(
 # As XML: names as written, no text and nothing implied outside of <html>. An internal subset may declare anything:
 # the replacement text of an entity is well-formed in itself (XML 1.0, section 4.3.2).
 _SUBSET = (
-    rb"""\[(?:[^\]"'<]++|"[^"]*+"|'[^']*+'|<!--(?:[^-]++|-(?!->))*+-->|<\?(?:[^?]++|\?(?!>))*+\?>|<(?!!--|\?))*+\]"""
+    rb"""\[(?:[^\]"'<]++|"[^"]*+"|'[^']*+'|<!--(?:[^-]++|-(?!->)|)*+-->|<\?(?:[^?]++|\?(?!>)|)*+\?>|<(?!!--|\?)|)*+\]"""
 )
 _XHTML_TOKEN = re.compile(
     rb"(?P<space>[" + WS + rb"]++)"
-    rb"|(?P<doctype><!DOCTYPE(?:[^>\[\"']++|\"[^\"]*+\"|'[^']*+')*+(?:" + _SUBSET + rb"[" + WS + rb"]*+)?>)"
+    rb"|(?P<doctype><!DOCTYPE(?:[^>\[\"']++|\"[^\"]*+\"|'[^']*+'|)*+(?:" + _SUBSET + rb"[" + WS + rb"]*+)?>)"
     rb"|(?P<html><html" + TAG_REST + rb")"
     rb"|(?P<head><head" + TAG_REST + rb")"
     rb"|(?P<skip><!--(?:[^-]++|-(?!->))*-->|<\?(?:[^?]++|\?(?!>))*\?>)"

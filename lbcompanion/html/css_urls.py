@@ -11,28 +11,30 @@ from typing import Final
 
 from attrs import frozen
 
+from lbcompanion.html.possessive import one_or_more
 from lbcompanion.html.text_codecs import decode_named, encoding_name
 
 _WS = r"\t\n\f\r "
 _ESCAPE = rf"\\(?:[0-9a-fA-F]{{1,6}}(?:\r\n|[{_WS}])?|[^\n\r\f0-9a-fA-F]|\Z)"
-_COMMENT = r"/\*(?:[^*]++|\*(?!/))*+(?:\*/|\Z)"
+_COMMENT = r"/\*(?:[^*]++|\*(?!/)|)*+(?:\*/|\Z)"
+_NAME = one_or_more(rf"[-\w\u0080-\U0010ffff]++|{_ESCAPE}")
 _TOKEN = re.compile(
     rf"""(?P<comment>{_COMMENT})
-    |"(?P<double>(?:[^"\\\n\r\f]++|\\(?:\r\n|[\s\S]|\Z))*+)(?P<double_end>"|\Z)?
-    |'(?P<single>(?:[^'\\\n\r\f]++|\\(?:\r\n|[\s\S]|\Z))*+)(?P<single_end>'|\Z)?
-    |(?P<mark>[@\#]?)(?P<name>(?:[-\w\u0080-\U0010ffff]++|{_ESCAPE})++)(?P<function>\(?)
+    |"(?P<double>(?:[^"\\\n\r\f]++|\\(?:\r\n|[\s\S]|\Z)|)*+)(?P<double_end>"|\Z)?
+    |'(?P<single>(?:[^'\\\n\r\f]++|\\(?:\r\n|[\s\S]|\Z)|)*+)(?P<single_end>'|\Z)?
+    |(?P<mark>[@\#]?)(?P<name>{_NAME})(?P<function>\(?)
     |(?P<open>[\(\[{{])|(?P<close>[\)\]}}])|(?P<semicolon>;)|[{_WS}]++|[\s\S]""",
     re.VERBOSE | re.ASCII,
 )
 #: A run of tokens without URLs, which make up most of a style sheet.
-_PLAIN = re.compile(rf"(?:[-\w\u0080-\U0010ffff]++(?![\\(])|[{_WS}:,.>+~*=%!$^&|?<]++|/(?!\*))++", re.ASCII)
+_PLAIN = re.compile(one_or_more(rf"[-\w\u0080-\U0010ffff]++(?![\\(])|[{_WS}:,.>+~*=%!$^&|?<]++|/(?!\*)"), re.ASCII)
 #: A block without URLs and without a block in it, as most rules have one.
-_PLAIN_BLOCK = re.compile(r"""\{(?:[^{}()\[\]"'@\\/]++|/(?!\*))*+\}""")
+_PLAIN_BLOCK = re.compile(r"""\{(?:[^{}()\[\]"'@\\/]++|/(?!\*)|)*+\}""")
 _UNQUOTED = re.compile(
-    rf"[{_WS}]*+(?P<url>(?:[^\"'()\\{_WS}\x00-\x08\x0b\x0e-\x1f\x7f]++|{_ESCAPE})*+)[{_WS}]*+(?:\)|\Z)"
+    rf"[{_WS}]*+(?P<url>(?:[^\"'()\\{_WS}\x00-\x08\x0b\x0e-\x1f\x7f]++|{_ESCAPE}|)*+)[{_WS}]*+(?:\)|\Z)"
 )
 _QUOTE_FOLLOWS = re.compile(rf"[{_WS}]*+[\"']")
-_REST_OF_BAD_URL = re.compile(rf"(?:[^)\\]++|{_ESCAPE}|\\)*+(?:\)|\Z)")
+_REST_OF_BAD_URL = re.compile(rf"(?:[^)\\]++|{_ESCAPE}|\\|)*+(?:\)|\Z)")
 _ESCAPED = re.compile(
     rf"\\(?:(?P<code>[0-9a-fA-F]{{1,6}})(?:\r\n|[{_WS}])?|(?P<newline>\r\n|[\n\r\f])|(?P<char>[\s\S])|\Z)"
 )
@@ -167,14 +169,15 @@ class _Reader:
 
     def _name(self, token: re.Match[str]) -> int:
         """Read an identifier, a function, an at-keyword or a hash; return where the next token starts."""
-        name, position = _unescaped(token["name"]).lower(), token.end()
+        position = token.end()
+        if not (token["mark"] or token["function"]):
+            return position
+        name = _unescaped(token["name"]).lower()
         if token["mark"]:
             if token["mark"] == "@":
                 self._at_rule, self._import_follows, self._at_depth = name, name == "import", len(self._open)
             if token["function"]:
                 self._open.append("(")
-            return position
-        if not token["function"]:
             return position
         if name != "url" or _QUOTE_FOLLOWS.match(self._text, position):
             if self._open_with_urls and (name in _SUBSTITUTIONS or name.startswith("--")):

@@ -58,11 +58,11 @@ _RUN = re.compile(
     + WS
     + rb"/>]*+"
     + ATTRIBUTES
-    + rb">)*+"
+    + rb">|)*+"
 )
 # The tokens of a common head, each of them whole, with names in lower case. Only the text of a script has a "<" in it.
 _ATTRIBUTES = (
-    rb"(?:[" + WS + rb"]++[^" + WS + rb"\"'<>/=]++(?:=(?:\"[^\"]*+\"|'[^']*+'|[^" + WS + rb"\"'<>=]++))?+)*+"
+    rb"(?:[" + WS + rb"]++[^" + WS + rb"\"'<>/=]++(?:=(?:\"[^\"]*+\"|'[^']*+'|[^" + WS + rb"\"'<>=]++)|)?+|)*+"
     rb"[" + WS + rb"]*+/?+>"
 )
 _COMMON_HEAD = re.compile(
@@ -74,9 +74,9 @@ _COMMON_HEAD = re.compile(
     + _ATTRIBUTES
     + rb"[^<]*+(?:<(?!/"
     + any_case(b"script")
-    + rb"|!--)[^<]*+)*+</script>|style"
+    + rb"|!--)[^<]*+|)*+</script>|style"
     + _ATTRIBUTES
-    + rb"[^<]*+</style>|!--(?:[^->]|-[^->])(?:[^-]++|-(?!-))*+-->))*+["
+    + rb"[^<]*+</style>|!--(?:[^->]|-[^->])(?:[^-]++|-(?!-)|)*+-->)|)*+["
     + WS
     + rb"]*+"
 )

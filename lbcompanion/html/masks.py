@@ -10,6 +10,7 @@ certain, no copy is kept.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from html import unescape
@@ -117,21 +118,22 @@ class Masks:
         assert references is not None
         return lowered(references.sub(lambda found: unescape(found.group().decode("ascii")).encode(), page))
 
-    def apply(self, body: bytes, selectors: list[str]) -> bytes:
+    def apply(self, body: bytes, selectors: list[str], removed: Counter[str] | None = None) -> bytes:
         """Remove from a page what these selectors match.
 
         :param body: HTML in UTF-8, or in another encoding in which ASCII bytes always mean ASCII characters.
         :param selectors: from :meth:`candidates`.
+        :param removed: counts ``elements``: those that lost something.
         :raises RedactionError: where the extent of a masked element is not certain.
         """
         limit_search_steps(body)
         page = lowered(body)
         if not self._has_references(page):
             end = self._end_of_matches(page, selectors)
-            masked = _masked_beginning(body, end, selectors, self._max_elements) if end else None
-            return _masked(body, selectors, self._max_elements) if masked is None else masked
+            masked = _masked_beginning(body, end, selectors, self._max_elements, removed) if end else None
+            return _masked(body, selectors, self._max_elements, removed) if masked is None else masked
         plain = _PlainAttributes(body, attribute_names(selectors))
-        return plain.restored(_masked(plain.body, selectors, self._max_elements))
+        return plain.restored(_masked(plain.body, selectors, self._max_elements, removed))
 
     def _end_of_matches(self, page: bytes, selectors: list[str]) -> int:
         """An estimate of the end of the last tag that one of the selectors may match; 0 if that saves no time.
@@ -236,16 +238,18 @@ class Enclose:
         element.append(f"{self._word}e{number};", _HTML)
 
 
-def _masked(body: bytes, selectors: list[str], max_elements: int) -> bytes:
+def _masked(body: bytes, selectors: list[str], max_elements: int, removed: Counter[str] | None = None) -> bytes:
     word = unique_word(body)
     enclose = Enclose(word, max_elements)
     marked = rewritten(body, [(", ".join(selectors), enclose)])
     if not enclose.names:
         return body
-    return _Removal(marked, word.encode(), enclose.names).result()
+    return _removal(marked, word, enclose.names, removed)
 
 
-def _masked_beginning(body: bytes, end: int, selectors: list[str], max_elements: int) -> bytes | None:
+def _masked_beginning(
+    body: bytes, end: int, selectors: list[str], max_elements: int, removed: Counter[str] | None = None
+) -> bytes | None:
     """The masked page if only tags before ``end`` match; None if that is not certain, or a masked element has content.
 
     A tag that is added at ``end`` shows it: the rewriter reads it as a tag only if all tags before it have ended.
@@ -259,16 +263,28 @@ def _masked_beginning(body: bytes, end: int, selectors: list[str], max_elements:
     if not enclose.names:
         return body
     marked = marked.removesuffix(added_tag)
-    return _Removal(marked, word.encode(), enclose.names).result() + body[end:]
+    return _removal(marked, word, enclose.names, removed) + body[end:]
+
+
+def _removal(marked: bytes, word: str, names: list[str], removed: Counter[str] | None) -> bytes:
+    removal = _Removal(marked, word.encode(), names)
+    result = removal.result()
+    if removed is not None and removal.changed:
+        removed["elements"] += removal.changed
+    return result
 
 
 class _Removal:
-    """Takes attributes and contents out of a page with the marks of :class:`Enclose`."""
+    """Takes attributes and contents out of a page with the marks of :class:`Enclose`.
+
+    :ivar changed: the elements that lost something, without those within others.
+    """
 
     def __init__(self, marked: bytes, word: bytes, names: list[str]) -> None:
         # Each piece but the first begins with the rest of a mark.
         self._pieces = split(marked, word)
         self._names = names
+        self.changed = 0
         # Lists repeat the same tags and contents.
         self._bare_tags: dict[bytes, bytes] = {}
         self._in_order: dict[tuple[str, bytes], bool] = {}
@@ -288,14 +304,18 @@ class _Removal:
             tag = _WHOLE_START_TAG.match(text)
             if tag is None:
                 raise RedactionError("the tag of a masked element was not found")
-            kept.append(self._bare_tag(tag.group()))
+            bare = self._bare_tag(tag.group())
+            is_changed = bare != tag.group()
+            kept.append(bare)
             index += 1
             if index < len(pieces) and self._mark(index)[0] == b"s" + mark[1:]:
                 if tag.end() != len(text):
                     raise RedactionError("the tag of a masked element was not found")
-                index = self._after_content(mark[1:], index)
+                start, index = index, self._after_content(mark[1:], index)
+                is_changed = is_changed or any(self._mark(each)[1] for each in range(start, index))
             else:
                 kept.append(text[tag.end() :])
+            self.changed += is_changed
         return b"".join(kept)
 
     def _mark(self, index: int) -> tuple[bytes, bytes]:

@@ -6,9 +6,10 @@ import re
 from typing import NamedTuple
 
 from lbcompanion.html.charset import content_type_charset
+from lbcompanion.html.possessive import one_or_more
 
 # Members are separated by commas outside of quoted strings. An unterminated string extends to the end.
-_MEMBER = re.compile(rb'(?:[^",]++|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z))++', re.DOTALL)
+_MEMBER = re.compile(one_or_more(rb'[^",]++|"(?:[^"\\]++|\\.|)*+(?:"|\\?\Z)'), re.DOTALL)
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _ESSENCE = re.compile(rb"[ \t]*(" + _TOKEN + rb"/" + _TOKEN + rb")[ \t]*(?:;|\Z)")
 

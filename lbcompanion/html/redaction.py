@@ -6,10 +6,11 @@ Everything is decided by a tokenizer as browsers have it with scripts on. Where 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 
 import lolhtml
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from lbcompanion.html import charset as charsets
 from lbcompanion.html.bytesearch import find, lowered, split
@@ -63,6 +64,7 @@ class _Plan:
 
     :ivar frame_depth: in how many ``srcdoc`` attributes the page is.
     :ivar utf8: whether the page is in UTF-8, as far as is known.
+    :ivar removed: what is removed, by kinds.
     """
 
     exclude_blocks: bool
@@ -70,10 +72,17 @@ class _Plan:
     budget: _Budget
     frame_depth: int = 0
     utf8: bool = True
+    removed: Counter[str] = field(factory=Counter)
 
 
 def redact(
-    body: bytes, *, exclude_blocks: bool, masks: Masks | None, charset: str | None = None, xhtml: bool = False
+    body: bytes,
+    *,
+    exclude_blocks: bool,
+    masks: Masks | None,
+    charset: str | None = None,
+    xhtml: bool = False,
+    removed: Counter[str] | None = None,
 ) -> bytes:
     """Redact the copy of a page.
 
@@ -82,23 +91,27 @@ def redact(
     :param charset: the page's encoding as its ``Content-Type`` or its byte order mark names it; None where neither
         does.
     :param xhtml: browsers read the page as XML.
+    :param removed: counts what is removed, if anything is: masked ``elements``, excluded ``blocks``, and ``documents``
+        in frames that cannot be read. A masked element within an excluded block counts, too.
     :returns: ``body`` itself where nothing is left out.
     :raises RedactionError: where it is not certain that all is left out; the page must not be kept then.
     """
     if not exclude_blocks and masks is None:
         return body
+    counted: Counter[str] = Counter() if removed is None else removed
     if xhtml:
-        plan = _Plan(exclude_blocks, masks, _Budget(), frame_depth=1)
+        plan = _Plan(exclude_blocks, masks, _Budget(), frame_depth=1, removed=counted)
         return redact_xml(
             body,
             exclude_blocks=exclude_blocks,
             masks=masks,
             charset=charset,
             redact_document=lambda document: _redacted(document, plan),
+            removed=counted,
         )
     if charset == "utf-8" and not _words_of_interest(lowered(body), exclude_blocks=exclude_blocks, masks=masks):
         return body
-    plan = _Plan(exclude_blocks, masks, _Budget())
+    plan = _Plan(exclude_blocks, masks, _Budget(), removed=counted)
     if charset != "utf-8":
         charset = charset or charsets.page_charset(b"", body[: charsets.PRESCAN_BYTES])
     if charset == "utf-8" or charset is None:
@@ -142,11 +155,11 @@ def _redacted(body: bytes, plan: _Plan) -> bytes:
         raise RedactionError("it is not certain which tags browsers read in svg or math")
     redacted = _redact_frames(body, plan) if has_frames else body
     if plan.masks and selectors:
-        redacted = plan.masks.apply(redacted, selectors)
+        redacted = plan.masks.apply(redacted, selectors, plan.removed)
     if find(page, _NOSCRIPT_WORD) >= 0:
         redacted = _redact_noscript(redacted, plan)
     if excludes:
-        redacted = _without_blocks(body, redacted)
+        redacted = _without_blocks(body, redacted, plan.removed)
     return body if redacted == body else redacted
 
 
@@ -214,11 +227,12 @@ def _with_redacted_document(tag: bytes, plan: _Plan) -> bytes:
 def _redacted_document(value: bytes, plan: _Plan) -> bytes:
     """The whole attribute for a ``srcdoc`` with this value; the value itself where nothing is left out."""
     try:
-        document = attribute_value(value.decode("utf-8" if plan.utf8 else "ascii")).encode()
+        document: bytes | None = attribute_value(value.decode("utf-8" if plan.utf8 else "ascii")).encode()
     except UnicodeError:
         # A character of another encoding: what the document is like is not looked at.
-        return b'srcdoc=""'
-    if plan.frame_depth >= _MAX_FRAME_DEPTH:
+        document = None
+    if document is None or plan.frame_depth >= _MAX_FRAME_DEPTH:
+        plan.removed["documents"] += 1
         return b'srcdoc=""'
     redacted = _redacted(document, evolve(plan, frame_depth=plan.frame_depth + 1, utf8=True))
     if redacted is document:
@@ -239,7 +253,7 @@ def _exclude_marks(body: bytes) -> list[Mark]:
     return marks
 
 
-def _without_blocks(body: bytes, redacted: bytes) -> bytes:
+def _without_blocks(body: bytes, redacted: bytes, removed: Counter[str]) -> bytes:
     """Remove the excluded blocks of a page.
 
     :param redacted: the page, masks applied.
@@ -252,5 +266,6 @@ def _without_blocks(body: bytes, redacted: bytes) -> bytes:
     for start, end in blocks(marks, len(redacted)):
         pieces.append(redacted[position:start])
         position = end
+        removed["blocks"] += 1
     pieces.append(redacted[position:])
     return b"".join(pieces)

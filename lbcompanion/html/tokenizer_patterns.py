@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from html import unescape
 
+from lbcompanion.html.possessive import one_or_more
+
 #: One character of white space, as a class without its brackets.
 WS = rb"\t\n\f\r "
 
@@ -54,7 +56,7 @@ RAW_TEXT = (
 )
 
 #: Text, up to the next tag or comment.
-TEXT = rb"(?:[^<]++|<(?![A-Za-z/!?]))++"
+TEXT = one_or_more(rb"[^<]++|<(?![A-Za-z/!?])")
 
 
 def raw_text_ends(*names: bytes) -> dict[bytes, re.Pattern[bytes]]:

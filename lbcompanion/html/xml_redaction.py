@@ -8,6 +8,7 @@ no copy either if it declares entities or default attributes and something is re
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from xml.parsers import expat
 
@@ -22,7 +23,7 @@ from lbcompanion.html.tokenizer_patterns import ATTRIBUTE, RAW_TEXT, TAG_NAME
 _FRAME_WORD = b"srcdoc"
 _DECLARATION = re.compile(rb"<!(?:entity|attlist)")
 _ENCODING = re.compile(rb"""<\?xml[^>]*?[ \t\r\n]encoding[ \t\r\n]*=[ \t\r\n]*["']([A-Za-z0-9._-]+)["']""")
-_START_TAG = re.compile(rb"""<[^\s/>]+(?:[^"'>]|"[^"]*"|'[^']*')*+>""")
+_START_TAG = re.compile(rb"""<[^\s/>]+(?:[^"'>]|"[^"]*"|'[^']*'|)*+>""")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
 _NUMBER = "x-element-number"
 # A longer one, or one with references in it, could make a page of any size.
@@ -38,18 +39,22 @@ def redact_xml(
     masks: Masks | None,
     charset: str | None,
     redact_document: Callable[[bytes], bytes],
+    removed: Counter[str],
 ) -> bytes:
     """Redact the copy of a page that browsers read as XML.
 
     :param charset: the page's encoding as its ``Content-Type`` or its byte order mark names it.
     :param redact_document: redacts the document of a ``srcdoc`` attribute, which is HTML in UTF-8.
+    :param removed: counts what is removed.
     :returns: ``body`` itself where nothing is left out.
     :raises RedactionError: where it is not certain that all is left out; the page must not be kept then.
     """
     codec = charset or _encoding(body)
     try:
         page = body if codec == "utf-8" else body.decode(codec).encode()
-        redacted = _redacted(page, exclude_blocks=exclude_blocks, masks=masks, redact_document=redact_document)
+        redacted = _redacted(
+            page, exclude_blocks=exclude_blocks, masks=masks, redact_document=redact_document, removed=removed
+        )
         if redacted is page:
             return body
         return redacted if codec == "utf-8" else redacted.decode().encode(codec)
@@ -70,7 +75,12 @@ def _encoding(body: bytes) -> str:
 
 
 def _redacted(
-    page: bytes, *, exclude_blocks: bool, masks: Masks | None, redact_document: Callable[[bytes], bytes]
+    page: bytes,
+    *,
+    exclude_blocks: bool,
+    masks: Masks | None,
+    redact_document: Callable[[bytes], bytes],
+    removed: Counter[str],
 ) -> bytes:
     lower = lowered(page)
     # Declarations may add words to the page that its text does not contain.
@@ -83,7 +93,7 @@ def _redacted(
     document = _Document(page, exclude_blocks=exclude_blocks, redact_document=redact_document)
     if selectors:
         document.mask(selectors)
-    return document.redacted()
+    return document.redacted(removed)
 
 
 class _Element:
@@ -115,6 +125,7 @@ class _Document:
         # What replaces a range of the page; a range that begins within another one is dropped.
         self._edits: list[tuple[int, int, bytes]] = []
         self._has_declarations = False
+        self._masked = 0
         self._parser = parser = expat.ParserCreate("utf-8")
         parser.ordered_attributes = True
         parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
@@ -193,15 +204,23 @@ class _Document:
         """Remove what these selectors match."""
         numbers = _Numbers()
         rewritten("".join(self._shadow).encode(), [(", ".join(selectors), numbers)])
+        end = 0
         for number in numbers.found:
             element = self._elements[number]
             tag = self._page[element.start : element.content]
-            self._edits.append((element.start, element.content, bare_tag(tag)))
+            bare = bare_tag(tag)
+            if element.start >= end:
+                self._masked += bare != tag or element.end > element.content
+                end = max(element.content, element.end)
+            self._edits.append((element.start, element.content, bare))
             if element.end > element.content:
                 self._edits.append((element.content, element.end, b""))
 
-    def redacted(self) -> bytes:
-        """The page without the removed parts; the page itself if nothing is removed."""
+    def redacted(self, removed: Counter[str]) -> bytes:
+        """The page without the removed parts; the page itself if nothing is removed.
+
+        :param removed: counts what is removed.
+        """
         if self._has_declarations and (self._edits or self._marks):
             raise RedactionError("the page's document type has declarations")
         contents = sorted(edit for edit in self._edits if not edit[2])
@@ -213,6 +232,10 @@ class _Document:
             [*self._edits, *excluded],
             key=lambda edit: (edit[0], -edit[1]),
         )
+        if self._masked:
+            removed["elements"] += self._masked
+        if excluded:
+            removed["blocks"] += len(excluded)
         pieces = []
         position = 0
         for start, end, replacement in edits:

@@ -30,7 +30,7 @@ FIELDS = frozenset({"age", "cache-control", "date", "etag", "expires", "last-mod
 
 #: A directive (RFC 9111 section 5.2), what stands in its place up to the next comma, or a separator.
 _DIRECTIVE = re.compile(
-    r"""(?P<name>[!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:=(?:"(?P<quoted>(?:[^"\\]|\\.)*+)"|(?P<token>[^,"]*)))?[^,]*+"""
+    r"""(?P<name>[!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:=(?:"(?P<quoted>(?:[^"\\]|\\.|)*+)"|(?P<token>[^,"]*)))?[^,]*+"""
     r"|[ \t,]++|[^,]++",
     re.DOTALL,
 )

@@ -76,6 +76,8 @@ CAPTURED_AT = FieldName("Lbc-Captured-At")
 PAGE_HEAD = FieldName("Lbc-Page-Head")
 #: In a WARC record only: the names of the application's fields that are left out of the record.
 FIELDS_LEFT_OUT = FieldName("Lbc-Fields-Left-Out")
+#: In a page's head and in a WARC record: how many parts of the page masks and excluded blocks removed from the copy.
+REMOVED = FieldName("Lbc-Removed")
 #: RFC 9530 section 3.
 REPR_DIGEST = FieldName("Repr-Digest")
 CONTENT_TYPE = FieldName("Content-Type")

@@ -2,7 +2,9 @@
 
 It is the status line and the field lines, each as the application sent it and in its order, without the fields that are
 left out; an empty line; and the names of the fields that were left out, one per line, in their order. Every line ends
-with CR LF. :mod:`lbcompanion.http1.kept_head` writes it.
+with CR LF. :mod:`lbcompanion.http1.kept_head` writes it. The node adds the last field line, ``Lbc-Removed``: how many
+parts of the page the copy lacks. It is in the head because all stores, nodes and processes already keep and send heads.
+A crawler that does not know the field archives it as a field of the application.
 """
 
 from __future__ import annotations
@@ -13,10 +15,26 @@ from http import HTTPStatus
 
 from attrs import field, frozen
 
+from lbcompanion.protocol.headers import REMOVED
+from lbcompanion.protocol.removed_parts import RemovedParts
+
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*:[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 _TEXT_LINE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HEAD_END = b"\r\n\r\n"
+_NOTHING_REMOVED = b"\r\n%b: %b" % (REMOVED.written, str(RemovedParts()).encode())
+
+
+def with_removed_parts(head: bytes, removed: RemovedParts | None) -> bytes:
+    """Return a head with the field that says what the copy lacks; unchanged if it is empty.
+
+    :param head: from :func:`lbcompanion.http1.kept_head.kept_head`, without such a field.
+    :param removed: None: nothing.
+    """
+    fields, end, names = head.partition(_HEAD_END)
+    line = b"\r\n%b: %b" % (REMOVED.written, str(removed).encode()) if removed else _NOTHING_REMOVED
+    return b"".join((fields, line, end, names)) if end else head
 
 
 @frozen
@@ -26,12 +44,14 @@ class PageHead:
     :ivar status_line: as received, without its line end.
     :ivar fields: names as received and values without white space around them, in their order.
     :ivar left_out: the names of the fields that are left out, each once.
+    :ivar removed: how many parts of the page the copy lacks; None: the node did not say it.
     """
 
     status_line: str
     status: int
     fields: tuple[tuple[str, str], ...] = field(repr=False)
     left_out: tuple[str, ...] = ()
+    removed: RemovedParts | None = None
 
     @classmethod
     def of_fields(cls, status: int, fields: Iterable[tuple[str, str]], exclude: Collection[str]) -> PageHead:
@@ -52,7 +72,7 @@ class PageHead:
     @classmethod
     def read(cls, data: bytes) -> PageHead | None:
         """Parse a head; None if it is malformed."""
-        head, end, names = data.partition(b"\r\n\r\n")
+        head, end, names = data.partition(_HEAD_END)
         status_line, *lines = head.split(b"\r\n")
         found = _STATUS_LINE.fullmatch(status_line)
         if found is None or not end:
@@ -64,11 +84,14 @@ class PageHead:
         pairs = [(line[1].decode(), line[2].rstrip(b" \t").decode("latin-1")) for line in fields if line is not None]
         if len(pairs) < len(fields):
             return None
+        removed = None
+        if pairs and pairs[-1][0] == REMOVED.text and (removed := RemovedParts.read(pairs[-1][1])) is not None:
+            del pairs[-1]
         # A repeated field is named once, however its name is written.
         once: dict[bytes, str] = {}
         for name in left_out:
             once.setdefault(name.lower(), name.decode())
-        return cls(status_line.decode("latin-1"), int(found[1]), tuple(pairs), tuple(once.values()))
+        return cls(status_line.decode("latin-1"), int(found[1]), tuple(pairs), tuple(once.values()), removed)
 
 
 def _phrase_of(status: int) -> str:

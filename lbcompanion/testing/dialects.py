@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from unittest import TestCase
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lbcompanion.model import RoutingCookie
@@ -35,6 +35,9 @@ SESSIONS = {
     "csrftoken": "b7yTtE5uHs2MfJd9GaC4oKiPxVbWzQrS",
     "auth_token": "kR3vX8Zq1Lw0nB7yTtE5uHs2MfJd9GaC",
 }
+
+#: A slow or busy machine is no fault of a dialect.
+_patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _parsed_again(found: tuple[RoutingCookie, ...]) -> dict[str, str]:
@@ -78,6 +81,7 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
                 for name, value in () if sample.names or sample.allow else sample.reads:
                     self.assertTrue(dialect.recognises(name, value), sample.cookie)
 
+        @_patient
         @given(cookies(), st.lists(cookie_names(), max_size=3))
         def test_any_cookies_are_accepted(self, found: Mapping[str, str], names: list[str]) -> None:
             """No cookies raise an exception; a replay is read as itself, and names the same node."""
@@ -89,6 +93,7 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
                 dialect.recognises(name, value)
                 dialect.node_of(RoutingCookie(name, value))
 
+        @_patient
         @given(st.text(max_size=40), st.text(max_size=40))
         def test_any_text_is_accepted(self, name: str, value: str) -> None:
             """Even text that no header can contain raises no exception."""
@@ -124,6 +129,7 @@ def dialect_contract(dialect: Dialect) -> type[TestCase]:
             cookie = dialect.compute(NodeFacts("n1", "10.0.0.11:8080", "hidden-key"), ("a_name",))
             self.assertNotIn("hidden-key", f"{dialect!r} {'' if cookie is None else cookie.value}")
 
+        @_patient
         @given(node_texts())
         def test_what_is_forged_names_its_node(self, node: str) -> None:
             """And is read as itself."""

@@ -11,7 +11,7 @@ TIMES = [f"2026-11-2{day}T21:10:00Z" for day in (1, 2, 3, 4)]
 GIVEN: dict[str, Any] = {
     **dict.fromkeys(("token", "site", "url", "origin_node", "by"), "x"),
     **dict.fromkeys(("answered_by", "route", "reason", "sha256", "content_type", "title", "method", "visitor")),
-    **dict.fromkeys(("captured_at", "finished_at", "bytes", "status", "outcome", "warc", "requisites")),
+    **dict.fromkeys(("captured_at", "finished_at", "bytes", "status", "outcome", "warc", "requisites", "removed")),
     **{"viewed_at": TIMES[0], "noticed_at": TIMES[0]},
     "attempts": [{"route": "cookie", "node": "n1", "result": "timeout", "ms": 1, "learnt": None}],
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from html import escape
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,6 +117,38 @@ def test_other_encodings(codec: str) -> None:
         assert redact(page, exclude_blocks=True, masks=MASKS) == copy
     nothing = "<p>\u65e5\u672c</p>".encode(codec)
     assert redact(nothing, exclude_blocks=True, masks=MASKS, charset=charset) is nothing
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ("<p>a</p>", {}),
+        ("<input type=password><i class=secret></i>", {}),
+        ("<input type=password value=x><i class=secret>y</i><i class=secret title=z></i>", {"elements": 3}),
+        ("<div class=secret>a<i class=secret>b</i></div>", {"elements": 1}),
+        ("<input type=&#112;assword value=x>", {"elements": 1}),
+        ("<b>c</b><!-- lbc:exclude -->a<!-- /lbc:exclude -->b<!-- lbc:exclude -->", {"blocks": 2}),
+        ("<!-- lbc:exclude --><i class=secret>y</i><!-- /lbc:exclude -->", {"elements": 1, "blocks": 1}),
+        ("<noscript><i class=secret>y</i></noscript>", {"elements": 1}),
+        ('<iframe srcdoc="<i class=secret>y</i>"></iframe>', {"elements": 1}),
+    ],
+)
+def test_what_is_removed_is_counted(page: str, expected: dict[str, int]) -> None:
+    long = f"<div>{page}</div>" if page.endswith("exclude -->") else page + "<p>end</p>" * 50
+    for body, charset in ((page.encode(), "utf-8"), (page.encode("utf-16"), "utf-16"), (long.encode(), "utf-8")):
+        removed: Counter[str] = Counter()
+        copy = redact(body, exclude_blocks=True, masks=MASKS, charset=charset, removed=removed)
+        assert removed == expected
+        assert (copy is body) is (not expected)
+
+
+def test_documents_that_are_too_deep_are_counted() -> None:
+    page = "<i class=secret></i>"
+    for _ in range(5):
+        page = f'<iframe srcdoc="{escape(page)}"></iframe>'
+    removed: Counter[str] = Counter()
+    redact(page.encode(), exclude_blocks=True, masks=MASKS, charset="utf-8", removed=removed)
+    assert removed == {"documents": 1}
 
 
 def test_a_page_not_in_its_encoding_gives_no_copy() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from xml.etree import ElementTree
 
 import pytest
@@ -55,6 +56,21 @@ def test_redacted(written: str, copy: str) -> None:
     out = redacted(page)
     assert out == f"<?xml version='1.0'?>\n{HEAD}{copy}</body></html>"
     ElementTree.fromstring(out)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ('<input type="password"/><b class="secret"/>', {}),
+        ('<input type="password" value="x"/><b class="secret">a<i class="secret">b</i></b>', {"elements": 2}),
+        (f'{START}a{END}<b class="secret">{START}b{END}</b>', {"elements": 1, "blocks": 1}),
+    ],
+)
+def test_what_is_removed_is_counted(written: str, expected: dict[str, int]) -> None:
+    page = f"{HEAD}{written}</body></html>".encode()
+    removed: Counter[str] = Counter()
+    redact(page, exclude_blocks=True, masks=MASKS, xhtml=True, removed=removed)
+    assert removed == expected
 
 
 def test_a_block_that_is_not_closed_goes_to_the_end() -> None:

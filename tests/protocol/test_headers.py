@@ -66,7 +66,7 @@ def test_the_names_of_this_protocol() -> None:
     assert sorted(name.text for name in NAMES if name.key.startswith(headers.PREFIX)) == [
         "Lbc-Authority", "Lbc-Capture", "Lbc-Captured-At", "Lbc-Echo", "Lbc-Fields-Left-Out", "Lbc-Forwarded-By",
         "Lbc-Hop", "Lbc-Node", "Lbc-Nonce", "Lbc-Page-Head", "Lbc-Page-Method", "Lbc-Page-Status", "Lbc-Page-Type",
-        "Lbc-Page-Url", "Lbc-Proof", "Lbc-Token", "Lbc-Via",
+        "Lbc-Page-Url", "Lbc-Proof", "Lbc-Removed", "Lbc-Token", "Lbc-Via",
     ]  # fmt: skip
 
 

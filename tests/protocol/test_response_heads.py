@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from lbcompanion.http1.heads import read_response_head
 from lbcompanion.http1.kept_head import kept_head
-from lbcompanion.protocol.response_heads import PageHead
+from lbcompanion.protocol.removed_parts import RemovedParts
+from lbcompanion.protocol.response_heads import PageHead, with_removed_parts
 
 LEFT_OUT = (b"set-cookie", b"te", b"x-secret")
 NAMES = st.one_of(
@@ -39,6 +40,34 @@ def test_a_head_in_an_unusual_form_is_read_as_the_proxy_reads_it() -> None:
     assert read == PageHead("HTTP/1.0 200", 200, (("X-A", "b"), ("X-B", "c"), ("X-C", "")), ("TE",))
     proxied = [(name.decode(), value.decode()) for _, name, value in read_response_head(raw).split()]
     assert proxied == [*read.fields, ("TE", "x")]
+
+
+@pytest.mark.parametrize("removed", [None, RemovedParts(), RemovedParts(2, 1)])
+@pytest.mark.parametrize("lines", [b"", b"A: b\r\nSet-Cookie: x\r\n", b"Lbc-Removed: elements=9\r\n"])
+def test_what_the_copy_lacks_is_the_last_field_and_no_field_of_the_application(
+    removed: RemovedParts | None, lines: bytes
+) -> None:
+    kept = kept_head(b"HTTP/1.1 200 OK\r\n%b\r\n" % lines, LEFT_OUT)
+    before, after = PageHead.read(kept), PageHead.read(with_removed_parts(kept, removed))
+    assert before is not None
+    assert after is not None
+    assert after.removed == (removed or RemovedParts())
+    assert (after.status_line, after.left_out) == (before.status_line, before.left_out)
+    if b"Lbc" not in lines:
+        assert after.fields == before.fields
+        assert before.removed is None
+
+
+def test_a_field_of_that_name_in_another_form_stays_a_field() -> None:
+    for lines in (b"Lbc-Removed: all\r\n", b"Lbc-Removed: elements=1\r\nA: b\r\n"):
+        read = PageHead.read(b"HTTP/1.1 200 OK\r\n%b\r\n" % lines)
+        assert read is not None
+        assert read.removed is None
+        assert read.fields[0][0] == "Lbc-Removed"
+
+
+def test_no_head_says_nothing_of_what_the_copy_lacks() -> None:
+    assert with_removed_parts(b"", RemovedParts(1)) == b""
 
 
 def test_repeated_fields_are_named_once_at_their_first_place() -> None:

@@ -24,6 +24,7 @@ from lbcompanion.crawler.archive.warc_records import Requisite
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.requisite_report import MissingRequisite, RequisiteReport
+from lbcompanion.protocol.removed_parts import RemovedParts
 from lbcompanion.protocol.response_heads import PageHead
 from lbcompanion.protocol.tokens import Tokens, digest_of
 from lbcompanion.sticky.routes import Routes
@@ -46,8 +47,10 @@ class RecordedPages:
         self._number = 0
         self._lock = threading.Lock()
         self.clock = Clock()
-        self.viewings = Viewings(seconds=600, clock=self.clock.seconds, random=os.urandom)
         self.metrics = CrawlerMetrics()
+        self.viewings = Viewings(
+            seconds=600, most=1000, clock=self.clock.seconds, random=os.urandom, metrics=self.metrics
+        )
         self._scripts = ScriptPages(
             viewings=self.viewings, metrics=self.metrics, trail=None, origin="http://scripts.test", port=lambda: 0
         )
@@ -82,12 +85,15 @@ class RecordedPages:
         at: float = NOW,
         origin: str = ORIGIN,
         method: str = "GET",
+        removed: RemovedParts | None = None,
     ) -> str:
         """Archive a page; return its token."""
         self._number += 1
         token = Tokens(SECRET, "n1", lambda size: digest_of(b"%d" % self._number)[:size]).mint()
         self.place.backlog.add([arrival(token, visitor=visitor)], NOW)
-        head = PageHead("HTTP/1.1 200 OK", 200, (("Content-Type", content_type), *fields)) if fields else None
+        head = None
+        if fields or removed is not None:
+            head = PageHead("HTTP/1.1 200 OK", 200, (("Content-Type", content_type), *fields), removed=removed)
         copy = FetchedCopy(
             *(node, origin + path, method, 200, content_type, at, "own", digest_of(body), body), head=head
         )

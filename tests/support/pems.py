@@ -25,7 +25,9 @@ class CertificateAuthority:
         self._key = generate_private_key(SECP256R1())
         signer = above or self
         constraints = x509.BasicConstraints(ca=True, path_length=None)
-        self.certificate = signer._sign(self.name, self._key, [(constraints, True)])
+        # In their order of x509.KeyUsage: certificates and lists of revoked ones.
+        usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+        self.certificate = signer._sign(self.name, self._key, [(constraints, True), (usage, True)])
 
     @property
     def pem(self) -> bytes:
@@ -37,7 +39,12 @@ class CertificateAuthority:
         now = datetime.now(UTC)
         builder = x509.CertificateBuilder(self.name, name, key.public_key(), x509.random_serial_number())
         builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
-        for extension, critical in more:
+        # Since Python 3.13 certificates are checked strictly (ssl.VERIFY_X509_STRICT).
+        identifiers: list[tuple[x509.ExtensionType, bool]] = [
+            (x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), False),
+            (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+        ]
+        for extension, critical in [*more, *identifiers]:
             builder = builder.add_extension(extension, critical)
         return builder.sign(self._key, SHA256())
 

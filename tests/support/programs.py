@@ -62,6 +62,9 @@ def find_program(name: str) -> str | None:
     if name == "replaywebpage":  # scripts for a browser
         package = Path(sys.prefix) / "replaywebpage" / "package"
         return str(package) if package.is_dir() else None
+    if name == "distribution-python":  # not the one that a user may have compiled
+        python = Path("/usr/bin") / f"python{sys.version_info.major}.{sys.version_info.minor}"
+        return str(python) if python.is_file() else None
     if name == "gunicorn":  # run by this Python
         return sys.executable if find_spec("gunicorn") else None
     if name == "envoy":  # in a wheel

@@ -81,19 +81,24 @@ def admin_resource(
     :param scripts: the listener where recorded pages run their scripts; None: they do not.
     :param stream: streams outcomes; None: they can only be listed.
     :param webhooks: shows the webhooks; None if there are none.
-    :param health_words: shows the health of each part; None: only ``/healthz`` does.
+    :param health_words: shows the health of each part; None: the API does not, and the dashboard has no webhooks.
     """
     search = Search(database)
     walks = Walks(database, search)
     recordings = Recordings(
         backlog=backlog, search=search, walks=walks, archive=archive, routes=routes, defer=defer, read=read or defer
     )
-    monitoring = Monitoring(
-        backlog=backlog, metrics=metrics, health=health or Health(), defer=defer, is_open=open_metrics
-    )
+    health = health or Health()
+    monitoring = Monitoring(backlog=backlog, metrics=metrics, health=health, defer=defer, is_open=open_metrics)
     runs_scripts = scripts is not None
     pages = DashboardPages(
-        recordings=recordings, monitoring=monitoring, sites=sites, activity=activity, runs_scripts=runs_scripts
+        recordings=recordings,
+        monitoring=monitoring,
+        health=health_words
+        or HealthApi(health=health, backlog=backlog, routes=routes, defer=defer, sites=sites, activity=activity),
+        sites=sites,
+        activity=activity,
+        runs_scripts=runs_scripts,
     )
     replay = ReplayPages(
         recordings=recordings,

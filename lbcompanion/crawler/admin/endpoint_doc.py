@@ -131,6 +131,7 @@ _RECORDING: Mapping[str, Schema] = {
     "attempts": array(_ATTEMPT),
     "warc": or_null(obj(file=TEXT, offset=INTEGER, crawler=or_null(TEXT))),
     "requisites": or_null(_REQUISITES),
+    "removed": or_null(obj(**dict.fromkeys(("elements", "blocks", "documents"), INTEGER))),
 }
 #: The schemas that several answers have.
 COMPONENTS: Mapping[str, Schema] = {

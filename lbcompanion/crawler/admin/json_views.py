@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from attrs import asdict
+
 from lbcompanion.crawler.crawler_name import crawler_of_file
 from lbcompanion.crawler.queue.backlog import load_attempts
 from lbcompanion.crawler.queue.requisite_report import load_report
 from lbcompanion.model import Attempt, to_rfc3339
+from lbcompanion.protocol.removed_parts import RemovedParts
 from lbcompanion.sticky.routes import Route
 
 
@@ -24,6 +27,7 @@ def _reason_so_far(outcome: str | None, attempts: tuple[Attempt, ...]) -> str | 
 def recording(row: Any) -> dict[str, Any]:
     """Return one recording from the backlog's row."""
     attempts = load_attempts(row["attempts"])
+    removed = RemovedParts.read(row["removed"] or "")
     warc = None
     if file := row["warc_file"]:
         warc = {"file": file, "offset": row["warc_offset"], "crawler": crawler_of_file(file) or None}
@@ -60,6 +64,7 @@ def recording(row: Any) -> dict[str, Any]:
         ],
         "warc": warc,
         "requisites": load_report(row["requisites"]),
+        "removed": None if removed is None else asdict(removed),
     }
 
 

@@ -52,10 +52,6 @@ class Monitoring:
         counts: dict[str, int] = await self._defer(self._backlog.counts)
         return {"recordings": sum(counts.values()), **counts}
 
-    def problems(self) -> list[str]:
-        """Return a line for each known problem."""
-        return self._health.lines()
-
     async def _stats(self, _call: Call) -> Response:
         in_all, since_start = await self._in_all(), self._metrics.totals()
         # All of them beside each other too, as in earlier versions.

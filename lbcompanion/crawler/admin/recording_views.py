@@ -82,6 +82,7 @@ class RecordingViews:
             missing=sorted(reasons.items()),
             lent=replayed.lent(),
             refresh=page.refresh,
+            scripts=page.scripts,
         )
 
     def _view(self, call: Call, template: str, tab: str, replayed: Replayed, **values: Any) -> Response:

@@ -14,9 +14,8 @@ from hashlib import sha256
 from attrs import field, frozen
 
 from lbcompanion.crawler.admin.endpoint import Caller, Recheck, allow
+from lbcompanion.crawler.metrics import CrawlerMetrics
 
-#: How many viewings there are at a time; the oldest one ends first.
-MAX_VIEWINGS = 1000
 _ID_BYTES, _SECRET_BYTES, _MAC_CHARS = 8, 32, 32
 
 
@@ -45,15 +44,27 @@ class Viewings:
     """The viewings of this process; a restart ends them.
 
     :param seconds: how long a viewing lasts.
+    :param most: how many there are at a time; the oldest one ends first.
     :param clock: seconds that only increase.
     :param random: returns random bytes.
     """
 
-    def __init__(self, *, seconds: float, clock: Callable[[], float], random: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        *,
+        seconds: float,
+        most: int,
+        clock: Callable[[], float],
+        random: Callable[[int], bytes],
+        metrics: CrawlerMetrics,
+    ) -> None:
         self._seconds = seconds
+        self._most = most
+        self._metrics = metrics
         self._clock = clock
         self._random = random
         self._viewings: dict[str, Viewing] = {}
+        metrics.watch_viewings(lambda: len(self._viewings))
 
     def begin(self, user: Caller, recheck: Recheck = allow) -> Viewing:
         """Begin a viewing.
@@ -61,8 +72,9 @@ class Viewings:
         :param recheck: as in :class:`Viewing`.
         """
         self._forget_ended()
-        if len(self._viewings) >= MAX_VIEWINGS:
+        if len(self._viewings) >= self._most:
             del self._viewings[next(iter(self._viewings))]
+            self._metrics.count_dropped_viewing()
         ends_at = self._clock() + self._seconds
         viewing = Viewing(self._random(_ID_BYTES).hex(), user, ends_at, recheck, self._random(_SECRET_BYTES))
         self._viewings[viewing.id] = viewing

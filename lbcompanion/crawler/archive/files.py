@@ -308,6 +308,7 @@ class Archive:
             title=page_title(copy.body, copy.content_type),
             status=copy.status,
             method=copy.method,
+            removed=None if copy.head is None else copy.head.removed,
         )
         try:
             self._index.mark_archived(token, record, attempts, self._now())

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
 
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
-from lbcompanion.protocol.headers import FIELDS_LEFT_OUT
+from lbcompanion.protocol.headers import FIELDS_LEFT_OUT, REMOVED
 from lbcompanion.protocol.response_heads import PageHead
 
 #: The prefix of the names of fields that are not true of the record's body.
@@ -91,7 +91,9 @@ def _fields_of_body(head: PageHead, length: int) -> list[tuple[str, str]]:
     return fields
 
 
-def left_out_field(head: PageHead | None) -> Mapping[str, str]:
-    """Return the WARC field with the names of the fields that were left out; empty if all were kept."""
-    names = () if head is None else head.left_out
-    return {FIELDS_LEFT_OUT.text: ", ".join(names)} if names else {}
+def left_out_fields(head: PageHead | None) -> Mapping[str, str]:
+    """Return the WARC fields about what the node left out: fields of the head, and parts of the page."""
+    if head is None:
+        return {}
+    fields = {FIELDS_LEFT_OUT.text: ", ".join(head.left_out)} if head.left_out else {}
+    return fields if head.removed is None else {**fields, REMOVED.text: str(head.removed)}

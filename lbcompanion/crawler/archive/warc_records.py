@@ -23,7 +23,7 @@ from warcio.archiveiterator import ArchiveIterator  # type: ignore[import-untype
 from warcio.statusandheaders import StatusAndHeaders  # type: ignore[import-untyped]
 from warcio.warcwriter import BufferWARCWriter  # type: ignore[import-untyped]
 
-from lbcompanion.crawler.archive.response_heads import OriginalHead, file_head, left_out_field, page_head
+from lbcompanion.crawler.archive.response_heads import OriginalHead, file_head, left_out_fields, page_head
 from lbcompanion.crawler.fetching.fetcher import FetchedCopy
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import to_rfc3339
@@ -189,7 +189,11 @@ def page_record(copy: FetchedCopy, record_id: str = "") -> bytes:
     :raises RecordRefused: if it cannot be written; so for every record here.
     """
     head = page_head(copy)
-    fields = {"WARC-Record-ID": record_id or new_record_id(), headers.NODE.text: copy.node, **left_out_field(copy.head)}
+    fields = {
+        "WARC-Record-ID": record_id or new_record_id(),
+        headers.NODE.text: copy.node,
+        **left_out_fields(copy.head),
+    }
     return _response(copy.url, to_rfc3339(copy.captured_at), head, copy.body, copy.sha256, fields)
 
 
@@ -199,7 +203,7 @@ def page_revisit_record(copy: FetchedCopy, record_id: str, first_url: str, first
         "WARC-Record-ID": record_id,
         "WARC-Date": to_rfc3339(copy.captured_at),
         headers.NODE.text: copy.node,
-        **left_out_field(copy.head),
+        **left_out_fields(copy.head),
     }
     return _revisit_record(copy.url, fields, page_head(copy), warc_digest(copy.sha256), first_url, first_date)
 
@@ -235,13 +239,13 @@ def requisite_record(requisite: Requisite, date: str) -> bytes:
     :param date: the page's time: a replay tool picks the version of a URL that is nearest to the page's time.
     """
     head = file_head(requisite.head, requisite.content_type, len(requisite.body))
-    return _response(requisite.url, date, head, requisite.body, requisite.sha256, left_out_field(requisite.head))
+    return _response(requisite.url, date, head, requisite.body, requisite.sha256, left_out_fields(requisite.head))
 
 
 def revisit_record(requisite: Requisite, date: str, first_url: str, first_date: str) -> bytes:
     """Return the ``revisit`` record of a requisite whose bytes the file already contains (WARC 1.1 section 6.7.2)."""
     head = file_head(requisite.head, requisite.content_type, len(requisite.body))
-    fields = {"WARC-Date": date, **left_out_field(requisite.head)}
+    fields = {"WARC-Date": date, **left_out_fields(requisite.head)}
     return _revisit_record(requisite.url, fields, head, warc_digest(requisite.sha256), first_url, first_date)
 
 
@@ -290,6 +294,6 @@ def _address_and_digest(record: Any) -> tuple[str, str]:
 
 
 def _kept_fields(record: Any) -> dict[str, str]:
-    names = ("WARC-Record-ID", "WARC-Date", headers.NODE.text, headers.FIELDS_LEFT_OUT.text)
+    names = ("WARC-Record-ID", "WARC-Date", headers.NODE.text, headers.FIELDS_LEFT_OUT.text, headers.REMOVED.text)
     found = ((name, record.rec_headers.get_header(name)) for name in names)
     return {name: value for name, value in found if value}

@@ -30,6 +30,7 @@ from lbcompanion.crawler.queue.requisite_report import RequisiteReport, dump_rep
 from lbcompanion.crawler.queue.schema import ARCHIVES, DOOMED_FILES, FILES, PAYLOADS, RECORDINGS, REFERENCES
 from lbcompanion.crawler.queue.url_keys import url_key
 from lbcompanion.model import Attempt, Verdict, to_rfc3339
+from lbcompanion.protocol.removed_parts import RemovedParts
 
 #: The number of files in which the last archived pages are looked for.
 _NEWEST_FILES = 2
@@ -50,6 +51,7 @@ class ArchivedRecord:
     :ivar title: the page's title; empty if it has none.
     :ivar status: the status of the application's response; 0 if it is not known.
     :ivar method: the method of the visitor's request; empty if it is not known.
+    :ivar removed: how many parts of the page the copy lacks; None if it is not known.
     """
 
     file: str
@@ -68,6 +70,7 @@ class ArchivedRecord:
     title: str = ""
     status: int = 0
     method: str = ""
+    removed: RemovedParts | None = None
 
 
 @frozen
@@ -364,6 +367,7 @@ class ArchiveIndex:
             "title_key": record.title.casefold() or None,
             "status": record.status or None,
             "method": record.method or None,
+            "removed": None if record.removed is None else str(record.removed),
         }
         if record.page_url:
             values["url_key"] = url_key(record.page_url)

@@ -317,7 +317,7 @@ def _delete_rows(connection: Connection, ids: Sequence[int]) -> None:
 
 def _mark_rows(connection: Connection, ids: Sequence[int], erasure: int) -> None:
     emptied: dict[str, Any] = {**dict.fromkeys(("url", "page_url", "content_type", "sha256"), ""), "attempts": "[]"}
-    emptied |= dict.fromkeys(("visitor", "requisites", "title", "title_key", "status", "method"))
+    emptied |= dict.fromkeys(("visitor", "requisites", "title", "title_key", "status", "method", "removed"))
     emptied["url_key"] = ""
     for part in _lists(ids):
         where = RECORDINGS.c.id.in_(part)

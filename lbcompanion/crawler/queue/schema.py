@@ -117,6 +117,7 @@ RECORDINGS = Table(
     Column("title_key", _text),  # the title casefolded: databases know the letters of some languages only
     Column("status", Integer),
     Column("method", String(40)),
+    Column("removed", String(100)),  # protocol/removed_parts.py; null: not known
     Index("recordings_due", "outcome", "next_at"),
     Index("recordings_claims", "lease_until").ddl_if(dialect=_SERVERS),  # type: ignore[arg-type]
     Index("recordings_erasure", "erasure", **_where("erasure IS NOT NULL")),

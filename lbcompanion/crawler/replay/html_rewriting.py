@@ -25,6 +25,7 @@ from lbcompanion.crawler.replay.page_tokens import FOREIGN, RAW_TEXT_ELEMENTS, P
 from lbcompanion.html.character_references import attribute_text
 from lbcompanion.html.css_urls import CssUrlPlace
 from lbcompanion.html.elements import VOID, as_bytes
+from lbcompanion.html.possessive import one_or_more
 from lbcompanion.html.requisite_links import page_encoding
 from lbcompanion.html.srcset import srcset_candidates
 from lbcompanion.html.text_codecs import decode
@@ -77,8 +78,10 @@ _TEXT_ATTRIBUTES = frozenset(
 _SPECIAL = b"|".join(sorted({*RAW_TEXT_ELEMENTS, *_DROPPED_ELEMENTS, *FOREIGN, b"meta", b"link", b"embed"}))
 #: Text and tags that are written as they are, which most of a page consists of.
 _PLAIN = re.compile(
-    rb"(?:[^<]++|</?(?!(?:" + _SPECIAL + rb")[ >])[a-z][a-z0-9]*+(?: (?:class|id|title|alt|width|height|colspan|rowspan"
-    rb"|role|type|name|value|for|lang|dir|align|valign|aria-[a-z]++|data-[-a-z]++)=\"[^\"<>&(]*+\")*+>)++"
+    one_or_more(
+        rb"[^<]++|</?(?!(?:" + _SPECIAL + rb")[ >])[a-z][a-z0-9]*+(?: (?:class|id|title|alt|width|height|colspan"
+        rb"|rowspan|role|type|name|value|for|lang|dir|align|valign|aria-[a-z]++|data-[-a-z]++)=\"[^\"<>&(]*+\"|)*+>"
+    )
 )  # fmt: skip
 _MAY_BE_CSS = re.compile(r"[(\\]")
 #: A value that some browser could take for an address: with a scheme, or relative to one.
@@ -140,11 +143,13 @@ class RewrittenPage:
     :ivar body: HTML in UTF-8.
     :ivar missing: why files are not shown, by their addresses.
     :ivar refresh: from its ``<meta http-equiv=refresh>``; None if it has none.
+    :ivar scripts: how many scripts it has that do not run. Handlers are not counted.
     """
 
     body: bytes = field(repr=False)
     missing: dict[str, str] = field(factory=dict)
     refresh: Refresh | None = None
+    scripts: int = 0
 
 
 @frozen
@@ -177,7 +182,7 @@ def rewrite_page(
     page = decode(body, encoding).encode("utf-8", "replace")
     place = _Place(url, url, encoding, resolve, prologue)
     rewriter = _Rewriter(page, place, is_xml=media_type.endswith(("+xml", "/xml")))
-    return RewrittenPage(rewriter.rewrite(), rewriter.missing, rewriter.refresh)
+    return RewrittenPage(rewriter.rewrite(), rewriter.missing, rewriter.refresh, rewriter.scripts)
 
 
 class _Rewriter:
@@ -186,6 +191,7 @@ class _Rewriter:
     def __init__(self, page: bytes, place: _Place, *, is_xml: bool) -> None:
         self.missing: dict[str, str] = {}
         self.refresh: Refresh | None = None
+        self.scripts = 0
         self._page = page
         self._is_xml = is_xml
         self._tokens = PageTokens(page, _PLAIN, is_xml=is_xml)
@@ -249,6 +255,8 @@ class _Rewriter:
 
     def _start_tag(self, tag: bytes) -> None:
         key = (tag, self._tokens.foreign > 0)
+        if tag[:7].lower() == b"<script" and self._place.prologue is None:
+            self.scripts += _is_program(tag)
         written = self._written.get(key)
         if written is None:
             written = self._written[key] = self._rewritten_tag(tag)
@@ -476,3 +484,9 @@ def _tag(name: bytes, values: dict[bytes, str], end: bytes = b">") -> bytes:
     for key, value in values.items():
         parts += (b" ", key, b'="', escape(value, quote=True).encode("utf-8", "replace"), b'"')
     return b"".join([*parts, end])
+
+
+def _is_program(tag: bytes) -> bool:
+    """Whether a browser would run this script: it is no block of data, such as JSON."""
+    kind = attribute_text(attributes(tag).get(b"type", b"")).strip().lower()
+    return tag_name(tag) == b"script" and (not kind or kind == "module" or kind.endswith(("javascript", "ecmascript")))

@@ -8,6 +8,7 @@ from lbcompanion.http1.field_lines import CONNECTION
 from lbcompanion.http1.fields import connection_fields
 from lbcompanion.http1.heads import ResponseHead
 from lbcompanion.http1.kept_head import ALWAYS_LEFT_OUT, kept_head
+from lbcompanion.protocol.headers import REMOVED
 
 
 class ArchivedFields:
@@ -17,7 +18,9 @@ class ArchivedFields:
     """
 
     def __init__(self, exclude: Iterable[str]) -> None:
-        self._left_out = tuple(sorted(ALWAYS_LEFT_OUT.union(name.lower().encode() for name in exclude)))
+        # The node's own field must not come from the application.
+        names = {REMOVED.key, *(name.lower().encode() for name in exclude)}
+        self._left_out = tuple(sorted(ALWAYS_LEFT_OUT | names))
 
     def head_of(self, head: ResponseHead) -> bytes:
         """Return the head of a copy, in the format of :mod:`lbcompanion.protocol.response_heads`."""

@@ -7,6 +7,7 @@ application's own bytes would.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -23,6 +24,8 @@ from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
 from lbcompanion.node.capture.archived_fields import ArchivedFields
 from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.protocol.removed_parts import RemovedParts
+from lbcompanion.protocol.response_heads import with_removed_parts
 from lbcompanion.settings import CaptureTable
 
 if TYPE_CHECKING:
@@ -370,6 +373,8 @@ class CapturePipeline:
             kept_head = b""
         try:
             page_bytes = parts[0] if len(parts) == 1 else b"".join(parts)
+            removed: Counter[str] = Counter()
+            copy_bytes = self._redacted(page_bytes, eligibility, removed)
             page = Page(
                 self._token,
                 origin + request.target.decode("latin-1"),
@@ -377,8 +382,8 @@ class CapturePipeline:
                 head.status,
                 _single_content_type(head.values[b"content-type"]),
                 captured_at,
-                self._redacted(page_bytes, eligibility),
-                head=kept_head,
+                copy_bytes,
+                head=with_removed_parts(kept_head, RemovedParts(**removed) if removed else None),
             )
         except Exception as error:
             # A copy that may contain masked or excluded content is not stored.
@@ -393,7 +398,7 @@ class CapturePipeline:
             except Exception as error:
                 self._counters.failed_open[f"notice: {type(error).__name__}"] += 1
 
-    def _redacted(self, page_bytes: bytes, eligibility: Eligibility) -> bytes:
+    def _redacted(self, page_bytes: bytes, eligibility: Eligibility, removed: Counter[str]) -> bytes:
         charset = eligibility.charset
         capture_limits = self._limits
         if not capture_limits.exclude_blocks and capture_limits.masks is None:
@@ -406,6 +411,7 @@ class CapturePipeline:
             masks=capture_limits.masks,
             charset=charset,
             xhtml=eligibility.xhtml,
+            removed=removed,
         )
 
     def abort(self, why: str) -> bytes:

@@ -35,6 +35,13 @@ class _Keys(dict[Any, selectors.SelectorKey]):
             raise KeyError(fileobj)
         return self[self.descriptor_of(fileobj)]
 
+    def get(self, fileobj: Any, default: Any = None) -> Any:
+        """The key, as asyncio of Python 3.13 looks it up."""
+        try:
+            return self[fileobj]
+        except KeyError:
+            return default
+
     def descriptor_of(self, fileobj: Any) -> int:
         """The descriptor of a file object, also after it was closed.
 

@@ -7,6 +7,7 @@ other object when it is loaded. Both cause a :class:`DeprecationWarning`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from warnings import warn
 
@@ -63,6 +64,11 @@ class _Renamed:
 
     def __init__(self, dialect: object) -> None:
         self._dialect = dialect
+        # Since Python 3.12 a runtime protocol looks for attributes without __getattr__.
+        for name in vars(Dialect):
+            if not name.startswith("_"):
+                with suppress(AttributeError):
+                    setattr(self, name, self.__getattr__(name))
 
     def __getattr__(self, name: str) -> Any:
         dialect = self._dialect

@@ -55,7 +55,9 @@ class WholeListenerCase(AccessCase, ErasingCase):
         super().setUp()
         activity = ActivityApi(ActivityTable(self.rig.database, "crawler"), immediately, self.farm.now)
         reported: Any = ReportedWebhooks()
-        viewings = Viewings(seconds=600, clock=lambda: self.seconds, random=os.urandom)
+        viewings = Viewings(
+            seconds=600, most=9, clock=lambda: self.seconds, random=os.urandom, metrics=self.rig.metrics
+        )
         self.listen(
             admin_resource(
                 self.rig,

@@ -161,11 +161,14 @@ def test_other_names_of_the_listener_are_refused(pages: RecordedPages, start: st
     assert pages.get_with_scripts(start, {"Host": "scripts.test"})[0] == 200
 
 
+@pytest.mark.slow
 class TestTheWayFromTheDashboard(AccessCase):
     """The dashboard leads a user who is logged in to the listener for scripts."""
 
     def listen_with(self, origin: str = "", port: int = 9202) -> None:
-        viewings = Viewings(seconds=600, clock=lambda: self.seconds, random=os.urandom)
+        viewings = Viewings(
+            seconds=600, most=9, clock=lambda: self.seconds, random=os.urandom, metrics=self.rig.metrics
+        )
         self.scripts = ScriptPages(
             viewings=viewings, metrics=self.rig.metrics, trail=self.access.trail, origin=origin, port=lambda: port
         )

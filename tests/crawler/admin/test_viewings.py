@@ -4,7 +4,8 @@ import os
 
 from lbcompanion.crawler.access.roles import Role
 from lbcompanion.crawler.admin.endpoint import Caller
-from lbcompanion.crawler.admin.viewings import MAX_VIEWINGS, Viewings
+from lbcompanion.crawler.admin.viewings import Viewings
+from lbcompanion.crawler.metrics import CrawlerMetrics
 
 ADA = Caller("ada", Role.VIEWER, "password", "192.0.2.1")
 
@@ -13,9 +14,10 @@ class Hours:
     now = 0.0
 
 
-def viewings(seconds: float = 600) -> Viewings:
+def viewings(seconds: float = 600, most: int = 1000, metrics: CrawlerMetrics | None = None) -> Viewings:
     Hours.now = 0.0
-    return Viewings(seconds=seconds, clock=lambda: Hours.now, random=os.urandom)
+    metrics = metrics or CrawlerMetrics()
+    return Viewings(seconds=seconds, most=most, clock=lambda: Hours.now, random=os.urandom, metrics=metrics)
 
 
 def test_a_key_is_for_one_recording_of_one_viewing() -> None:
@@ -65,10 +67,14 @@ def test_a_key_does_not_tell_the_user() -> None:
 
 
 def test_the_oldest_viewing_makes_room() -> None:
-    them = viewings()
-    keys = [them.begin(ADA).key("A") for _ in range(MAX_VIEWINGS + 1)]
+    metrics = CrawlerMetrics()
+    them = viewings(most=3, metrics=metrics)
+    keys = [them.begin(ADA).key("A") for _ in range(4)]
     assert them.find(keys[0], "A") is None
     assert them.find(keys[1], "A") is not None
+    exported = metrics.exposition(0).decode()
+    assert "\nlbcompanion_crawler_viewings 3.0" in exported
+    assert "\nlbcompanion_crawler_viewings_dropped_total 1.0" in exported
     Hours.now = 601.0
     them.begin(ADA)
-    assert len(them._viewings) == 1
+    assert "\nlbcompanion_crawler_viewings 1.0" in metrics.exposition(0).decode()

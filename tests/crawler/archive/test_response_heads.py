@@ -18,7 +18,8 @@ from lbcompanion.crawler.archive.response_heads import OriginalHead, page_head
 from lbcompanion.crawler.archive.warc_reader import read_record
 from lbcompanion.crawler.archive.warc_records import page_record, redirected_revisit, response_of_revisit, warc_digest
 from lbcompanion.http1.kept_head import kept_head
-from lbcompanion.protocol.response_heads import PageHead
+from lbcompanion.protocol.removed_parts import RemovedParts
+from lbcompanion.protocol.response_heads import PageHead, with_removed_parts
 from lbcompanion.protocol.tokens import digest_of
 from tests.support.archives import Place, copy
 
@@ -62,6 +63,14 @@ def test_what_was_left_out_is_named() -> None:
     written, record = record_of(head)
     assert written == b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"
     assert record.rec_headers.get_header("Lbc-Fields-Left-Out") == "Set-Cookie, TE"
+
+
+@pytest.mark.parametrize("removed", [RemovedParts(), RemovedParts(2, 1)])
+def test_what_the_copy_lacks_is_a_field_of_the_record_and_not_of_the_response(removed: RemovedParts) -> None:
+    head = PageHead.read(with_removed_parts(kept_head(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n", ()), removed))
+    written, record = record_of(head)
+    assert written == b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"
+    assert record.rec_headers.get_header("Lbc-Removed") == str(removed)
 
 
 def test_fields_about_another_body_have_another_name() -> None:
@@ -119,6 +128,7 @@ def test_a_head_in_a_revisit_is_copied_byte_for_byte() -> None:
     head = OriginalHead.read(b"HTTP/1.1 200 G\xfct\r\nX-A: \xff: b\r\nx-a: \r\n\r\n")
     writer = BufferWARCWriter(gzip=True, warc_version="WARC/1.1")
     fields = {"WARC-Date": "2026-11-23T21:10:00.000000Z", "Lbc-Fields-Left-Out": "Set-Cookie"}
+    fields["Lbc-Removed"] = "elements=1, blocks=0, documents=0"
     writer.write_record(
         writer.create_revisit_record(
             *("http://www.example.com/", warc_digest(digest_of(PAGE)), "http://www.example.com/a"),
@@ -135,7 +145,7 @@ def test_a_head_in_a_revisit_is_copied_byte_for_byte() -> None:
     ):
         plain = gzip.decompress(copied)
         assert plain.split(b"\r\n\r\n", 1)[1] == written + body + b"\r\n\r\n"
-        assert b"\r\nLbc-Fields-Left-Out: Set-Cookie\r\n" in plain
+        assert b"\r\nLbc-Fields-Left-Out: Set-Cookie\r\nLbc-Removed: elements=1, blocks=0, documents=0\r\n" in plain
         record = next(iter(ArchiveIterator(io.BytesIO(copied), check_digests="raise")))
         assert record.content_stream().read() == body
 

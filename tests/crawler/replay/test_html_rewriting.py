@@ -94,6 +94,15 @@ def test_a_page_in_any_encoding_becomes_utf_8(body: bytes, content_type: str, re
     assert shown(body, content_type) == result
 
 
+def test_scripts_that_do_not_run_are_counted() -> None:
+    page = rewritten(
+        "<script>a()</script><script>b()</script><SCRIPT type=module src=c.js></SCRIPT><script type='text/JavaScript'>"
+        "</script><script type=application/ld+json>{}</script><scripted></scripted><!-- <script> --><p>"
+    )
+    assert page.scripts == 4
+    assert rewritten("<p>a").scripts == 0
+
+
 @pytest.mark.parametrize(
     ("content", "refresh"),
     [

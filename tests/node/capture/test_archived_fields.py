@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lbcompanion.http1.heads import read_response_head
 from lbcompanion.node.capture.archived_fields import ArchivedFields
+from lbcompanion.protocol.removed_parts import RemovedParts
 from lbcompanion.protocol.response_heads import PageHead
 from lbcompanion.settings import CaptureTable, InjectTable
 from tests.support.in_memory_node import PAGE, InMemoryNode
@@ -87,6 +88,7 @@ def test_a_copy_has_the_applications_own_fields() -> None:
     head = companion.page.head
     left_out = {b"Set-Cookie", b"Connection"}
     kept = [line for line in lines if line.partition(b":")[0] not in left_out]
+    kept.append(b"Lbc-Removed: elements=0, blocks=0, documents=0")
     assert head == b"HTTP/1.1 200 All Right\r\n" + b"\r\n".join(kept) + b"\r\n\r\nSet-Cookie\r\nConnection\r\n"
     assert b"secret" not in head
 
@@ -96,7 +98,31 @@ def test_the_list_is_a_setting() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-Internal: a\r\nX-Auth-Token: b\r\n"
     companion.application.answers(head + b"Content-Length: %d\r\n\r\n" % len(PAGE) + PAGE)
     companion.get()
-    assert companion.page.head.endswith(b"X-Auth-Token: b\r\nContent-Length: %d\r\n\r\nX-Internal\r\n" % len(PAGE))
+    lines, _, names = companion.page.head.partition(b"\r\n\r\n")
+    assert b"\r\nX-Auth-Token: b\r\nContent-Length: %d\r\n" % len(PAGE) in lines
+    assert names == b"X-Internal\r\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"<p>a<input type=password>", RemovedParts()),
+        (b"<p>a<input type=password value=b>", RemovedParts(elements=1)),
+        (b"<p>a<!-- lbc:exclude -->b<!-- /lbc:exclude -->", RemovedParts(blocks=1)),
+    ],
+)
+@pytest.mark.parametrize("own", [b"", b"Lbc-Removed: elements=7, blocks=7, documents=7\r\n"])
+def test_a_copy_says_how_many_parts_it_lacks_and_the_application_cannot_say_it(
+    own: bytes, body: bytes, expected: RemovedParts
+) -> None:
+    companion = InMemoryNode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n" + own
+    companion.application.answers(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    companion.get()
+    read = PageHead.read(companion.page.head)
+    assert read is not None
+    assert read.removed == expected
+    assert read.left_out == (("Lbc-Removed",) if own else ())
 
 
 def test_a_page_is_kept_even_if_its_head_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:

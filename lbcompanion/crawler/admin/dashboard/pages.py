@@ -7,13 +7,17 @@ from typing import Any
 from urllib.parse import urlencode
 
 from lbcompanion.crawler.access.roles import Role
+from lbcompanion.crawler.admin import health_parts
 from lbcompanion.crawler.admin.activity_api import ActivityApi, read_span
 from lbcompanion.crawler.admin.dashboard.charts import delay_chart, pages_chart
-from lbcompanion.crawler.admin.dashboard.rendering import render, size, static, when
+from lbcompanion.crawler.admin.dashboard.rendering import removed_parts, render, size, static, when
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, Response, html_response
+from lbcompanion.crawler.admin.health_api import HealthApi
+from lbcompanion.crawler.admin.health_parts import State
 from lbcompanion.crawler.admin.monitoring import Monitoring
 from lbcompanion.crawler.admin.recordings_api import Query, Recordings, read_query
 from lbcompanion.crawler.queue.filter_texts import FILTER_NAMES
+from lbcompanion.crawler.queue.filters import OPEN
 from lbcompanion.model import DEFAULT_LADDER
 
 #: How many recordings the overview shows.
@@ -29,6 +33,7 @@ _FILES = {
 class DashboardPages:
     """Serves the dashboard.
 
+    :param health: returns the health of all parts in words.
     :param sites: returns the origins of the crawler's sites.
     :param activity: the counts over time; None: no pictures of them.
     :param runs_scripts: whether there is a listener where recorded pages run their scripts.
@@ -39,6 +44,7 @@ class DashboardPages:
         *,
         recordings: Recordings,
         monitoring: Monitoring,
+        health: HealthApi,
         sites: Callable[[], list[str]],
         activity: ActivityApi | None = None,
         runs_scripts: bool = False,
@@ -47,6 +53,7 @@ class DashboardPages:
         self._runs_scripts = runs_scripts
         self._recordings = recordings
         self._monitoring = monitoring
+        self._health = health
         self._sites = sites
 
     def endpoints(self) -> list[Endpoint]:
@@ -68,8 +75,11 @@ class DashboardPages:
 
     async def _overview_values(self, call: Call) -> dict[str, Any]:
         listing = await self._recordings.listing(Query(_NEWEST))
+        parts = await self._health.parts()
         return {
-            "problems": self._monitoring.problems(),
+            "health": health_parts.worst(parts),
+            "wanting": [part for part in parts if part.state is not State.OK],
+            "working": [part for part in parts if part.state is State.OK],
             "numbers": await self._monitoring.numbers(),
             "routes": self._recordings.routes(),
             "recordings": listing["recordings"],
@@ -106,6 +116,8 @@ class DashboardPages:
             ladder=DEFAULT_LADDER,
             next=link("after", listing["next"]),
             previous=link("before", listing["previous"]),
+            stream=_stream_of(query),
+            first="/recordings?" + urlencode(query.texts),
             searched_to=listing["searched_to"],
         )
         return html_response(page)
@@ -118,6 +130,13 @@ class DashboardPages:
     async def _file(self, call: Call) -> Response:
         name = call.request.path.decode("ascii").removeprefix("/")
         return Response(static(name), _FILES[name])
+
+
+def _stream_of(query: Query) -> str:
+    """Return the address of the outcomes that a listing would show first; empty if there are none."""
+    if query.after or query.before or query.filters.outcome == OPEN:
+        return ""
+    return "/api/recordings/stream" + ("?" + urlencode(query.texts) if query.texts else "")
 
 
 def _facts(each: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -142,6 +161,10 @@ def _facts(each: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     if each["bytes"] is not None:
         yield "Page", f"{size(each['bytes'])}, {each['content_type'] or 'without a type'}"
         yield "SHA-256", each["sha256"]
+        if each["removed"] is None:
+            yield "Removed from the copy", "not known: its node did not say it"
+        else:
+            yield "Removed from the copy", removed_parts(each["removed"]) or "nothing: the copy has all of the page"
     if each["warc"]:
         yield "Record", f"{each['warc']['file']} at {each['warc']['offset']}"
     yield "Token", each["token"]

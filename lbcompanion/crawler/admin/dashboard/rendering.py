@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,11 @@ from lbcompanion.crawler.admin.endpoint import Response, html_response
 _HERE = Path(__file__).parent
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _THOUSAND = 1000
+_REMOVED = {
+    "elements": ("masked element", "masked elements"),
+    "blocks": ("excluded block", "excluded blocks"),
+    "documents": ("embedded document", "embedded documents"),
+}
 _LENGTHS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -26,7 +32,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(when=when, size=size, number=number, duration=duration)
+    made.filters.update(when=when, size=size, number=number, duration=duration, removed_parts=removed_parts)
     return made
 
 
@@ -64,6 +70,19 @@ def duration(seconds: float | None) -> str:
             rest = int(seconds % length // part)
             return f"{int(seconds // length)} {unit}" + (f" {rest} {smaller}" if rest else "")
     return f"{seconds:.1f} s"
+
+
+def removed_parts(removed: Mapping[str, int] | None) -> str:
+    """Show how many parts of a page its copy lacks; empty if it lacks nothing, or if that is not known.
+
+    :param removed: as in the API.
+    """
+    found = []
+    for kind, words in _REMOVED.items():
+        count = (removed or {}).get(kind, 0)
+        if count:
+            found.append(f"{count:,} {words[count != 1]}")
+    return ", ".join(found)
 
 
 _ENVIRONMENT = _environment()

@@ -24,6 +24,17 @@ class ApiTests(ApiCase):
         self.assertEqual(self.get("/dashboard.css")[0].code, 200)
         self.assertEqual(self.get("/dashboard.js")[0].code, 200)
 
+    def test_the_overview_has_the_health_of_all_parts(self) -> None:
+        body = self.get("/")[1]
+        self.assertIn(b"parts work.</b>", body)
+        self.assertIn(b"The queue&#39;s database can be read and written.", body)
+        self.health.failed("site main", "<its name is unknown>")
+        for path in ("/", "/live"):
+            body = self.get(path)[1]
+            self.assertIn(b"<b>1 of ", body)
+            self.assertIn(b"Site main: &lt;its name is unknown&gt;.", body)
+            self.assertIn(b"Correct the site&#39;s origin", body)
+
     def test_a_page_that_is_not_searched_to_its_end_is_shown(self) -> None:
         token = self.farm.nodes["n1"].capture(b"<p>" + b"x" * MAX_SEARCHED_BYTES)
         self.rig.take(token, {"SRV": "n1"})

@@ -114,6 +114,24 @@ def test_the_focus_stays_while_the_page_is_renewed(page: Any, recorded: Any) -> 
     assert page.evaluate("document.activeElement.getAttribute('href')") == f"/recording/{tokens[0]}"
 
 
+def test_the_health_is_shown_in_words_and_what_is_open_stays_open(page: Any, recorded: Any) -> None:
+    server, _ = recorded
+    page.goto(server.origin + "/?hours=1")
+    part = page.get_by_role("region", name="Parts that need attention").get_by_role("row").nth(1)
+    assert part.locator("td").all_inner_texts()[:3] == [
+        "warning",
+        "node n1",
+        "1 of 9 pages of the last hour are lost, most of them: expired.",
+    ]
+    assert part.get_by_role("link", name="Its lost recordings").get_attribute("href").endswith("node=n1&outcome=lost")
+    details = page.locator('#live details[data-key="working"]')
+    click(details.locator("summary"))
+    assert "The queue's database can be read and written." in details.inner_text()
+    page.evaluate("document.querySelector('#live').lastElementChild.remove()")
+    page.locator("#live").get_by_role("link", name="All recordings").wait_for(timeout=90_000)
+    assert details.get_attribute("open") is not None
+
+
 def test_times_are_the_readers_own(page: Any, recorded: Any) -> None:
     server, _ = recorded
     page.goto(server.origin + "/recordings")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from jinja2 import UndefinedError
 
-from lbcompanion.crawler.admin.dashboard.rendering import duration, number, render, size, static, when
+from lbcompanion.crawler.admin.dashboard.rendering import duration, number, removed_parts, render, size, static, when
 from lbcompanion.crawler.queue.filter_texts import FILTER_NAMES
 
 _NONE = dict.fromkeys(FILTER_NAMES, "")
@@ -37,7 +37,7 @@ def test_counts() -> None:
 
 
 def test_texts_are_escaped_and_none_may_be_missing() -> None:
-    values = {"here": "", "recordings": [], "ladder": (), "next": "", "previous": "", "searched_to": None}
+    values = {"here": "", "recordings": [], "ladder": (), "next": "", "previous": "", "searched_to": None, "stream": ""}
     shown = render("recordings.html", **values, filters={**_NONE, "node": '"><b>'})
     assert "&#34;&gt;&lt;b&gt;" in shown
     with pytest.raises(UndefinedError):
@@ -46,3 +46,16 @@ def test_texts_are_escaped_and_none_may_be_missing() -> None:
 
 def test_files() -> None:
     assert b"prefers-color-scheme: dark" in static("dashboard.css")
+
+
+@pytest.mark.parametrize(
+    ("removed", "shown"),
+    [
+        (None, ""),
+        ({"elements": 0, "blocks": 0, "documents": 0}, ""),
+        ({"elements": 1, "blocks": 0, "documents": 2}, "1 masked element, 2 embedded documents"),
+        ({"elements": 1500, "blocks": 1, "documents": 0}, "1,500 masked elements, 1 excluded block"),
+    ],
+)
+def test_what_a_copy_lacks(removed: dict[str, int] | None, shown: str) -> None:
+    assert removed_parts(removed) == shown
