@@ -160,6 +160,7 @@ class Erasures:
             **dict.fromkeys(counted, 0),
         }
         with self._database.change() as connection:
+            lock_for_erasure(connection)  # another crawler's erasure writes among the tokens that are pruned
             done = connection.execute(insert(ERASURES).values(values))
             _prune_tokens(connection, now)
             key = done.inserted_primary_key

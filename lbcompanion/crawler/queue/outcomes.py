@@ -181,9 +181,11 @@ class Outcomes:
             extent = _lock(connection)
             while (numbered := _give_numbers(connection, extent)).last > extent.last:
                 extent = numbered
-            young = select(func.min(OUTCOMES.c.number)).where(OUTCOMES.c.at >= now - keep_seconds)
-            first = connection.execute(young).scalar()
-            bound = max(extent.last if first is None else int(first) - 1, extent.last - keep_count)
+            # Numbers whose outcomes were erased are neither young nor old: a reader misses nothing by them.
+            is_old = OUTCOMES.c.at < now - keep_seconds
+            young = connection.execute(select(func.min(OUTCOMES.c.number)).where(~is_old)).scalar()
+            old = connection.execute(select(func.max(OUTCOMES.c.number)).where(is_old)).scalar() or 0
+            bound = max(int(old) if young is None else min(int(old), int(young) - 1), extent.last - keep_count)
             if bound <= extent.deleted:
                 return 0
             connection.execute(update(OUTCOME_NUMBERS).values(deleted=bound))

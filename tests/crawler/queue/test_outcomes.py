@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from sqlalchemy import delete, func, select
 
 from lbcompanion.crawler.queue.backlog import AlreadyEnded, Backlog
 from lbcompanion.crawler.queue.database import BacklogError, Database, open_engine
+from lbcompanion.crawler.queue.erasures import Erasures, Selection
 from lbcompanion.crawler.queue.filters import Filters
-from lbcompanion.crawler.queue.outcomes import BadPosition, Extent, Outcomes, Position, note_outcome
+from lbcompanion.crawler.queue.outcomes import BadPosition, Extent, Outcomes, Position, forget_outcomes, note_outcome
 from lbcompanion.crawler.queue.schema import OUTCOME_NUMBERS, OUTCOMES, RECORDINGS
 from lbcompanion.model import LossCode, LossReason
 from tests.support.arrivals import arrival
@@ -228,3 +230,92 @@ def test_several_writers_and_readers_miss_and_repeat_nothing(url: str, database:
     assert set(read[0]) == everything
     with database.read() as connection:
         assert connection.execute(select(OUTCOME_NUMBERS.c.last)).scalar() == len(everything)
+
+
+def test_erased_outcomes_are_not_missed(database: Database) -> None:
+    """A reader is told to have missed something only if old outcomes were deleted."""
+    outcomes = Outcomes(database)
+    start = outcomes.number()
+    lose(database, "a", "b")
+    outcomes.number()
+    with database.change() as connection:
+        forget_outcomes(connection, ["a", "b"])
+    assert outcomes.trim(9.0, 1000.0, 100) == 0
+    lose(database, "c", at=9.0)
+    outcomes.number()
+    assert outcomes.trim(9.0, 1000.0, 100) == 0
+    assert follow(outcomes, start.end)[0] == ["c"]
+
+
+def again(call: Callable[..., Any], *args: Any) -> Any:
+    """Repeat a call whose transaction MariaDB ended because of a deadlock; a crawler tries again, too."""
+    for _ in range(100):
+        try:
+            return call(*args)
+        except BacklogError as failure:
+            if "1213" not in str(failure):
+                raise
+    raise AssertionError("no end of deadlocks")
+
+
+@pytest.mark.slow
+@SERVERS
+def test_erasures_at_the_same_time_as_numbering(url: str, database: Database) -> None:
+    """Both change the same rows: no erased outcome is left, and no other one is lost."""
+    start = Outcomes(database).number()
+    failures: list[BaseException] = []
+    read: list[str] = []
+    done = threading.Event()
+    tokens = [f"t{number}" for number in range(60)]
+    doomed = tokens[::3]
+
+    def run(call: Callable[[Database], None]) -> None:
+        own = Database(open_engine(url))
+        try:
+            call(own)
+        except BaseException as failure:
+            failures.append(failure)
+        finally:
+            own.close()
+
+    def write(own: Database) -> None:
+        backlog = Backlog(own)
+        for token in tokens:
+            again(backlog.add, [arrival(token)], 1.0)
+            with suppress(AlreadyEnded):  # it was erased meanwhile
+                again(backlog.mark_lost, token, LOST, (), 5.0)
+
+    def erase(own: Database) -> None:
+        erasures, selection, is_over = Erasures(own), Selection(tokens=tuple(reversed(doomed))), False
+        while not is_over:
+            is_over = not writer.is_alive()  # then this erasure finds all
+            again(erasures.erase, again(erasures.begin, selection, "api", 9.0), selection, 9.0)
+
+    def number(own: Database) -> None:
+        outcomes, position, is_over = Outcomes(own), start.end, False
+        while not is_over:
+            is_over = done.is_set()
+            again(outcomes.number)
+            again(outcomes.trim, 9.0, 1000.0, 100000)
+            found, position = follow(outcomes, position)
+            read.extend(found)
+
+    writer = threading.Thread(target=run, args=(write,))
+    erasers = [threading.Thread(target=run, args=(erase,)) for _ in range(2)]
+    readers = [threading.Thread(target=run, args=(number,)) for _ in range(2)]
+    for each in (writer, *erasers, *readers):
+        each.start()
+    for each in (writer, *erasers):
+        each.join()
+    done.set()
+    for each in readers:
+        each.join()
+    if failures:
+        raise failures[0]
+    left = set(tokens) - set(doomed)
+    with database.read() as connection:
+        numbered = connection.execute(select(OUTCOMES.c.token, OUTCOMES.c.number)).all()
+    assert {row.token for row in numbered} == left
+    assert len({row.number for row in numbered}) == len(left)
+    assert set(read) >= left
+    assert set(follow(Outcomes(database), start.end)[0]) == left
