@@ -29,6 +29,7 @@ class Page:
 
     :ivar prelude: what has to stand before ``balancer`` for the program to read it; not shown.
     :ivar listen: the part of ``balancer`` that says where visitors come, and what a test writes there.
+    :ivar words: other names, by which the manual's search finds the page.
     :ivar doctor: each finding besides ``replay``, ``configured`` and ``journey``, with a remark.
     """
 
@@ -49,6 +50,7 @@ class Page:
     manuals: Sequence[tuple[str, str, str]] = ()
     prelude: str = ""
     listen: Sequence[str] = ()
+    words: Sequence[str] = ()
 
     @property
     def file(self) -> Path:
@@ -72,6 +74,7 @@ def text(page: Page) -> str:
     heading = page.title
     parts = [
         f".. Written by docs/balancer_pages.py from docs/balancer-pages.toml.\n\n{heading}\n{'=' * len(heading)}\n",
+        f".. index:: {', '.join(f'! {word}' for word in (_plain(page.title), *page.words))}\n",
         "\n".join(_marked(page)),
         _section("What sticks", page.sticks.strip() + "\n\n" + "".join(_cookies(page.dialects))),
         _section("What to write in the balancer", _block(page.language, page.balancer) + "\n" + page.write.strip()),
@@ -87,6 +90,11 @@ def text(page: Page) -> str:
         _section("What cannot work", "\n".join(_item(one) for one in page.cannot)),
     ]
     return "\n".join(parts)
+
+
+def _plain(title: str) -> str:
+    """A title without what stands in brackets."""
+    return title.partition(" (")[0]
 
 
 def _wrapped(text: str, indent: str = "") -> str:

@@ -17,6 +17,8 @@ release = version = __version__
 extensions: list[str] = []
 exclude_patterns = ["_build"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["manual.css"]
 html_title = f"lbcompanion {release}"
 nitpicky = True
 smartquotes = False

@@ -91,6 +91,15 @@ def test_the_settings_are_good(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
+def test_a_health_check_at_the_admin_listener_reaches_it(name: str) -> None:
+    """By default, the admin listener is at 127.0.0.1, where no balancer of another machine reaches it."""
+    page = PAGES[name]
+    if "/readyz" in page.balancer or "health check requests ``/readyz``" in page.write:
+        admin = tomllib.loads(page.node)["node"]["admin"]
+        assert re.fullmatch(r"tcp:9101:interface=10\.0\.0\.1", admin)
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_the_findings_exist(name: str) -> None:
     page = PAGES[name]
     table = (ROOT / "docs" / "doctor.rst").read_text().partition("What it finds")[2]

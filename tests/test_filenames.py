@@ -42,6 +42,8 @@ FILES = {
     "test_house.py": "the tests themselves",
     "test_install.py": "the wheel",
     "test_manual.py": "the manual",
+    "test_manual_search.py": "the index of the manual",
+    "test_manual_troubleshooting.py": "the manual's page of symptoms",
     "test_support.py": "helpers of the tests",
 }
 #: Families of modules that one suite tests; a member may have a file of its own besides.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import shlex
@@ -18,7 +19,7 @@ from click.testing import CliRunner
 
 from lbcompanion import settings
 from lbcompanion.config import tables
-from lbcompanion.config.systemd_units import install_commands
+from lbcompanion.config.systemd_units import crawler_commands, node_commands
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.node.metrics.admin import NodeMetrics
 from lbcompanion.node.metrics.counters import Counters
@@ -177,7 +178,8 @@ def test_every_metric_of_a_crawler_is_in_the_manual_and_no_other() -> None:
     assert sorted(documented_metrics("crawler")) == sorted(found)
 
 
-TEST_NAME = re.compile(r"``(tests/[\w/]+\.py)::(\w+)``")
+TEST_NAME = re.compile(r"``(tests/[\w/]+\.py)::([\w:]+)``")
+FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 #: The rows of a table, each from its first cell to its last.
 ROW = re.compile(r"(?m)^   \* - .*\n(?:     .*\n)*")
 
@@ -187,12 +189,19 @@ def test_each_row_for_the_old_modules_names_tests_that_exist() -> None:
     rows = [row for row in ROW.findall(text) if not row.startswith("   * - the old modules\n")]
     assert len(rows) > 30
     assert [row.splitlines()[0] for row in rows if not TEST_NAME.search(row)] == []
-    missing = [
-        f"{path}::{name}"
-        for path, name in TEST_NAME.findall(text)
-        if not re.search(rf"(?m)^ *(?:async )?def {name}\(", (DOCS.parent / path).read_text())
-    ]
+    missing = [f"{path}::{name}" for path, name in TEST_NAME.findall(text) if name not in names_of_tests(path)]
     assert missing == []
+
+
+def names_of_tests(path: str) -> set[str]:
+    """The tests of a file as pytest names them on its command line: ``test`` or ``Class::test``."""
+    found: set[str] = set()
+    for node in ast.parse((DOCS.parent / path).read_text()).body:
+        if isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}::{each.name}" for each in node.body if isinstance(each, FUNCTIONS)}
+        elif isinstance(node, FUNCTIONS):
+            found.add(node.name)
+    return found
 
 
 #: First words of commands that cannot be checked here, with the reason.
@@ -324,7 +333,8 @@ def test_the_readme_sets_up_a_site_whose_files_are_good(tmp_path: Path, monkeypa
 
 def test_the_commands_that_install_a_service_are_those_of_init() -> None:
     text = (DOCS / "running.rst").read_text()
-    assert [line for line in install_commands("farm", "n1") if f"   $ {line}\n" not in text] == []
+    commands = [*node_commands("farm", "n1"), *crawler_commands("farm")]
+    assert [line for line in commands if f"   $ {line}\n" not in text] == []
 
 
 def test_the_commands_that_set_up_a_site_work_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from lbcompanion import balancer_config, checks, config
+from lbcompanion.balancer_config.pool import is_loopback
 from lbcompanion.cli.arguments import HOST, host_and_port
 from lbcompanion.config import systemd_units, templates
 from lbcompanion.config.templates import Address, Starter, StarterNode
@@ -103,10 +104,36 @@ def init(
         files |= systemd_units.units(_program(), [node.listen.port for node in starter.nodes], starter.crawler.port)
     for path in _write(folder, files):
         click.echo(str(path))
+    for note in _notes(starter, balancer):
+        click.echo(f"Note: {note}", err=True)
     if with_units:
-        click.echo(f"\nOn {starter.nodes[0].name}, as root (on the others with their names):", err=True)
-        for command in systemd_units.install_commands(str(folder), starter.nodes[0].name):
-            click.echo(f"  {command}", err=True)
+        first = starter.nodes[0].name
+        _show_commands(f"On {first} (on the others with their names)", systemd_units.node_commands(str(folder), first))
+        _show_commands("On the crawler's machine", systemd_units.crawler_commands(str(folder)))
+
+
+def _show_commands(where: str, commands: Sequence[str]) -> None:
+    click.echo(f"\n{where}, as root:", err=True)
+    for command in commands:
+        click.echo(f"  {command}", err=True)
+
+
+def _notes(starter: Starter, balancer: str | None) -> list[str]:
+    """Return what a farm of several machines probably needs besides the given options."""
+    if not any(node.address is not None and not is_loopback(node.address.host) for node in starter.nodes):
+        return []
+    notes = []
+    if is_loopback(starter.crawler.host):
+        notes.append(
+            f"the nodes send notices to {starter.crawler}, their own machine; if the crawler runs on another "
+            "machine, give its address by --crawler"
+        )
+    if balancer and not starter.balancers:
+        notes.append(
+            "forwarding headers are believed from each node's own machine only; if the balancer runs on another "
+            "machine, give its address by --balancer-address"
+        )
+    return notes
 
 
 def _is_terminal() -> bool:

@@ -104,16 +104,28 @@ def _unit(unit: str, description: str, program: str, command: str, ports: Sequen
     )
 
 
-def install_commands(folder: str, node: str) -> list[str]:
+def node_commands(folder: str, node: str) -> list[str]:
     """Return the commands that install a node's service, to be run as root on its machine.
 
     :param folder: where ``init`` has written its files.
     :param node: the node's name.
     """
+    return _install_commands(folder, node, NODE_UNIT, f"lbcompanion-node@{node}")
+
+
+def crawler_commands(folder: str) -> list[str]:
+    """Return the commands that install the crawler's service, to be run as root on its machine.
+
+    :param folder: where ``init`` has written its files.
+    """
+    return _install_commands(folder, "crawler", CRAWLER_UNIT, "lbcompanion-crawler")
+
+
+def _install_commands(folder: str, config: str, unit: str, service: str) -> list[str]:
     return [
         f"useradd --system --no-create-home --shell /usr/sbin/nologin {USER}",
         f"install -d -m 0750 -o {USER} -g {USER} {CONFIG_FOLDER}",
-        f"install -m 0600 -o {USER} -g {USER} {folder}/{node}.toml {folder}/farm.secret {CONFIG_FOLDER}/",
-        f"install -m 0644 {folder}/{NODE_UNIT} /etc/systemd/system/",
-        f"systemctl daemon-reload && systemctl enable --now lbcompanion-node@{node}",
+        f"install -m 0600 -o {USER} -g {USER} {folder}/{config}.toml {folder}/farm.secret {CONFIG_FOLDER}/",
+        f"install -m 0644 {folder}/{unit} /etc/systemd/system/",
+        f"systemctl daemon-reload && systemctl enable --now {service}",
     ]

@@ -6,11 +6,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 
 from lbcompanion.crawler.activity import Activity
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.queue.activity_table import ActivityTable
+from lbcompanion.loops import CountError, SteadyLoop
 from lbcompanion.model import WallClock
 
 #: A crawler that is killed loses the counts of this time, but no page.
@@ -23,18 +23,25 @@ class ActivityWriter:
 
     :param defer: runs calls on the thread of the database.
     :param now: seconds since the epoch.
+    :param count_error: counts writes that failed by a defect.
     """
 
     def __init__(
-        self, activity: Activity, table: ActivityTable, *, defer: Defer, reactor: IReactorTime, now: WallClock
+        self,
+        activity: Activity,
+        table: ActivityTable,
+        *,
+        defer: Defer,
+        reactor: IReactorTime,
+        now: WallClock,
+        count_error: CountError = lambda _name, _error: None,
     ) -> None:
         self._activity = activity
         self._table = table
         self._defer = defer
         self._now = now
         self._folded_at = float("-inf")
-        self._writes = LoopingCall(self.write)
-        self._writes.clock = reactor
+        self._writes = SteadyLoop(self.write, name="counts over time", clock=reactor, count_error=count_error)
 
     def start(self) -> None:
         """Write regularly."""
@@ -59,6 +66,5 @@ class ActivityWriter:
 
     def stop(self) -> Deferred[None]:
         """Write the rest, and write no more."""
-        if self._writes.running:
-            self._writes.stop()
+        self._writes.stop()
         return self.write()

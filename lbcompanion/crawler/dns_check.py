@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IResolutionReceiver
-from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
 from lbcompanion.crawler.health import Health
+from lbcompanion.loops import CountError, SteadyLoop
 from lbcompanion.settings import SiteSettings
 
 CHECK_SECONDS = 30.0
@@ -22,14 +22,20 @@ class DnsCheck:
     """Resolves the host of each site that has no ``connect``.
 
     :param reactor: for its name resolver and for timers.
+    :param count_error: counts checks that failed by a defect.
     """
 
-    def __init__(self, sites: Iterable[SiteSettings], reactor: Any, health: Health) -> None:
+    def __init__(
+        self,
+        sites: Iterable[SiteSettings],
+        reactor: Any,
+        health: Health,
+        count_error: CountError = lambda _name, _error: None,
+    ) -> None:
         self._sites = [site for site in sites if not site.connect]
         self._reactor = reactor
         self._health = health
-        self._checks = LoopingCall(self.check)
-        self._checks.clock = reactor
+        self._checks = SteadyLoop(self.check, name="host names", clock=reactor, count_error=count_error)
 
     def start(self) -> None:
         """Check now and then regularly."""
@@ -37,8 +43,7 @@ class DnsCheck:
 
     def stop(self) -> None:
         """Stop checking."""
-        if self._checks.running:
-            self._checks.stop()
+        self._checks.stop()
 
     def check(self) -> Deferred[Any]:
         """Check all sites once."""

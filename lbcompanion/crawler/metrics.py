@@ -85,6 +85,13 @@ class CrawlerMetrics:
             namespace=_NAMESPACE,
             registry=self.registry,
         )
+        self._background_errors = Counter(
+            "background_errors",
+            "Defects in work that no request waits for, by its kind; the work goes on",
+            ["what"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
         self._outcomes = Counter(
             "outcomes", "Notices that ended", ["outcome"], namespace=_NAMESPACE, registry=self.registry
         )
@@ -280,6 +287,10 @@ class CrawlerMetrics:
     def count_intake_limit(self, what: str) -> None:
         """Count a connection that was ``refused``, or a request that ran into its ``timeout``."""
         (self._intake_refused if what == "refused" else self._intake_timeouts).inc()
+
+    def count_background_error(self, what: str, _error: BaseException) -> None:
+        """Count a defect in work that no request waits for."""
+        self._background_errors.labels(what).inc()
 
     def count_attempt(self, attempt: Attempt) -> None:
         """Count one request for a page and its duration."""

@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.outcomes import MOST_NUMBERED, Extent, Outcomes
 from lbcompanion.crawler.threads import NotRunning
+from lbcompanion.loops import CountError, SteadyLoop
 from lbcompanion.model import WallClock
 from lbcompanion.settings import OutcomesTable
 
@@ -36,6 +36,7 @@ class OutcomeWatch:
 
     :param defer: runs calls on the thread of the database.
     :param now: seconds since the epoch.
+    :param count_error: counts errors of the loops and of followers.
     :ivar outcomes: the outcomes.
     """
 
@@ -47,6 +48,7 @@ class OutcomeWatch:
         defer: Callable[..., Deferred[Any]],
         reactor: IReactorTime,
         now: WallClock,
+        count_error: CountError = lambda _name, _error: None,
     ) -> None:
         self.outcomes = outcomes
         self._settings = settings
@@ -54,8 +56,9 @@ class OutcomeWatch:
         self._now = now
         self._followers: list[Follower] = []
         self._log = Logger(namespace="lbcompanion.crawler.outcomes")
-        self._looks, self._trims = LoopingCall(self._look), LoopingCall(self._trim)
-        self._looks.clock = self._trims.clock = reactor
+        self._count_error = count_error
+        self._looks = SteadyLoop(self._look, name="outcomes", clock=reactor, count_error=count_error)
+        self._trims = SteadyLoop(self._trim, name="old outcomes", clock=reactor, count_error=count_error)
 
     def start(self) -> None:
         """Delete old outcomes regularly."""
@@ -64,9 +67,8 @@ class OutcomeWatch:
     def stop(self) -> None:
         """Stop both."""
         self._followers.clear()
-        for loop in (self._looks, self._trims):
-            if loop.running:
-                loop.stop()
+        self._looks.stop()
+        self._trims.stop()
 
     def follow(self, follower: Follower) -> None:
         """Call a follower regularly from now on."""
@@ -78,7 +80,7 @@ class OutcomeWatch:
         """Call a follower no more. Without followers the database is not asked."""
         if follower in self._followers:
             self._followers.remove(follower)
-        if not self._followers and self._looks.running:
+        if not self._followers:
             self._looks.stop()
 
     async def whole_extent(self) -> Extent:
@@ -98,7 +100,11 @@ class OutcomeWatch:
 
     def _tell(self, extent: Extent) -> None:
         for follower in list(self._followers):
-            follower.look(extent)
+            try:
+                follower.look(extent)
+            except Exception as error:  # a defect of one follower must not keep outcomes from the others
+                self._count_error("outcomes", error)
+                self._log.failure("a follower of the outcomes failed: a defect")
 
     def _trim(self) -> Deferred[None]:
         keep_seconds = self._settings.keep_days * _DAY_SECONDS

@@ -129,6 +129,7 @@ class CrawlerService(MultiService):
         self._resolves_names = agent_factory is None
         self._agent_factory = agent_factory or network_agents(reactor, settings.fetch)
         self._metrics = CrawlerMetrics()
+        count_error = self._metrics.count_background_error
         self._log = Logger(namespace="lbcompanion.crawler.service")
         #: The one thread of the database.
         self._database_thread = self.threads_class(reactor, "backlog")
@@ -147,10 +148,20 @@ class CrawlerService(MultiService):
         self._backlog = Backlog(self._database)
         self._activity_table = ActivityTable(self._database, self._name)
         self._activity_writer = ActivityWriter(
-            self._activity, self._activity_table, defer=self._database_thread, reactor=reactor, now=self._now
+            self._activity,
+            self._activity_table,
+            defer=self._database_thread,
+            reactor=reactor,
+            now=self._now,
+            count_error=count_error,
         )
         self._outcome_watch = OutcomeWatch(
-            Outcomes(self._database), settings.outcomes, defer=self._database_thread, reactor=reactor, now=self._now
+            Outcomes(self._database),
+            settings.outcomes,
+            defer=self._database_thread,
+            reactor=reactor,
+            now=self._now,
+            count_error=count_error,
         )
         self._stream = StreamApi(
             self._outcome_watch, settings.outcomes, defer=self._database_thread, reactor=reactor, metrics=self._metrics
@@ -163,6 +174,7 @@ class CrawlerService(MultiService):
             defer=self._database_thread,
             now=self._now,
             reactor=reactor,
+            count_error=count_error,
         )
         self._command_token = ""
         self._archive_index = ArchiveIndex(self._database, self._name)
@@ -177,9 +189,9 @@ class CrawlerService(MultiService):
             health=self._health,
             on_new_folder=self._lock_archive,
         )
-        self._dns_check = DnsCheck(settings.sites.values(), reactor, self._health)
+        self._dns_check = DnsCheck(settings.sites.values(), reactor, self._health, count_error)
         self._sharing = (
-            Sharing(settings, self._name, self._database, self._health, reactor, self._database_thread)
+            Sharing(settings, self._name, self._database, self._health, reactor, self._database_thread, count_error)
             if self._database.is_server
             else None
         )

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from html import escape
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.demo import pages
 from lbcompanion.demo.served_pages import ServedPages
+from lbcompanion.loops import SteadyLoop
 from lbcompanion.web import QuietSite
 
 SESSION_COOKIE = b"DEMOSESSION"
@@ -67,7 +67,7 @@ class Shop(Resource):
 
     def site(self) -> Site:
         """The factory to listen with."""
-        return QuietSite(self)  # type: ignore[no-untyped-call]
+        return QuietSite(self, requestFactory=Request)  # type: ignore[no-untyped-call]
 
     def deploy(self, version: str) -> None:
         """Restart with another version: all sessions end."""
@@ -174,11 +174,9 @@ class Shop(Resource):
                 request.write(piece)
 
         def left(_: Failure) -> None:
-            if ticking.running:
-                ticking.stop()
+            ticking.stop()
 
-        ticking = LoopingCall(send)
-        ticking.clock = self._reactor
+        ticking = SteadyLoop(send, name="ticker", clock=self._reactor)
         request.notifyFinish().addErrback(left)
         ticking.start(_PIECE_SECONDS)
 

@@ -8,11 +8,12 @@ from attrs import define
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol
-from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
+
+from lbcompanion.loops import SteadyLoop
 
 _CHECK_SECONDS = 0.5
 
@@ -39,8 +40,7 @@ class HealthChecks:
     def __init__(self, backends: Sequence[Backend], agent: IAgent, reactor: IReactorTime) -> None:
         self._backends = backends
         self._agent = agent
-        self._loop = LoopingCall(self._check_all)
-        self._loop.clock = reactor
+        self._loop = SteadyLoop(self._check_all, name="health checks", clock=reactor)
 
     def start(self) -> None:
         """Check now and then periodically."""
@@ -48,8 +48,7 @@ class HealthChecks:
 
     def stop(self) -> None:
         """End the checks."""
-        if self._loop.running:
-            self._loop.stop()
+        self._loop.stop()
 
     def _check_all(self) -> Deferred[list[tuple[bool, None]]]:
         return DeferredList([self._check(backend) for backend in self._backends if backend.health])

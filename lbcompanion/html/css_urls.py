@@ -169,14 +169,15 @@ class _Reader:
 
     def _name(self, token: re.Match[str]) -> int:
         """Read an identifier, a function, an at-keyword or a hash; return where the next token starts."""
-        name, position = _unescaped(token["name"]).lower(), token.end()
+        position = token.end()
+        if not (token["mark"] or token["function"]):
+            return position
+        name = _unescaped(token["name"]).lower()
         if token["mark"]:
             if token["mark"] == "@":
                 self._at_rule, self._import_follows, self._at_depth = name, name == "import", len(self._open)
             if token["function"]:
                 self._open.append("(")
-            return position
-        if not token["function"]:
             return position
         if name != "url" or _QUOTE_FOLLOWS.match(self._text, position):
             if self._open_with_urls and (name in _SUBSTITUTIONS or name.startswith("--")):

@@ -17,9 +17,9 @@ from attrs import frozen
 
 from lbcompanion.html.character_references import attribute_text
 from lbcompanion.html.charset import page_charset
-from lbcompanion.html.css_urls import read_css
+from lbcompanion.html.css_urls import CssUrls, read_css
 from lbcompanion.html.possessive import one_or_more
-from lbcompanion.html.srcset import srcset_urls
+from lbcompanion.html.srcset import SrcsetUrls, read_srcset
 from lbcompanion.html.text_codecs import decode, encoding_name
 from lbcompanion.html.tokenizer_patterns import (
     BOGUS_COMMENT,
@@ -43,7 +43,8 @@ MAX_HREF_CHARS = 4 * MAX_URL_CHARS
 #: After this many different URLs the rest of a page is not searched.
 MAX_LINKS = 5000
 #: After this many steps the rest of a page is not searched. A token is one step, a tag whose attributes are read takes
-#: more. Text, and tags that cannot name a file, do not count. A page of 2 MiB of documentation has some 30,000 steps.
+#: more, and so do CSS and the candidates of a ``srcset``. Text, and tags that cannot name a file, do not count. A page
+#: of 2 MiB of documentation has some 30,000 steps.
 MAX_STEPS = 80_000
 _STEPS_FOR_ATTRIBUTES = 4
 #: The depth of ``<iframe srcdoc>`` within ``<iframe srcdoc>``. Deeper ones are not searched.
@@ -297,7 +298,9 @@ class _Reader:
             hrefs.remove(b"xlink:href")
         self._add(values[key] for key in hrefs)
         if srcset := values.get(_SRCSET_ATTRIBUTES.get(name, b""), ""):
-            self._add(srcset_urls(srcset))
+            candidates = read_srcset(srcset, max(self.limits.steps, 1), MAX_LINKS)
+            self._count(candidates)
+            self._add(candidates.urls)
         if not _CSS_ATTRIBUTE_NAMES.isdisjoint(values):
             for key in _CSS_ATTRIBUTES:
                 if "(" in values.get(key, ""):
@@ -321,9 +324,15 @@ class _Reader:
             if text and text[0] != "#":
                 self.found[_Found(url, in_utf8=False)] = None
 
+    def _count(self, read: CssUrls | SrcsetUrls) -> None:
+        self.limits.steps -= read.steps
+        if not read.is_whole:
+            # Noted here too, since the page may end with this text.
+            self.limits.may_go_on(len(read.urls))
+
     def _add_css(self, text: str, *, in_attribute: bool = False) -> None:
         css = read_css(text, max_steps=max(self.limits.steps, 1), max_urls=MAX_LINKS)
-        self.limits.steps -= css.steps
+        self._count(css)
         found = (_Found(url, in_utf8=in_attribute or url in css.imported) for url in css.urls)
         self.found.update(dict.fromkeys(found))
 

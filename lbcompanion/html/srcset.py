@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from lbcompanion.html.possessive import one_or_more
 
@@ -22,9 +23,30 @@ _HEIGHT = re.compile(r"[0-9]+h", re.ASCII)
 _DENSITY = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?x", re.ASCII)
 
 
-def srcset_urls(text: str) -> list[str]:
-    """Return the URLs of the valid candidates, as written."""
-    return [url for url, _ in srcset_candidates(text)]
+class SrcsetUrls(NamedTuple):
+    """What was found in a text.
+
+    :ivar urls: the URLs of the valid candidates, as written, in their order, without duplicates.
+    :ivar steps: how many steps the search took. A candidate is one step, and each of its descriptors another.
+    :ivar is_whole: whether all of the text was searched.
+    """
+
+    urls: tuple[str, ...]
+    steps: int
+    is_whole: bool
+
+
+def read_srcset(text: str, max_steps: int, max_urls: int) -> SrcsetUrls:
+    """Search a text until its end, or until a limit is reached."""
+    urls: dict[str, None] = {}
+    steps = 0
+    for url, descriptors in _candidates(text):
+        if steps >= max_steps or len(urls) >= max_urls:
+            return SrcsetUrls(tuple(urls), steps, is_whole=False)
+        steps += 1 + len(descriptors)
+        if _is_valid(descriptors):
+            urls[url] = None
+    return SrcsetUrls(tuple(urls), steps, is_whole=True)
 
 
 def srcset_candidates(text: str) -> list[tuple[str, list[str]]]:
@@ -52,6 +74,8 @@ def _end(found: re.Match[str] | None) -> int:
 
 def _is_valid(descriptors: list[str]) -> bool:
     """Whether a browser would use a candidate with these descriptors."""
+    if len(descriptors) > len("wh"):
+        return False
     kinds = [_kind(each) for each in descriptors]
     if None in kinds or len(set(kinds)) != len(kinds):
         return False

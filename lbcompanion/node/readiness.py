@@ -8,11 +8,11 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lbcompanion.endpoints.strings import parse
+from lbcompanion.loops import SteadyLoop
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.processes.drain_state import DrainState
@@ -49,8 +49,9 @@ class Readiness:
         self.drain_state = drain_state
         self._other_problems = other_problems
         self._log = log
-        self._checks = LoopingCall(self._check)
-        self._checks.clock = reactor
+        self._checks = SteadyLoop(
+            self._check, name="readiness", clock=reactor, count_error=counters.count_background_error
+        )
         self._upstream_works = True
         self._answers_counted = 0
 
@@ -60,8 +61,7 @@ class Readiness:
 
     def stop(self) -> None:
         """Stop the periodic check."""
-        if self._checks.running:
-            self._checks.stop()
+        self._checks.stop()
 
     @property
     def ready(self) -> bool:

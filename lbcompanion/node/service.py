@@ -9,16 +9,18 @@ import socket
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import attrs
 from twisted.internet.defer import maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorSocket
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 
 from lbcompanion.errors import StoreError
 from lbcompanion.http1.heads import use_python_reader
+from lbcompanion.loops import SteadyLoop
 from lbcompanion.model import WallClock
 from lbcompanion.node.copies.peer_export import PeerExport
 from lbcompanion.node.copies.peers import Peers
@@ -102,9 +104,10 @@ class NodeService(NodeProcess):
         self._admin_listener: Any = None
         self._wake_scheduled = False
         self._ticks = self._ticks_since_return = 0
-        self._ticking = LoopingCall(self._tick)
-        self._ticking.clock = reactor
         self._build()
+        self._ticking = SteadyLoop(
+            self._tick, name="tick", clock=reactor, count_error=self.counters.count_background_error
+        )
 
     def _build(self) -> None:
         """Create all parts; opens nothing."""
@@ -368,16 +371,17 @@ class NodeService(NodeProcess):
 
     def _tick(self) -> None:
         now = self._reactor.seconds()
-        self.context.tick(now)
-        self.context.upstream_pool.tick(now)
         self._ticks += 1
-        if self._ticks % _SWEEP_TICKS == 0:
-            self.copies.tick()
-            self.page_cookies.tick()
-            self.copies.sweep()
-            self._try_broken_again()
-        self._pending.tick(now)
-        self._return_memory()
+        with ExitStack() as parts:  # each part is run even if others fail; the last one first
+            parts.callback(self._return_memory)
+            parts.callback(self._pending.tick, now)
+            if self._ticks % _SWEEP_TICKS == 0:
+                parts.callback(self._try_broken_again)
+                parts.callback(self.copies.sweep)
+                parts.callback(self.page_cookies.tick)
+                parts.callback(self.copies.tick)
+            parts.callback(self.context.upstream_pool.tick, now)
+            parts.callback(self.context.tick, now)
 
     def _return_memory(self) -> None:
         """Return freed memory now and then, while no request waits for the application: it takes milliseconds."""
@@ -446,8 +450,7 @@ class NodeService(NodeProcess):
         aborted = list(self.context.connections)
         for connection in aborted:
             connection.transport.abort()
-        if self._ticking.running:
-            self._ticking.stop()
+        self._ticking.stop()
         self.readiness.stop()
         # The time that the running requests left is added to the copies' time.
         await self._copy_drain.run(self._successor, HAND_OVER_SECONDS + max(deadline - seconds(), 0.0))

@@ -129,6 +129,28 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, option: str, value: str
     assert not (tmp_path / "farm").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--nodes", "n1=10.0.0.1"], ["--crawler"]),
+        (["--nodes", "n1=web1.example.com", "--balancer", "haproxy"], ["--crawler", "--balancer-address"]),
+        (["--nodes", "n1=web1.example.com", "--balancer", "nginx", "--crawler", "[fd00::9]"], ["--balancer-address"]),
+        (["--nodes", "n1=10.0.0.1", "--crawler", "localhost"], ["--crawler"]),
+        (["--nodes", "n1=10.0.0.1", "--crawler", "10.0.0.9"], []),
+        (
+            ["--nodes", "n1=10.0.0.1", "--crawler", "c", "--balancer", "caddy", "--balancer-address", "10.0.0.5"],
+            [],
+        ),
+        (["--nodes", "n1=127.0.0.1:8081,n2=localhost:8082,n3=[::1]:8083", "--balancer", "envoy"], []),
+        (["--nodes", "n1,n2"], []),
+    ],
+)
+def test_machines_that_are_probably_missing_are_noted(tmp_path: Path, options: list[str], named: list[str]) -> None:
+    done = farm(tmp_path, *options)
+    assert done.exit_code == 0
+    assert [line.split()[-1] for line in done.stderr.splitlines()] == named
+
+
 def test_without_a_terminal_what_is_missing_is_named(tmp_path: Path) -> None:
     assert "--nodes" in run("init", tmp_path / "farm", "--origin", ORIGIN).stderr
     assert "--origin" in run("init", tmp_path / "farm", "--nodes", "n1").stderr
@@ -147,7 +169,8 @@ def test_on_a_terminal_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_units_are_written_with_state_below_var_lib(tmp_path: Path) -> None:
     done = farm(tmp_path, "--nodes", "n1=10.0.0.1", "--systemd")
     assert done.exit_code == 0
-    assert "systemctl enable --now lbcompanion-node@n1" in done.stderr
+    assert "systemctl enable --now lbcompanion-node@n1\n" in done.stderr
+    assert "systemctl enable --now lbcompanion-crawler\n" in done.stderr
     assert read_crawler(tmp_path / "crawler.toml").crawler.archive_dir == Path("/var/lib/lbcompanion/archive")
     assert json.loads(run("check-config", tmp_path / "n1.toml", "--json").stdout)["ok"] is True
     assert "PrivateUsers=yes" in (tmp_path / "lbcompanion-node@.service").read_text()

@@ -45,6 +45,7 @@ def test_a_line_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         read("data: 12345678\n\n")
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.from_regex("[a-z]{1,5}", fullmatch=True), st.text("ab :\u00e4", max_size=5))),
     st.integers(1, 50),

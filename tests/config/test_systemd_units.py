@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lbcompanion.config.systemd_units import CRAWLER_UNIT, NODE_UNIT, install_commands, units
+from lbcompanion.config.systemd_units import CRAWLER_UNIT, NODE_UNIT, crawler_commands, node_commands, units
 from tests.support.programs import need_program
 
 
@@ -21,10 +21,17 @@ def test_only_low_ports_get_the_capability_for_them() -> None:
 
 
 def test_commands_install_the_files_of_one_node_only() -> None:
-    commands = install_commands("farm", "n1")
+    commands = node_commands("farm", "n1")
     assert "farm/n1.toml farm/farm.secret /etc/lbcompanion/" in commands[2]
     assert "crawler" not in " ".join(commands)
     assert commands[-1] == "systemctl daemon-reload && systemctl enable --now lbcompanion-node@n1"
+
+
+def test_commands_install_the_crawler() -> None:
+    commands = crawler_commands("farm")
+    assert "farm/crawler.toml farm/farm.secret /etc/lbcompanion/" in commands[2]
+    assert f"farm/{CRAWLER_UNIT} " in commands[3]
+    assert commands[-1] == "systemctl daemon-reload && systemctl enable --now lbcompanion-crawler"
 
 
 @pytest.mark.programs

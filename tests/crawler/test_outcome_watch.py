@@ -63,3 +63,29 @@ def test_the_database_is_asked_while_there_are_followers() -> None:
     assert numbers.trimmed == [(10 * DAY, 7 * DAY, 100000)] * 2
     watch.stop()
     assert not clock.getDelayedCalls()
+
+
+def test_a_follower_that_fails_keeps_no_outcome_from_the_others() -> None:
+    class Failing(Seen):
+        def look(self, extent: Extent) -> None:
+            super().look(extent)
+            raise ZeroDivisionError("a defect")
+
+    clock, numbers, counted = Clock(), Numbers(), list[str]()
+    outcomes: Any = numbers
+    watch = OutcomeWatch(
+        outcomes,
+        OutcomesTable(),
+        defer=immediately,
+        reactor=clock,
+        now=lambda: 0.0,
+        count_error=lambda what, _error: counted.append(what),
+    )
+    failing, other = Failing(), Seen()
+    watch.follow(failing)
+    watch.follow(other)
+    clock.advance(LOOK_SECONDS)
+    clock.advance(LOOK_SECONDS)
+    assert (failing.ends, other.ends) == ([3, 3], [3, 3])
+    assert counted == ["outcomes", "outcomes"]
+    watch.stop()

@@ -11,6 +11,25 @@ import pytest
 from tests.support.example_farm import EXAMPLES
 
 
+def test_without_the_packages_it_says_how_to_install_them(tmp_path: Path) -> None:
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "python3").write_text("#!/bin/sh\necho 'ModuleNotFoundError: attrs' >&2; exit 1\n")
+    (tmp_path / "python3").chmod(0o755)
+    script = tmp_path / "examples" / "run-farm"
+    script.write_text((EXAMPLES / "run-farm").read_text())
+    run = subprocess.run(
+        ["sh", str(script), str(EXAMPLES / "java")],
+        env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "make .venv/.ready" in run.stderr
+    assert "ModuleNotFoundError" not in run.stderr
+
+
 @pytest.mark.parametrize(
     ("scripts", "said"),
     [

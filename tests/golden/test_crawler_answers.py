@@ -50,6 +50,7 @@ def get(path: str, method: str = "GET") -> bytes:
     return f"{method} {path} HTTP/1.0\r\n\r\n".encode()
 
 
+@pytest.mark.slow
 def test_json(farm: Crawling) -> None:
     tokens = archived(farm)
     with Golden("crawler_api") as golden:
@@ -85,6 +86,7 @@ def test_metrics(farm: Crawling) -> None:
         metrics(golden, farm.admin(get("/metrics")))
 
 
+@pytest.mark.slow
 def test_what_it_asks_of_nodes(farm: Crawling) -> None:
     archived(farm)
     with Golden("crawler_asks") as golden:

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.html.srcset import srcset_urls
+from lbcompanion.html.srcset import read_srcset
+
+
+def srcset_urls(text: str) -> list[str]:
+    return list(read_srcset(text, sys.maxsize, sys.maxsize).urls)
 
 
 # From the HTML Standard's algorithm "parse a srcset attribute".
@@ -93,3 +98,17 @@ def test_its_time_is_linear(piece: str) -> None:
         return time.process_time() - start
 
     assert min(seconds(40000) for _ in range(2)) < 6 * max(seconds(20000), 0.002)
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "max_urls", "found"),
+    [
+        (1, 9, (("a",), 2, False)),
+        (3, 9, (("a", "b"), 4, False)),
+        (5, 9, (("a", "b"), 7, True)),
+        (9, 1, (("a",), 2, False)),
+        (9, 3, (("a", "b"), 7, True)),
+    ],
+)
+def test_it_ends_at_a_limit(max_steps: int, max_urls: int, found: tuple[tuple[str, ...], int, bool]) -> None:
+    assert read_srcset("a 1x, b 2x, a 3x 4x", max_steps, max_urls) == found

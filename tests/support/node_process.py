@@ -26,6 +26,8 @@ from tests.support.in_memory_node import VisitorResponse, read_responses, reques
 from tests.support.ports import free_port
 
 START_MODES = ("command", "twistd")
+#: A reactor without an asyncio loop: connections are on Twisted's own transports.
+TWISTED_TRANSPORTS = "twisted --reactor=epoll"
 
 
 def wait_until(condition: Callable[[], Any], what: str = "it is not so", seconds: float = WAIT) -> Any:
@@ -103,6 +105,8 @@ admin = "tcp:{self.admin}:interface=127.0.0.1"
 
     def _command(self, start_mode: str, *options: str) -> list[str]:
         arguments = ["--config", str(self.file), *options]
+        if start_mode == TWISTED_TRANSPORTS:
+            return [sys.executable, "-m", *TWISTED_TRANSPORTS.split(), "lbcompanion", *arguments]
         twistd = [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "lbcompanion", *arguments]
         return twistd if start_mode == "twistd" else companion_command("node", *arguments)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from zlib import crc32
 
 from twisted.web.server import Request
@@ -159,3 +160,33 @@ class PostOnlyBalancer(SimulatedBalancer):
             return super()._insert(request, cookies)
         wanted = self.nodes.get(cookies.get("SRV", ""))
         return wanted if wanted is not None and wanted.up else self._next()
+
+
+class NoisyTiersBalancer(SimulatedBalancer):
+    """Tiers with a cookie each; a tier whose cookie was not sent sets one and chooses at random.
+
+    The name of a node is the choice of each tier, joined by ``-``.
+
+    :ivar tiers: name of the cookie and number of choices, of each tier.
+    :ivar noise: returns a further ``Set-Cookie`` for a reply, as a firewall or a content delivery network sets it;
+        empty for none.
+    """
+
+    tiers: tuple[tuple[str, int], ...] = (("SRV", 2),)
+    random = Random(0)
+
+    @staticmethod
+    def noise(_cookies: dict[str, str]) -> str:
+        return ""
+
+    def _insert(self, request: Request, cookies: dict[str, str]) -> Node | None:
+        chosen = []
+        for name, count in self.tiers:
+            value = cookies.get(name, "")
+            if value not in map(str, range(count)):
+                value = str(self.random.randrange(count))
+                request.responseHeaders.addRawHeader(b"set-cookie", f"{name}={value}; path=/".encode())
+            chosen.append(value)
+        if line := self.noise(cookies):
+            request.responseHeaders.addRawHeader(b"set-cookie", line.encode())
+        return self.nodes["-".join(chosen)]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from lbcompanion.crawler.access.login_pace import LoginPace
@@ -21,6 +20,7 @@ from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.audit import AuditLog
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.threads import NotRunning
+from lbcompanion.loops import CountError, SteadyLoop
 from lbcompanion.settings import CrawlerTable
 
 #: How often old lines of the audit log are deleted, in seconds.
@@ -68,15 +68,24 @@ class AuditPruning:
 
     :param days: how many days lines are kept; 0: for ever.
     :param now: seconds since the epoch.
+    :param count_error: counts deletions that failed by a defect.
     """
 
-    def __init__(self, log: AuditLog, *, days: float, defer: Defer, now: Callable[[], float], reactor: Any) -> None:
+    def __init__(
+        self,
+        log: AuditLog,
+        *,
+        days: float,
+        defer: Defer,
+        now: Callable[[], float],
+        reactor: Any,
+        count_error: CountError = lambda _name, _error: None,
+    ) -> None:
         self._audit = log
         self._days = days
         self._defer = defer
         self._now = now
-        self._loop = LoopingCall(self._prune)
-        self._loop.clock = reactor
+        self._loop = SteadyLoop(self._prune, name="old audit lines", clock=reactor, count_error=count_error)
         self._log = Logger(namespace="lbcompanion.crawler.admin.access")
 
     def start(self) -> None:
@@ -86,8 +95,7 @@ class AuditPruning:
 
     def stop(self) -> None:
         """End; a second call does nothing."""
-        if self._loop.running:
-            self._loop.stop()
+        self._loop.stop()
 
     def _prune(self) -> Deferred[Any]:
         def failed(failure: Any) -> None:

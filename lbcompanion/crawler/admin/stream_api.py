@@ -13,7 +13,6 @@ from typing import Any
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.web.server import Request
 from zope.interface import implementer
@@ -29,6 +28,7 @@ from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.filters import OPEN, Filters
 from lbcompanion.crawler.queue.outcomes import BadPosition, Extent, Followed, Position
 from lbcompanion.errors import CompanionError
+from lbcompanion.loops import SteadyLoop
 from lbcompanion.settings import OutcomesTable
 
 MEDIA_TYPE = "text/event-stream"
@@ -168,8 +168,9 @@ class _EventStream:
         self._is_reading = self._is_paused = self._has_ended = self._is_last = False
         self._stalled: IDelayedCall | None = None
         self._timer: IDelayedCall | None = None
-        self._beats = LoopingCall(self._beat)
-        self._beats.clock = api._reactor
+        self._beats = SteadyLoop(
+            self._beat, name="streams", clock=api._reactor, count_error=api._metrics.count_background_error
+        )
         self._log = Logger(namespace="lbcompanion.crawler.admin.stream")
 
     def start(self) -> None:
@@ -219,8 +220,7 @@ class _EventStream:
         self._api._streams.discard(self)
         self._api._watch.leave(self)
         self._api._metrics.count_stream_end(why)
-        if self._beats.running:
-            self._beats.stop()
+        self._beats.stop()
         for timer in (self._stalled, self._timer):
             if timer is not None and timer.active():
                 timer.cancel()

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from attrs import Factory, define, frozen
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lbcompanion.crawler.archive.errors import ArchiveError
@@ -161,6 +162,7 @@ class GroupCommit:
         self._first_at = 0.0
         self._is_writing = False
         self._timer: IDelayedCall | None = None
+        self._log = Logger(namespace="lbcompanion.crawler.archive")
 
     def store(self, page: ReadyPage) -> Deferred[ArchivedRecord]:
         """Store a page; the Deferred fires when it is durable, or fails as :meth:`Archive.store` does."""
@@ -212,7 +214,13 @@ class GroupCommit:
         # The thread may be gone: the crawler stopped without waiting for these pages.
         writing = maybeDeferred(self._defer, store_all, self._archive, [each.page for each in batch])
         writing.addCallbacks(_fire_all, _fail_all, callbackArgs=(batch,), errbackArgs=(batch,))
-        writing.addCallback(self._on_written)
+        writing.addErrback(self._on_defect, batch)
+        writing.addBoth(self._on_written)
+
+    def _on_defect(self, failure: Failure, batch: list[_Waiting]) -> None:
+        """Let no caller wait for ever, and no later page."""
+        self._log.failure("pages were written, and a caller could not be notified: a defect", failure=failure)
+        _fail_all(failure, [each for each in batch if not each.done.called])
 
     def _on_written(self, _result: object) -> None:
         self._is_writing = False

@@ -85,7 +85,7 @@ class Uploads:
             return
         self._running = Deferred.fromCoroutine(self._run())
         self._running.addErrback(self._on_failure)
-        self._running.addCallback(self._on_end)
+        self._running.addBoth(self._on_end)
 
     def stop(self) -> Deferred[None]:
         """Start no further upload; fires when the current one has ended. An upload in parts ends after its part."""

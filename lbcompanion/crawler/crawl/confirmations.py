@@ -87,7 +87,11 @@ class Confirmations:
                 # A defect. The copies are confirmed one by one, and later ones of this route do not wait for ever.
                 self._log.failure("confirmations could not be sent together")
                 statuses = {}
-            await gatherResults([self._finish(each, batch_key, statuses) for each in batch])
+            try:
+                await gatherResults([self._finish(each, batch_key, statuses) for each in batch])
+            except Exception:
+                # A defect of one that waits.
+                self._log.failure("a confirmation could not be finished")
         del self._batches[batch_key]
 
     def _finish(self, waiting: _Waiting, batch_key: _BatchKey, statuses: dict[str, int]) -> Deferred[None]:

@@ -71,12 +71,12 @@ class RouteRefresher:
         now = self._now()
         self._active = {key: when for key, when in self._active.items() if 0 <= now - when < ACTIVE_SECONDS}
         self._checked_at = {key: when for key, when in self._checked_at.items() if key in self._active}
+        if self._active:
+            self._schedule()  # first, because a defect below must not end the checks
         for site in {site for site, _ in self._active} - self._busy.keys():
             node = self._most_urgent(site)
             if node is not None:
                 self._start_refresh(site, node)
-        if self._active:
-            self._schedule()
 
     def _start_refresh(self, site: str, node: str) -> None:
         self._checked_at[site, node] = self._now()

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from lbcompanion.crawler.crawl.round_runner import SiteContext
@@ -22,6 +21,7 @@ from lbcompanion.crawler.queue.membership import NAME, Membership, session_engin
 from lbcompanion.crawler.queue.route_table import ROUTES_CHANGED, RouteTable
 from lbcompanion.crawler.queue.turns import PAUSED, Turns
 from lbcompanion.crawler.queue.work import SharedQueue
+from lbcompanion.loops import CountError, SteadyLoop
 from lbcompanion.settings import CrawlerSettings
 from lbcompanion.sticky.routes import Routes
 
@@ -57,11 +57,19 @@ class Sharing:
     """The part of one crawler.
 
     :param defer: runs a blocking call on the backlog's thread.
+    :param count_error: counts errors of the loops.
     :ivar work: the claims, for the scheduler.
     """
 
     def __init__(
-        self, settings: CrawlerSettings, name: str, database: Database, health: Health, reactor: Any, defer: Any
+        self,
+        settings: CrawlerSettings,
+        name: str,
+        database: Database,
+        health: Health,
+        reactor: Any,
+        defer: Any,
+        count_error: CountError = lambda _name, _error: None,
     ) -> None:
         crawler = settings.crawler
         self.work = SharedQueue(
@@ -86,12 +94,13 @@ class Sharing:
             engine, database, name, self.work.claimant, self._notified_in_thread, self._name_reported
         )
         self.work.may_claim = lambda: self._membership.is_held
-        self._renewal = self._loop(self._renew)
+        self._count_error = count_error
+        self._renewal = self._loop(self._renew, "leases")
         self._renewal_seconds = crawler.lease_seconds / 3
-        self._route_loop = self._loop(self._load_routes)
+        self._route_loop = self._loop(self._load_routes, "routes of other crawlers")
         self._gone = GoneCrawlers(database, name, crawler.archive)
         self._gone_seconds = crawler.gone_seconds
-        self._gone_loop = self._loop(self._look_for_gone)
+        self._gone_loop = self._loop(self._look_for_gone, "gone crawlers")
         self._gone_names: set[str] = set()
         self._soon: IDelayedCall | None = None
         self._runner: JobRunner | None = None
@@ -99,10 +108,8 @@ class Sharing:
         self._exchange: RouteExchange | None = None
         self._log = Logger(namespace="lbcompanion.crawler.queue")
 
-    def _loop(self, call: Callable[[], object]) -> LoopingCall:
-        loop = LoopingCall(call)
-        loop.clock = self._reactor
-        return loop
+    def _loop(self, call: Callable[[], object], name: str) -> SteadyLoop:
+        return SteadyLoop(call, name=name, clock=self._reactor, count_error=self._count_error)
 
     def join(self) -> None:
         """Take the name, and the claims of an earlier run of it; blocking, on the backlog's thread.
@@ -136,7 +143,8 @@ class Sharing:
         return lambda: self._defer(self._turns.take, f"minting {site}", _MINTING_SECONDS)
 
     def _end_of_minting(self, site: str) -> Callable[[], object]:
-        return lambda: self._defer(self._turns.end, f"minting {site}").addErrback(lambda _failure: None)
+        # The thread may be gone: then all turns have ended.
+        return lambda: maybeDeferred(self._defer, self._turns.end, f"minting {site}").addErrback(lambda _failure: None)
 
     def _pause_of(self, site: str) -> Callable[[float], object]:
         return lambda seconds: self._defer(self._turns.pause, site, seconds).addErrback(self._on_failed)
@@ -213,14 +221,14 @@ class Sharing:
             self._soon.cancel()
             self._soon = None
         for loop in (self._route_loop, self._renewal, self._gone_loop):
-            if loop.running:
-                loop.stop()
+            loop.stop()
         self._runner = None
 
     def leave(self) -> None:
-        """Give back the claims and the name; blocking, on the backlog's thread."""
+        """Give back the claims, the turns and the name; blocking, on the backlog's thread."""
         try:
             self.work.give_back_all()
+            self._turns.end_all()
         except BacklogError as failure:
-            self._log.warn("claims end with their leases: {why}", why=str(failure))
+            self._log.warn("claims and turns end by themselves: {why}", why=str(failure))
         self._membership.leave()

@@ -155,7 +155,8 @@ class Membership:
                     now = database_clock(session)
                     session.execute(update(CRAWLERS).where(CRAWLERS.c.instance == self._claimant).values(seen_at=now))
             except Exception as failure:  # of many classes: the server's, the driver's, the network's
-                self._lost(failure)
+                with suppress(Exception):  # a defect in reporting it must not keep the name from being taken again
+                    self._lost(failure)
                 self._stopping.wait(_RECONNECT_SECONDS)
         self._close_session()
 

@@ -43,6 +43,12 @@ class Turns:
         with self._database.change() as connection:
             connection.execute(update(TURNS).where(*own).values(holder=None, held_until=None))
 
+    def end_all(self) -> None:
+        """End all turns of this crawler, which stops."""
+        with self._database.change() as connection:
+            own = update(TURNS).where(TURNS.c.holder == self._claimant)
+            connection.execute(own.values(holder=None, held_until=None))
+
     def pause(self, site: str, seconds: float) -> None:
         """Let all crawlers pause their requests to a site for at least ``seconds``."""
         with self._database.change() as connection:

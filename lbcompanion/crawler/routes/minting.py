@@ -282,7 +282,7 @@ class Minter:
     async def _probe(self, invented: tuple[RoutingCookie, ...]) -> bool | None:
         """Probe once; returns whether that gave a proven route, or None if no cookie was set."""
         reply = await self._verifier.probe(FetchPath(invented))
-        candidates = self._verifier.candidates(reply.node, reply.set_cookies, invented)
+        candidates = self._verifier.candidates(reply.node, reply.set_cookies, invented, recurring=not invented)
         return await self._learn(reply.node, candidates) if candidates else None
 
     async def _probe_with(self, handed: tuple[str, ...], source: Source) -> bool | None:
@@ -293,19 +293,29 @@ class Minter:
         known = False
         for each in candidates:
             node = (await self._verifier.probe(FetchPath(each.cookies))).node
-            known = self._has_fresh_route(node)
-            if not known and await self._verify(evolve(each, node=node)):
+            if self._has_fresh_route(node):
+                known = self._has_route_of_names(node, candidates)
+            elif await self._verify(evolve(each, node=node)):
                 return True
+            else:
+                known = False
         return known
 
     async def _learn(self, node: str, candidates: list[Route]) -> bool:
-        """Verify candidates for a node's route; True also if the node already has a fresh route."""
+        """Verify candidates for a node's route; True also if the node already has a fresh route of such cookies."""
         if self._has_fresh_route(node):
-            return True
+            return self._has_route_of_names(node, candidates)
         for each in candidates:
             if await self._verify(each):
                 return True
         return False
+
+    def _has_route_of_names(self, node: str, candidates: list[Route]) -> bool:
+        """Whether a node's route has cookies of these candidates only: otherwise it does not show that the method that
+        gave the candidates gives routes."""
+        route = self._routes.get(self._site.name, node)
+        names = {cookie.name for each in candidates for cookie in each.cookies}
+        return route is not None and {cookie.name for cookie in route.cookies} <= names
 
     async def _verify(self, candidate: Route) -> bool:
         """Verify a candidate; a proven route is replaced only by another proven one."""
@@ -320,6 +330,7 @@ class Minter:
         site, node = self._site.name, tried.node
         existing = self._routes.get(site, node)
         if verification.route is not None:
+            self._routes.drop_candidate(tried)  # the proven route may have more cookies
             self._routes.put(verification.route)
             if existing is None or not _differs_too_little(existing, verification.route):
                 self._save_route(verification.route)

@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 from lbcompanion.crawler.fetching.fetcher import FetchPath, SiteFetcher, WhoamiReply
 from lbcompanion.crawler.fetching.http_client import FetchFailed
 from lbcompanion.model import RoutingCookie, WallClock
-from lbcompanion.sticky.cookies import names_match, set_cookie_pairs
+from lbcompanion.sticky.cookies import names_match, safe_to_send, set_cookie_pairs
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.routes import Route, Routes, RouteState, Source
 from lbcompanion.sticky.set_cookie import SetCookie, earliest_expiry, parse_set_cookies
@@ -48,6 +48,8 @@ class RouteVerifier:
         self._reader = reader
         self._routes = routes
         self._now = now
+        #: The names of the cookies that each of the last replies to a request without a cookie has set.
+        self._recurring: Set[str] = frozenset()
         #: Number of probes sent.
         self.probes = 0
 
@@ -59,32 +61,73 @@ class RouteVerifier:
         self.probes += 1
         reply = await self._fetcher.whoami(fetch_path)
         self._routes.mark_alive(self._site.name, reply.node, self._now())
+        if not fetch_path.cookies:
+            names = parse_set_cookies(reply.set_cookies, self._now()).keys()
+            self._recurring = (self._recurring & names) or frozenset(names)
         return reply
 
     async def verify(self, route: Route, replays: int = 0) -> Verification:
         """Replay a route's cookies.
 
+        If each reply sets a cookie that was not sent, it may be the one of a further tier, which chose at random; then
+        the route is verified with that cookie, too. A firewall's cookie that is taken for one of a tier does no harm.
+
         :param replays: their number; 0 means by the source of the cookies.
         """
+        verification, unsent = await self._replay(route, replays)
+        whole = self._with_cookies(route, unsent) if unsent else None
+        if whole is not None:
+            verification, _ = await self._replay(whole)
+            verification = evolve(verification, other_node="")  # says nothing about the cookies without the others
+        return verification
+
+    async def _replay(self, route: Route, replays: int = 0) -> tuple[Verification, dict[str, SetCookie]]:
+        """Replay a route's cookies; returns also the cookies that each reply set although another name was sent."""
         guessed = route.source.guessed and (route.proven_at is None or route.state is not RouteState.PROVEN)
-        for _ in range(replays or (VERIFY_GUESS_REPLAYS if guessed else VERIFY_REPLAYS)):
+        wanted = replays or (VERIFY_GUESS_REPLAYS if guessed else VERIFY_REPLAYS)
+        sent_names = {cookie.name for cookie in route.cookies}
+        unsent: Set[str] = frozenset()
+        number = 0
+        while number < wanted:
+            number += 1
             asked_at = self._now()
             try:
                 reply = await self.probe(FetchPath(route.cookies))
             except FetchFailed:
-                return Verification()
+                return Verification(), {}
             if reply.node != route.node:
-                return Verification(other_node=reply.node)
+                return Verification(other_node=reply.node), {}
             # The right node by chance: the balancer replaced the cookie that was sent.
             if self._reader.detects_move(route.cookies, reply.set_cookies) is True:
-                return Verification(other_node=reply.node)
-            # A balancer that sets a cookie of another name missed that one. It did not route by a guessed cookie; of
-            # several tiers, the one whose cookie was not sent chose at random.
-            if not self._set_names(reply, guessed=guessed) <= {cookie.name for cookie in route.cookies}:
-                return Verification()
-            route = self.refresh_cookies(route, reply.set_cookies)
+                return Verification(other_node=reply.node), {}
+            names = self._set_names(reply, guessed=guessed) - sent_names
+            newer = self.refresh_cookies(route, reply.set_cookies)
+            if names or newer.cookies != route.cookies:
+                # It may be a firewall that sets its own cookie on each reply. Such a cookie shows nothing.
+                wanted = max(wanted, VERIFY_REPLAYS if replays else VERIFY_GUESS_REPLAYS)
+            # A tier that missed its cookie sets it on each reply, under one name.
+            unsent = names if number == 1 else unsent & names
+            if unsent and number >= VERIFY_REPLAYS:
+                return Verification(), self._values_of(unsent, reply, route, guessed=guessed)
+            route = newer
         self._routes.mark_reached(self._site.name, route.node, asked_at)
-        return Verification(evolve(route, state=RouteState.PROVEN, proven_at=self._now()))
+        return Verification(evolve(route, state=RouteState.PROVEN, proven_at=self._now())), {}
+
+    def _values_of(self, names: Set[str], reply: WhoamiReply, route: Route, *, guessed: bool) -> dict[str, SetCookie]:
+        """The cookies of these names that a reply set, if a route may get them: a visitor's cookie is no route where
+        the balancer sets another one."""
+        received = parse_set_cookies(reply.set_cookies, self._now())
+        if (guessed and route.source is Source.TRAFFIC) or not names <= received.keys():
+            return {}
+        return {name: one for name, one in received.items() if name in names}
+
+    def _with_cookies(self, route: Route, more: dict[str, SetCookie]) -> Route | None:
+        """Return the route with further cookies; None if they cannot be sent together."""
+        cookies = (*route.cookies, *(RoutingCookie(name, one.value) for name, one in more.items()))
+        if not safe_to_send(cookies):
+            return None
+        ends = [each for each in (route.expires_at, earliest_expiry(more.values())) if each is not None]
+        return evolve(route, cookies=cookies, dialect="", learnt_at=self._now(), expires_at=min(ends, default=None))
 
     def _set_names(self, reply: WhoamiReply, *, guessed: bool) -> Set[str]:
         """The names of the cookies that a reply sets; those that it deletes count for a guessed cookie only."""
@@ -122,11 +165,15 @@ class RouteVerifier:
         set_cookies: tuple[str, ...],
         sent: tuple[RoutingCookie, ...] = (),
         source: Source = Source.MINTED,
+        *,
+        recurring: bool = False,
     ) -> list[Route]:
         """Return the routes that a proven response may give, smallest first: the routing cookies among those set, all
         cookies set, and the made-up cookies that were sent.
 
         :param source: the source of the cookies set.
+        :param recurring: whether to try the cookies first whose names each reply without a cookie sets: others are a
+            firewall's.
         """
         now = self._now()
         received = parse_set_cookies(set_cookies, now)
@@ -142,6 +189,7 @@ class RouteVerifier:
         found: list[Route] = []
         for cookies, dialect, origin in (
             (read, self.dialect_names(read), source),
+            (tuple(cookie for cookie in whole if recurring and cookie.name in self._recurring), "", source),
             (whole, "", source),
             (sent, self.dialect_names(sent) or "generic", Source.INVENTED),
         ):

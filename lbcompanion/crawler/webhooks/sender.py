@@ -132,7 +132,7 @@ class WebhookSender:
             return
         running = self._running = Deferred.fromCoroutine(self._send_all(extent))
         running.addErrback(self._on_failed)
-        running.addCallback(self._on_end)
+        running.addBoth(self._on_end)
 
     def stop(self) -> Deferred[None]:
         """Send no more; fires when the running request is cancelled and the turn is over."""
@@ -163,6 +163,8 @@ class WebhookSender:
         """Send all outcomes, until the webhook fails or another crawler has the turn."""
         parts, name = self._parts, self._settings.name
         while not self._has_stopped:
+            # Also if this is cancelled: the database's thread takes the turn all the same.
+            self._has_turn = True
             self._has_turn = await parts.defer(
                 parts.turns.take, self._turn, self._settings.timeout_seconds + _TURN_SECONDS
             )

@@ -85,6 +85,10 @@ class Counters:
         """Remember a decision for the debug page."""
         self.recent.append(Decision(path, not_captured, not_injected))
 
+    def count_background_error(self, where: str, error: BaseException) -> None:
+        """Count an error of work that no request waits for."""
+        self.failed_open[f"{where}: {type(error).__name__}"] += 1
+
     def count_not_injected(self, path: bytes, why: str) -> None:
         """Count and remember a page that is captured without the script."""
         self.not_injected[why] += 1

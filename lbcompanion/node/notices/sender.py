@@ -101,7 +101,7 @@ class NoticeSender:
         self._more_waiting = False
         # Assigned before the callbacks are added: a delivery may end at once.
         delivery = self._delivery = Deferred.fromCoroutine(self._deliver())
-        delivery.addErrback(self._delivery_failed).addCallback(self._delivery_ended)
+        delivery.addErrback(self._delivery_failed).addErrback(lambda _: False).addCallback(self._delivery_ended)
 
     async def _deliver(self) -> bool:
         while not self._stopped:

@@ -180,6 +180,16 @@ class Supervisor(NodeProcess):
         worker.started_at = self._reactor.seconds()
         worker.serving = False
 
+    def _respawn(self, worker: _Worker) -> None:
+        """Restart a worker; while the system starts no process, try again with longer delays."""
+        try:
+            self._spawn(worker)
+        except OSError as error:
+            worker.restart_delay = min(worker.restart_delay * 2, _LONGEST_WAIT_SECONDS)
+            detail = f"{worker.number}: {error.strerror}; tried again in {worker.restart_delay:g} s"
+            self._log_event("worker not restarted", detail)
+            worker.restart_call = self._reactor.callLater(worker.restart_delay, self._respawn, worker)
+
     def on_ready(self, worker: _Worker) -> None:
         """A worker is ready."""
         worker.serving = True
@@ -206,7 +216,7 @@ class Supervisor(NodeProcess):
         )
         worker.restarts += 1
         self._log_event("worker died", f"{worker.number}: {exit_reason}; restarted in {worker.restart_delay:g} s")
-        worker.restart_call = self._reactor.callLater(worker.restart_delay, self._spawn, worker)
+        worker.restart_call = self._reactor.callLater(worker.restart_delay, self._respawn, worker)
 
     def on_copy_outcome(self, report: bytes) -> None:
         """A worker reports the outcome of its copies."""

@@ -247,15 +247,17 @@ class ConnectionEviction(Generic[_Connection]):
 
     def _check(self) -> None:
         now = self._monotonic()
-        while (
-            (idle_since := self._pool.longest_idle_since()) is not None
-            and idle_since + MIN_IDLE_SECONDS <= now
-            and self._overdue(now) is not None
-        ):
-            self.count_evicted()
-            self._pool.close_longest_idle()
-        self._check_scheduled = False
-        self._schedule_check()
+        try:
+            while (
+                (idle_since := self._pool.longest_idle_since()) is not None
+                and idle_since + MIN_IDLE_SECONDS <= now
+                and self._overdue(now) is not None
+            ):
+                self.count_evicted()
+                self._pool.close_longest_idle()
+        finally:
+            self._check_scheduled = False
+            self._schedule_check()
 
     # The estimated number of workers.
 

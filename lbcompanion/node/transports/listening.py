@@ -23,6 +23,7 @@ from lbcompanion.node.transports.asyncio_transport import AsyncioDialer, serve_s
 from lbcompanion.node.transports.socket_transport import SocketServer
 from lbcompanion.node.transports.sockets import remove_path
 from lbcompanion.node.transports.twisted_transport import (
+    DialFactory,
     HandlerFactory,
     ProxyHeaderFactory,
     SharedUnixPort,
@@ -210,11 +211,7 @@ def dialer(
             if upstream.transport is None:
                 upstream.dial_failed(_failure_word(failure))
 
-        factory = (
-            TlsDialFactory(upstream, timeout_seconds, reactor)
-            if endpoint.encrypted
-            else HandlerFactory.for_handler(upstream)
-        )
+        factory = TlsDialFactory(upstream, timeout_seconds, reactor) if endpoint.encrypted else DialFactory(upstream)
         connecting = client.connect(factory)
         connecting.addTimeout(timeout_seconds, reactor)
         connecting.addErrback(failed)

@@ -39,7 +39,7 @@ class _Keys(dict[Any, selectors.SelectorKey]):
         """The key, as asyncio of Python 3.13 looks it up."""
         try:
             return self[fileobj]
-        except (KeyError, ValueError):
+        except KeyError:
             return default
 
     def descriptor_of(self, fileobj: Any) -> int:

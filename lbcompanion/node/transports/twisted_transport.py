@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,7 +20,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.tcp import Port as TcpPort
 from twisted.internet.unix import Port as UnixPort
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -147,14 +149,63 @@ class HandlerFactory(Factory):
         """A protocol around a new handler."""
         return TwistedProtocol(self._make_handler())
 
-    @classmethod
-    def for_handler(cls, handler: ConnectionHandler) -> HandlerFactory:
-        """A factory for one outgoing connection with this handler."""
-        return cls(lambda: handler)
+
+class _ReadsRest:
+    """A socket that delivers what the application sent before it closed, although a write has failed meanwhile.
+
+    Twisted closes a connection at a failed write. This socket discards such a write, so that Twisted reads on to the
+    end. Linux keeps what arrived before the reset. After ECONNRESET the end is an error, since bytes may be missing;
+    after EPIPE it is orderly, since the kernel got FIN before the reset.
+    """
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._was_reset = False
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send, or discard the data if the peer has closed."""
+        try:
+            return self._socket.send(data)
+        except ConnectionResetError:
+            self._was_reset = True
+        except BrokenPipeError:
+            pass
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        """Receive.
+
+        :raises ConnectionResetError: at the end, if a write has failed by it.
+        """
+        data = self._socket.recv(size)
+        if not data and self._was_reset:
+            raise ConnectionResetError(errno.ECONNRESET, "the application reset the connection")
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+def _read_rest(transport: Any) -> None:
+    """Have the socket of a connection to the application deliver what came before a failed write."""
+    below: Any = transport
+    while isinstance(below, TLSMemoryBIOProtocol):
+        below = below.transport
+    if (connected := getattr(below, "socket", None)) is not None:
+        below.socket = _ReadsRest(connected)
+
+
+class _DialProtocol(TwistedProtocol):
+    """A connection to the application."""
+
+    def connectionMade(self) -> None:
+        """Connect the handler."""
+        _read_rest(self.transport)
+        super().connectionMade()
 
 
 @implementer(IHandshakeListener)
-class _TlsDialProtocol(TwistedProtocol):
+class _TlsDialProtocol(_DialProtocol):
     """A TLS connection to the application: its handler is notified after the handshake succeeded or failed."""
 
     def __init__(self, upstream: UpstreamConnection, timeout_seconds: float, reactor: Any) -> None:
@@ -186,6 +237,19 @@ class _TlsDialProtocol(TwistedProtocol):
         self._failure_word = "timeout"
         transport: Any = self.transport
         transport.abortConnection()
+
+
+class DialFactory(Factory):
+    """A factory for one connection to the application."""
+
+    noisy = False
+
+    def __init__(self, upstream: UpstreamConnection) -> None:
+        self._upstream = upstream
+
+    def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol:
+        """The protocol around the handler."""
+        return _DialProtocol(self._upstream)
 
 
 class TlsDialFactory(Factory):

@@ -24,6 +24,8 @@ HEAD = """\
 Reference: every request of the crawler's API
 =============================================
 
+.. index:: ! API, ! OpenAPI
+
 This page is made from the document that a crawler gives at ``/api/openapi.json`` (OpenAPI 3.1).
 :doc:`reference-crawler` explains the values. A *time* is a text of RFC 3339. Every answer with another status than 200
 is ``application/problem+json``, a `Problem`_. With users (:doc:`access`) a request needs the role that is named with

@@ -22,6 +22,7 @@ def addresses(body: bytes) -> list[str]:
     return re.findall(r'(?:src|href)="([^"]*)"', body.decode())
 
 
+@pytest.mark.slow
 def test_a_page_and_its_files_come_from_the_recording(pages: RecordedPages) -> None:
     css = requisite("/a.css", b"body { background: url(b.png) } @import 'c.css';", "text/css; charset=latin1")
     token = pages.record(
@@ -40,6 +41,7 @@ def test_a_page_and_its_files_come_from_the_recording(pages: RecordedPages) -> N
     assert fields["content-security-policy"].startswith("sandbox; default-src 'none'")
 
 
+@pytest.mark.slow
 def test_each_recording_shows_its_own_version_of_a_file(pages: RecordedPages) -> None:
     versions = [requisite("/a.css", b"a { color: %s }" % color, "text/css") for color in (b"red", b"blue", b"red")]
     tokens = [
@@ -75,6 +77,7 @@ def test_what_is_missing_is_shown_with_its_reason(pages: RecordedPages) -> None:
     assert b"404 of the &lt;node&gt;" in files
 
 
+@pytest.mark.slow
 def test_a_file_that_a_limit_kept_out_comes_from_a_recording_near_it(pages: RecordedPages) -> None:
     image = requisite("/a.png", PNG, "image/png")
     limited = {f"{ORIGIN}/a.png": "more than 1 files", f"{ORIGIN}/b.png": "404"}
@@ -86,6 +89,7 @@ def test_a_file_that_a_limit_kept_out_comes_from_a_recording_near_it(pages: Reco
     assert b"shown from a recording of about the same time" in pages.get(f"/recording/{token}/files")[2]
 
 
+@pytest.mark.slow
 def test_a_link_leads_to_the_nearest_recording_of_the_same_visitor(pages: RecordedPages) -> None:
     token = pages.record(b"<a href=/b#x>", "/a", visitor="v1", at=NOW + 100)
     mine = [pages.record(b"%d" % at, "/b", visitor="v1", at=NOW + at) for at in (10, 150, 900)]

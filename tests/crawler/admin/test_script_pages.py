@@ -161,6 +161,7 @@ def test_other_names_of_the_listener_are_refused(pages: RecordedPages, start: st
     assert pages.get_with_scripts(start, {"Host": "scripts.test"})[0] == 200
 
 
+@pytest.mark.slow
 class TestTheWayFromTheDashboard(AccessCase):
     """The dashboard leads a user who is logged in to the listener for scripts."""
 

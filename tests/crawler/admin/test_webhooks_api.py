@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from lbcompanion.crawler.admin.webhooks_api import WebhooksApi
 from tests.support.crawler_api import ApiCase
 from tests.support.reported_webhooks import ReportedWebhooks
 
 
+@pytest.mark.slow
 class WebhooksApiTests(ApiCase):
     def test_the_states(self) -> None:
         reported: Any = ReportedWebhooks()

@@ -427,3 +427,21 @@ def test_pages_fail_if_nothing_can_be_written_any_more() -> None:
     failures: list[Any] = list(group.results.values())
     assert [each.type for each in failures] == [RuntimeError, RuntimeError]
     assert group.clock.getDelayedCalls() == []
+
+
+def test_a_defect_in_a_result_does_not_end_the_writing(tmp_path: Path) -> None:
+    """Else no page would be archived until the crawler starts again."""
+    place = Place(tmp_path)
+    (page,) = ready(place, "one")
+    written: list[int] = []
+
+    def defer(_call: object, _archive: object, pages: list[ReadyPage]) -> Deferred[Any]:
+        written.append(len(pages))
+        return succeed([])  # fewer results than pages
+
+    commit = GroupCommit(place.archive, defer, Clock(), may_come=lambda: 0)
+    failures: list[Any] = []
+    for _ in range(2):
+        commit.store(page).addErrback(failures.append)
+    assert written == [1, 1]
+    assert [failure.type for failure in failures] == [ValueError, ValueError]

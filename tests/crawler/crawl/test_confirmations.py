@@ -175,3 +175,16 @@ def test_a_defect_does_not_hold_up_later_ones() -> None:
         crawler.clock.advance(0.02)
     assert crawler.results == dict.fromkeys("abcd", True)
     assert node.requests == [["a", "b"], ["a"], ["b"], ["c", "d"], ["c"], ["d"]]
+
+
+def test_a_defect_of_one_that_waits_does_not_hold_up_later_ones() -> None:
+    class Broken(Node):
+        def confirm(self, token: str, _path: FetchPath) -> Any:
+            raise ZeroDivisionError("a defect")  # before there is a coroutine
+
+    crawler = Crawler()
+    broken = Broken()
+    crawler.confirm(broken, "a")
+    crawler.clock.advance(0.02)
+    crawler.confirm(broken, "b")
+    assert len(crawler.clock.getDelayedCalls()) == 1  # a request of its own, not a place in the broken one

@@ -106,6 +106,24 @@ def test_leases_are_renewed_and_lost_jobs_cancelled(place: Place) -> None:
     assert place.clock.getDelayedCalls() == []
 
 
+def test_a_crawler_that_leaves_gives_back_its_turns(place: Place) -> None:
+    """Else no other crawler could mint for the site until the turn ends by itself."""
+    minters = []
+    for name in "ab":
+        minter: Any = SimpleNamespace()
+        context: Any = SimpleNamespace(minter=minter, fetcher=SimpleNamespace(site_pause=SimpleNamespace()))
+        part = place.sharing(name)
+        part.start(place.runner, place.routes, {"main": context})
+        minters.append((part, minter))
+    (first, first_minter), (second, second_minter) = minters
+    assert first_minter.take_turn().result
+    assert not second_minter.take_turn().result
+    first.stop()
+    first.leave()  # a campaign is under way
+    assert second_minter.take_turn().result
+    second.stop()
+
+
 @pytest.mark.slow
 def test_notifications(place: Place) -> None:
     first = place.sharing("a")
@@ -169,3 +187,26 @@ def test_one_crawler_mints_at_a_time(place: Place) -> None:
     assert second._minting_turn("main")().result is False
     first._end_of_minting("main")()
     assert second._minting_turn("main")().result is True
+
+
+def test_a_defect_when_jobs_are_cancelled_does_not_end_the_renewal(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all later claims of this crawler would end, and each page would be fetched twice."""
+    first = place.sharing("a")
+    first.start(place.runner, place.routes, {})
+    renewed: list[object] = []
+
+    def renew(running: object) -> set[str]:
+        renewed.append(running)
+        return {"t1"}
+
+    def cancel(_tokens: Iterable[str]) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(first.work, "renew", renew)
+    monkeypatch.setattr(place.runner, "cancel", cancel)
+    for _ in range(3):
+        place.clock.advance(first._renewal_seconds)
+    assert len(renewed) == 3
+    first.stop()

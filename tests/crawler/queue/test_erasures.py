@@ -171,6 +171,7 @@ def test_many_recordings_are_erased_in_batches(monkeypatch: pytest.MonkeyPatch) 
     assert rig.erasures.entry(number)["recordings"] == 4
 
 
+@pytest.mark.slow
 def test_an_older_queue_gets_the_indexes() -> None:
     database = Database(open_engine("sqlite://"))
     database.open()

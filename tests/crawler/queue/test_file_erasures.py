@@ -32,6 +32,7 @@ def test_addresses(given: str, url: str, expected: bool) -> None:
     assert FileCriteria(written_addresses([given])).matches(url) is expected
 
 
+@pytest.mark.slow
 def test_a_request_is_kept_until_every_file_was_searched(tmp_path: Path) -> None:
     database = Database(open_engine(f"sqlite:///{tmp_path}/q.db"))
     database.open()

@@ -26,6 +26,22 @@ def test_one_crawler_at_a_time_has_a_turn() -> None:
     database.close()
 
 
+def test_a_crawler_that_stops_ends_all_its_turns() -> None:
+    database = Database(open_engine("sqlite://"))
+    database.open()
+    first, second = Turns(database, "a/1"), Turns(database, "b/1")
+    assert first.take("minting main", 60.0)
+    assert first.take("webhook shop", 60.0)
+    assert second.take("minting other", 60.0)
+    first.pause("main", 60.0)
+    first.end_all()
+    assert second.take("minting main", 60.0)
+    assert second.take("webhook shop", 60.0)
+    assert not first.take("minting other", 60.0)
+    assert list(first.pauses()) == ["main"]
+    database.close()
+
+
 def test_a_pause_ends_with_the_longest_that_was_asked_for() -> None:
     database = Database(open_engine("sqlite://"))
     database.open()

@@ -18,6 +18,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordedPages]:
     found.close()
 
 
+@pytest.mark.slow
 def test_the_visitors_own_come_first_then_those_of_the_node(pages: RecordedPages) -> None:
     nearest = Nearest(pages.place.database)
     near = pages.record(b"1", "/x", visitor="v2", node="n2", at=NOW + 1)

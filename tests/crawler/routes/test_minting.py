@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.web.server import Request
 
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.routes.mint_method import probe_budget
@@ -142,6 +145,23 @@ class MinterTests(MinterCase):
             self.assertEqual(
                 (route.state.value, route.source.value, route.dialect), ("proven", "invented", "nginx-hash")
             )
+
+    def test_a_key_of_our_own_behind_a_firewall_that_sets_its_cookie_on_each_reply(self) -> None:
+        minter = self.set_up(SimulatedFarm(balancer=HashingBalancer), dialect="nginx-hash", cookies=("SRV",))
+        values = count()
+
+        def override(request: Request) -> None:
+            request.responseHeaders.addRawHeader(b"set-cookie", b"fw=%d" % next(values))
+
+        for node in self.farm.nodes.values():
+            node.override = override
+        for node in ("n1", "n2", "n3"):
+            done = minter.mint(node)
+            self.settle()
+            self.successResultOf(done)
+            self.assertEqual(self.state(node), "proven")
+            for _ in range(4):
+                self.assertTrue(self.successResultOf(Deferred.fromCoroutine(minter.reverify(node))))
 
     def test_a_session_of_our_own_where_a_table_decides(self) -> None:
         minter = self.set_up(SimulatedFarm(balancer=LearningBalancer), dialect="nginx-learn", cookies=("sess",))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
 from treq.testing import RequestTraversalAgent
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -339,4 +340,30 @@ class SenderTests(WebhookCase):
         self.assertEqual(crawler.clock.getDelayedCalls(), [])
         self.assertEqual(self.state.failures, 0)
         Crawler(self, "another").pass_time()
+        self.assertEqual(len(self.receiver.accepted), 1)
+
+    def test_a_stop_gives_back_a_turn_that_is_being_taken(self) -> None:
+        """The database's thread is busy: it takes the turn after the stop has begun."""
+        waiting: list[Callable[[], None]] = []
+
+        def defer(call: Callable[..., Any], /, *args: Any) -> Deferred[Any]:
+            done: Deferred[Any] = Deferred()
+
+            def run() -> None:
+                execute(call, *args).chainDeferred(done)
+
+            waiting.append(run)
+            return done
+
+        crawler, other = Crawler(self), Crawler(self, "another")
+        self.end()
+        (sender,) = crawler.webhooks._senders
+        sender._parts = evolve(sender._parts, defer=defer)
+        sender.look(crawler.watch.outcomes.number())
+        stopped = sender.stop()
+        self.assertEqual(len(waiting), 2)
+        for run in waiting:
+            run()
+        self.successResultOf(stopped)
+        other.pass_time()
         self.assertEqual(len(self.receiver.accepted), 1)

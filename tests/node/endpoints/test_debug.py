@@ -36,6 +36,7 @@ def captured(body: bytes = PAGE, *fields: bytes, **tables: Any) -> tuple[InMemor
     return companion, companion.page.token
 
 
+@pytest.mark.slow
 class TestThePageNow:
     """``compare``: what a visitor gets, and its copy, out of one answer of the application's."""
 

@@ -145,6 +145,7 @@ def test_memory_is_bounded_in_bytes() -> None:
     assert kept.routing_cookies("long") == ()
 
 
+@pytest.mark.slow
 def test_the_estimated_memory_is_the_memory_in_use() -> None:
     kept, _ = page_cookies()
     raw = b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-Field-%d: %b\r\n" % (each, b"v" * 40) for each in range(20)) + b"\r\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -11,15 +12,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 
+from lbcompanion.node.processes.supervisor import Supervisor
 from lbcompanion.protocol.tokens import is_valid_proof
 from lbcompanion.testing.strategies import SECRET
 from tests.support.commands import WAIT, read_on
-from tests.support.in_memory_node import PAGE, VisitorResponse, read_responses, request, without_tag
+from tests.support.in_memory_node import PAGE, VisitorResponse, read_responses, request, settings, without_tag
 from tests.support.node_process import (
     START_MODES,
     NodeProcess,
@@ -218,6 +222,27 @@ def test_one_that_dies_again_and_again_is_started_later_and_later(tmp_path: Path
         assert waits in (["0.4 s", "0.8 s", "1.6 s"], ["0.2 s", "0.4 s", "0.8 s"])  # the first may have been steady
         wait_until(lambda: node_process.metric("lbcompanion_node_workers") == 2)
         assert pids(node_process)[0] != first
+
+
+def test_a_worker_that_cannot_be_started_now_is_started_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may have no process or no descriptor left for some time."""
+    clock, tried = Clock(), list[float]()
+
+    def spawn(_supervisor: Supervisor, _worker: object) -> None:
+        tried.append(clock.seconds())
+        if len(tried) < 4:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(Supervisor, "_spawn", spawn)
+    supervisor = Supervisor(settings=settings(), reactor=clock)
+    supervisor._all_ready.callback(None)
+    supervisor.on_exit(supervisor._workers[0], "killed")
+    for _ in range(600):
+        clock.advance(0.1)
+    waits = [later - earlier for earlier, later in pairwise(tried)]
+    assert len(tried) == 4
+    assert waits == sorted(waits)
+    assert not clock.getDelayedCalls()
 
 
 @pytest.mark.parametrize("start_mode", START_MODES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from attrs import define
 from twisted.internet.task import Clock
 
@@ -139,3 +140,23 @@ def test_a_queue_at_a_configured_limit_is_not_dialled_for() -> None:
     pool.clock.advance(10 * STALLED_SECONDS)
     assert pool.dialled == []
     assert (pool.eviction.limit, pool.eviction.workers) == (2, 0)
+
+
+def test_a_defect_in_a_check_does_not_end_the_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = _Pool()
+    pool.idle, pool.open = [0.0] * 3, 3
+    pool.dial()
+    real, failures = pool.close_longest_idle, [ZeroDivisionError("a defect")]
+
+    def close() -> None:
+        if failures:
+            raise failures.pop()
+        real()
+
+    monkeypatch.setattr(pool, "close_longest_idle", close)
+    with pytest.raises(ZeroDivisionError):  # a reactor logs it
+        pool.clock.advance(1)
+    assert len(pool.idle) == 3
+    for _ in range(100):
+        pool.clock.advance(1)
+    assert not pool.idle

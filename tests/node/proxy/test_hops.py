@@ -34,6 +34,7 @@ def chained(first: InMemoryNode, second: InMemoryNode) -> None:
     first.application.on_request = on_request
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [b"GET", b"OPTIONS"])
 def test_a_node_whose_application_is_its_own_listener_answers_508(method: bytes) -> None:
     companion = InMemoryNode()

@@ -27,7 +27,7 @@ def _epoll() -> None:
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _SOCKETS = 3
-_ACTIONS = ("register", "modify", "unregister", "get_key", "send", "hang up", "close")
+_ACTIONS = ("register", "modify", "unregister", "get_key", "look up", "send", "hang up", "close")
 #: An action, the number of a socket, events, and whether the socket is given instead of its descriptor.
 _STEPS = st.lists(
     st.tuples(
@@ -76,6 +76,9 @@ def _trace(tried: selectors.BaseSelector, steps: list[tuple[str, int, int, bool]
                 others.close()
             elif action == "close":
                 ours.close()
+            elif action == "look up":
+                fileobj = ours if by_socket else sockets.descriptors[number]
+                seen.append(_outcome(lambda: tried.get_map().get(fileobj) or tried.get_key(1_000_000), numbers))  # noqa: B023
             else:
                 more = (events, at) if action in {"register", "modify"} else ()
                 call = getattr(tried, action)
