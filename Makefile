@@ -27,7 +27,7 @@ help:
 	@echo "make soak    a million mixed requests: do memory or descriptors grow?"
 	@echo "make simulate  routing at 1,000 nodes and a million visits, without a socket"
 	@echo "make fuzz    at random and for long (ARGS='html --seconds 3600': that target alone, for an hour)"
-	@echo "make chaos   crawlers of one queue, and all faults at random (LBC_CHAOS_SECONDS=3600: for an hour)"
+	@echo "make chaos   crawlers of one queue, all faults and erasures at random (LBC_CHAOS_SECONDS=3600: for an hour)"
 	@echo "make clean   takes away what the others made"
 
 $(BIN)/python:

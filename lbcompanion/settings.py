@@ -315,7 +315,7 @@ class CrawlerFetchTable:
     user_agent: str = ""
     response_head_bytes: int = 262144
     idle_seconds: float = 4
-    idle_connections: int = 32
+    idle_connections: int = 64
 
 
 @frozen

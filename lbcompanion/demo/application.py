@@ -67,7 +67,7 @@ class Shop(Resource):
 
     def site(self) -> Site:
         """The factory to listen with."""
-        return QuietSite(self)  # type: ignore[no-untyped-call]
+        return QuietSite(self, requestFactory=Request)  # type: ignore[no-untyped-call]
 
     def deploy(self, version: str) -> None:
         """Restart with another version: all sessions end."""

@@ -39,7 +39,7 @@ _METHOD = re.compile(rb"[A-Z][A-Z0-9_\-]{0,31}")
 # RFC 3986 section 2 wants bytes above 0x7F percent-encoded. Old clients and bots send them as they are, and nginx and
 # Apache accept that. Control characters and blanks are refused: request lines are split at them.
 _TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]+")
-_NON_ASCII = re.compile(rb"[\x80-\xff]")
+_PERCENT_ENCODED = tuple(bytes((byte,)) if byte < 0x80 else b"%%%02X" % byte for byte in range(256))
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _MIN_LINE_BYTES = len(b"a:\r\n")
 _HTTP_VERSIONS = {b"HTTP/1.1": 11, b"HTTP/1.0": 10}
@@ -290,7 +290,7 @@ def _read_request(raw: bytes) -> _Parsed:
         absolute = _ABSOLUTE.fullmatch(target)
         if absolute and not absolute[2].isascii():
             raise BadRequest(400, "the target's host is not a valid host")
-        target = _NON_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], target)
+        target = b"".join(map(_PERCENT_ENCODED.__getitem__, target))
     return method, target, version, *lines
 
 

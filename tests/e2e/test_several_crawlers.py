@@ -1,4 +1,5 @@
-"""Several crawlers on one queue, to which all faults happen: each page is archived once, none is lost.
+"""Several crawlers on one queue, to which all faults happen: each page is archived once, none is lost. Pages that are
+erased meanwhile leave nothing.
 
 ``make chaos`` runs the same for longer, with a new seed; then pywb shows the pages. LBC_CHAOS_SECONDS says for how
 long, LBC_CHAOS_SEED repeats a run, LBC_CHAOS_CRAWLERS says how many crawlers there are, and LBC_CHAOS_SERVER=Mariadb
@@ -54,6 +55,8 @@ def test_chaos(tmp_path: Path) -> None:
                 group.deliver(group.notices(15))
                 group.pass_time(0.3)
                 group.something_happens()
+                if step % 4 == 3:
+                    group.erase_something()
                 if step == steps // 4:
                     group.freeze_server()
                 if step == steps // 2:
@@ -61,11 +64,13 @@ def test_chaos(tmp_path: Path) -> None:
                 group.look()
             group.calm()
             group.wait_for_the_end(90 + SECONDS)
+            group.end_erasures()
             wait_for("an upload", lambda: group.uploaded() or None, 90)
             group.stop()
             contents = group.add_up()
             print(f"{len(group.accepted)} notices; {group.uploaded()} uploads; {dict(group.happened)}")
             assert len(group.accepted) >= 20
+            assert group.erased
             assert group.most_of_a_node <= PER_NODE
             tools_read(tmp_path, contents, group.backlog.recordings(1_000_000))
         except BaseException:

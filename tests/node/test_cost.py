@@ -16,6 +16,10 @@ from tests.support.in_memory_node import html, request
 
 pytestmark = pytest.mark.slow
 
+_SEGMENTS = (
+    "/", "/a", "/.", "/..", "//", "/%2f", "/%2e", ";a=b", "/a;b", "%61", "%", "%c3", "&a={}", "\\", "\xff", "/\xff",
+)  # fmt: skip
+
 
 @pytest.mark.parametrize("name", REQUEST_FIELDS)
 def test_a_field_of_a_request(name: str) -> None:
@@ -32,7 +36,7 @@ def _heads() -> Iterator[tuple[str, bytes]]:
         yield f"Host: {what}", request(host=value)
         yield f"path: {what}", request(b"/" + target)
         yield f"query: {what}", request(b"/?" + target)
-    for segment in ("/", "/a", "/.", "/..", "//", "/%2f", "/%2e", ";a=b", "/a;b", "%61", "%", "%c3", "&a={}", "\\"):
+    for segment in _SEGMENTS:
         yield f"path: {segment!r}", request(b"/" + repeated(segment, "", MESSAGE_BYTES))
         yield f"query: {segment!r}", request(b"/?" + repeated(segment, "", MESSAGE_BYTES))
     for line in ("A: b", "Cookie: a{}=b", "X-Forwarded-For: 1.2.3.4", "Accept-Encoding: *", "A{}: b", "Forwarded: a=b"):

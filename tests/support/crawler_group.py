@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -11,9 +12,11 @@ import signal
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,12 +26,13 @@ from warcio.archiveiterator import ArchiveIterator
 
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import Database, database_clock, open_engine
-from lbcompanion.crawler.queue.schema import FILES, RECORDINGS
+from lbcompanion.crawler.queue.schema import AUDIT, FILE_ERASURES, FILES, METADATA, RECORDINGS
 from lbcompanion.model import Notice
 from lbcompanion.protocol.headers import AUTHORITY
 from lbcompanion.protocol.notices import write_notices
 from lbcompanion.protocol.signatures import Signer
 from lbcompanion.protocol.tokens import Tokens, digest_of
+from lbcompanion.protocol.visitors import visitor_key, visitor_pseudonym
 from tests.support.children import Child, Children, wait_for
 from tests.support.object_stores import BUCKET, S3Server, objects
 from tests.support.queue_crawler import NODES, STYLE, body_of
@@ -40,6 +44,7 @@ STORE_URL = f"s3://{BUCKET}/prefix"
 CRAWLER_FAULTS = ("kill", "stop", "silence", "cut", "full disk", "clock")
 STORE_FAULTS = ("store refuses", "store takes half", "store silent", "store cut", "kill in an upload")
 #: A notice that a crawler postponed while its clock was up to 600 s ahead may wait for as long: it may be a pause.
+ERASURES = ("erase by token", "erase by visitor", "erase by url")
 CLOCK_JUMPS = (-86400.0, -600.0, -30.0, -2.0, 2.0, 30.0, 1200.0, 1800.0)
 LEASE_SECONDS = 2.0
 PER_NODE = 6
@@ -64,6 +69,11 @@ class CrawlerGroup:
         self.crawlers: dict[str, Child] = {}
         self.relays: dict[str, Relay] = {}
         self.accepted: set[str] = set()
+        #: Tokens whose erasure was asked for, and the criteria. A request that failed may have been carried out.
+        self.erased: set[str] = set()
+        self._criteria: list[dict[str, list[str]]] = []
+        #: By the value of a visitor cookie, the tokens of that visitor's pages.
+        self._visitors: dict[str, list[str]] = {}
         #: How long a crawler is stopped, or cut off.
         self.pauses = [0.3, 1.6 * LEASE_SECONDS]
         self.most_of_a_node = 0
@@ -106,9 +116,15 @@ class CrawlerGroup:
         return wait_for(f"crawler {name}", read, 60, self.crawlers[name])
 
     def notices(self, count: int) -> list[Notice]:
-        """Notices of new pages, of all nodes in turn."""
+        """Notices of new pages, of all nodes in turn; every fourth one is of a visitor who views no other pages."""
         made = [self._mints[NODES[each % len(NODES)]].mint() for each in range(count)]
-        return [Notice(token, f"{ORIGIN}/{token}", {}, time.time(), time.time()) for token in made]
+        visitor = f"visitor{len(self._visitors)}"
+        self._visitors[visitor] = made[::4]
+        pseudonym = visitor_pseudonym(visitor_key(SECRET), visitor)
+        return [
+            Notice(token, f"{ORIGIN}/{token}", {}, time.time(), time.time(), visitor="" if each % 4 else pseudonym)
+            for each, token in enumerate(made)
+        ]
 
     def deliver(self, notices: Sequence[Notice], names: Sequence[str] = ()) -> str:
         """Deliver notices to one of the crawlers, in any order; return its name, or an empty text if all failed."""
@@ -190,6 +206,79 @@ class CrawlerGroup:
             self._disturb_store(what, seconds)
         else:
             self._disturb_crawler(what, name, seconds)
+
+    def erase_something(self) -> None:
+        """Ask a crawler to erase pages by one of the criteria, all in turn, in whatever state their notices are."""
+        what = ERASURES[len(self._criteria) % len(ERASURES)]
+        left = self.accepted - self.erased
+        tokens = self.random.sample(sorted(left), min(len(left), self.random.choice([1, 1, 4])))
+        criteria = {"token": tokens}
+        if what == "erase by url":
+            criteria = {"url": [f"{ORIGIN}/{token}{self.random.choice(['', '*', '#part'])}" for token in tokens]}
+        elif what == "erase by visitor":
+            whole = [visitor for visitor, its in self._visitors.items() if left.issuperset(its)]
+            visitors = self.random.sample(whole, min(len(whole), 1))
+            tokens = [token for visitor in visitors for token in self._visitors[visitor]]
+            criteria = {"visitor": visitors}
+        if tokens:
+            self.happened[what] += 1
+            self.erased.update(tokens)
+            self._criteria.append(criteria)
+            self.erase(self.random.choice(sorted(self.crawlers)), criteria)
+
+    def erase(self, name: str, criteria: Mapping[str, list[str]], seconds: float = 1.0) -> dict[str, Any]:
+        """Erase at a crawler; return the result, empty if none came in time."""
+        file = self.folder / name / "ports"
+        if not file.exists():
+            return {}
+        url = f"http://127.0.0.1:{json.loads(file.read_text())[1]}/api/erase"
+        request = urllib.request.Request(url, json.dumps(criteria).encode(), {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=seconds) as answer:
+                result: dict[str, Any] = json.load(answer)
+                return result
+        except (OSError, HTTPException):
+            return {}
+
+    def end_erasures(self) -> None:
+        """Repeat all erasures, and wait until no crawler has records of erased pages left."""
+        every: dict[str, list[str]] = {"token": sorted(self.erased)}
+        for criteria in (*self._criteria, every):
+            wait_for("an erasure", lambda criteria=criteria: self._erased_by_one(criteria) or None, 90)
+        for name in self.crawlers if self.erased else ():
+            wait_for(f"the erasure at {name}", lambda name=name: self._has_erased(name, every) or None, 90)
+
+    def _erased_by_one(self, criteria: Mapping[str, list[str]]) -> bool:
+        return any(self.erase(name, criteria, 30.0) for name in sorted(self.crawlers))
+
+    def _has_erased(self, name: str, every: Mapping[str, list[str]]) -> bool:
+        """Whether nothing waits: each crawler removes the records of its own files."""
+        result = self.erase(name, every, 30.0)
+        return bool(result) and not any(result[key] for key in ("waiting", "files_waiting", "files_unsearched"))
+
+    def check_erased(self, contents: Mapping[str, bytes]) -> None:
+        """No erased page is in the archive, in an index of it, or in the database.
+
+        The audit log names tokens, and the addresses of an erasure are kept for a while, because a file of such an
+        address may be fetched at that moment.
+
+        :param contents: the archive's files.
+        """
+        kept: dict[str, bytes] = {name: gzip.decompress(content) for name, content in contents.items()}
+        for path in self.folder.glob("*/archive/**/*"):
+            if path.is_file():
+                kept[str(path)] = whole_members(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        for name, content in (objects(self.store) if self.store is not None else {}).items():
+            kept[name] = whole_members(content) if name.endswith(".gz") else content
+        with self.database.read() as connection:
+            for table in METADATA.sorted_tables:
+                kept[table.name] = repr(connection.execute(select(table)).all()).encode()
+        visitors = [value for criteria in self._criteria for value in criteria.get("visitor", ())]
+        pseudonyms = [visitor_pseudonym(visitor_key(SECRET), value) for value in visitors]
+        for name, content in kept.items():
+            words = [*visitors, *pseudonyms, *(self.erased if name not in {AUDIT.name, FILE_ERASURES.name} else ())]
+            found = [word for word in words if word.encode() in content]
+            assert not found, (name, found)
 
     def _disturb_crawler(self, what: str, name: str, seconds: float) -> None:
         child, relay = self.crawlers[name], self.relays[name]
@@ -323,7 +412,9 @@ class CrawlerGroup:
         :returns: the archive's files.
         """
         rows = {row["token"]: row for row in self.backlog.recordings(1_000_000)}
-        assert set(rows) >= self.accepted, f"{len(self.accepted - set(rows))} accepted notices are not in the queue"
+        missing = self.accepted - self.erased - set(rows)
+        assert not missing, f"{len(missing)} accepted notices are not in the queue"
+        assert not self.erased & set(rows)
         assert Counter(row["outcome"] for row in rows.values()) == {"archived": len(rows)}
         with self.database.read() as connection:
             files = connection.execute(select(FILES)).all()
@@ -360,6 +451,7 @@ class CrawlerGroup:
         assert set(written.values()) <= {1}, written.most_common(5)
         assert len(offsets) == len(rows)
         assert revisits <= firsts
+        self.check_erased(contents)
         return contents
 
     def check_rows(self) -> int:
@@ -392,3 +484,16 @@ def limit_files(child: Child, size: int) -> None:
     """Let a process write no file beyond this size, as if the disk were full; it may be ended meanwhile."""
     with suppress(ProcessLookupError):
         resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def whole_members(content: bytes) -> bytes:
+    """Decompress a file of gzip members, up to the first damage: a crash may have cut off the last one."""
+    found = []
+    while content:
+        member = zlib.decompressobj(wbits=31)
+        try:
+            found.append(member.decompress(content))
+        except zlib.error:
+            break
+        content = member.unused_data
+    return b"".join(found)

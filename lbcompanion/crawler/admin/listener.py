@@ -13,7 +13,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, Stream, allowed_methods, json_bytes
 from lbcompanion.http1.admin_hosts import host_refusal, refusal
-from lbcompanion.web import QuietSite
+from lbcompanion.web import QuietSite, UnparsedRequest
 
 #: The most bytes of a request's body.
 MAX_BODY_BYTES = 1 << 20
@@ -161,7 +161,7 @@ def _write_head(request: Request, content_type: str, headers: tuple[tuple[str, s
         request.responseHeaders.setRawHeaders(name.encode(), values)
 
 
-class AdminRequest(Request):
+class AdminRequest(UnparsedRequest):
     """A request that keeps at most one byte more of its body than it may have; twisted.web has no limit."""
 
     _left = MAX_BODY_BYTES + 1

@@ -20,12 +20,12 @@ from lbcompanion.protocol.notices import BATCH_LIMIT_BYTES, read_delivery
 from lbcompanion.protocol.signatures import SignedRequest, Verifier
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.settings import SiteSettings
-from lbcompanion.web import QuietSite
+from lbcompanion.web import QuietSite, UnparsedRequest
 
 _IDLE_SECONDS = 60
 
 
-class BoundedRequest(Request):
+class BoundedRequest(UnparsedRequest):
     """A request with a limit for its body and one for the time in which it arrives; twisted.web has neither.
 
     Its time begins with its first line. A client that sends byte by byte keeps the connection from being idle.
@@ -57,7 +57,7 @@ class BoundedRequest(Request):
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Answer the request, which has arrived completely."""
         self._stop_deadline()
-        super().requestReceived(command, path, version)  # type: ignore[no-untyped-call]
+        super().requestReceived(command, path, version)
 
     def connectionLost(self, reason: Any) -> None:
         """Forget the request."""

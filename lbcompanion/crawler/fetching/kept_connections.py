@@ -23,8 +23,9 @@ from lbcompanion.web import MAX_HEAD_BYTES, BoundedHeadFactory, BoundedHeadProto
 #: How long a connection is kept without a request: less than the keep-alive time of Apache (5 s), the shortest of the
 #: common balancers'.
 IDLE_SECONDS = 4.0
-#: The most connections of one site that are kept without a request.
-MAX_IDLE = 32
+#: The most connections of one site that are kept without a request. It is twice the default of ``concurrency``: the
+#: nodes' shares of the requests change, and each route needs connections of its own.
+MAX_IDLE = 64
 
 _NO_ANSWER = (RequestNotSent, RequestTransmissionFailed, ResponseNeverReceived)
 

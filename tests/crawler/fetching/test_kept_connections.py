@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from attrs import fields
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 
 from lbcompanion.crawler.fetching.http_client import Client, FetchFailed, Reply, agent_for
 from lbcompanion.crawler.fetching.kept_connections import IDLE_SECONDS, MAX_IDLE
+from lbcompanion.settings import CrawlerFetchTable, CrawlerTable
 from lbcompanion.testing.network import MemoryNetwork
 from lbcompanion.web import BytesProducer
 
@@ -219,3 +221,17 @@ def test_a_body_can_be_written_twice() -> None:
     for _ in range(2):
         producer.startProducing(type("Consumer", (), {"write": staticmethod(written.append)}))
     assert written == [b"ab", b"ab"]
+
+
+@pytest.mark.slow
+def test_connections_survive_a_change_of_the_nodes_shares() -> None:
+    """With as many kept as there are requests at a time, each change would close some and open others."""
+    concurrency = fields(CrawlerTable).concurrency.default
+    server = Server()
+    for share in (0.5, 1.0, 0.25, 0.75, 0.0, 0.6):
+        requests = round(share * concurrency)
+        routes = ["own n1"] * requests + ["own n2"] * (concurrency - requests)
+        for reply in [server.start(route) for route in routes]:
+            server.network.result_of(reply)
+    assert len(server.connections) <= 2 * concurrency
+    assert CrawlerFetchTable().idle_connections == MAX_IDLE

@@ -49,7 +49,8 @@ def test_a_copy_with_its_head_for_a_caller_that_asks_for_it() -> None:
     companion.get()
     token = companion.page.token
     lines = b"Content-Type: text/html\r\nX-A: b\r\nContent-Length: %d\r\n" % len(PAGE)
-    head = b"HTTP/1.1 200 Yes\r\n" + lines + b"\r\nSet-Cookie\r\n"
+    removed = b"Lbc-Removed: elements=0, blocks=0, documents=0\r\n"
+    head = b"HTTP/1.1 200 Yes\r\n" + lines + removed + b"\r\nSet-Cookie\r\n"
     for method in ("GET", "HEAD"):
         answer = companion.fetch(token, method, b"Lbc-Page-Head: 1", nonce="abc")
         assert answer.body == (PAGE + head if method == "GET" else b"")
