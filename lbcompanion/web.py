@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IConsumer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web import http
+from twisted.web import http, http_headers
 from twisted.web._newclient import HEADER, STATUS, HTTP11ClientProtocol, ParseError
 from twisted.web.client import HTTPConnectionPool, ResponseDone, _HTTP11ClientFactory
 from twisted.web.http import PotentialDataLoss
@@ -23,8 +23,30 @@ from lbcompanion.errors import CompanionError
 
 #: The most bytes of a response before its body; Twisted limits only the length of a line.
 MAX_HEAD_BYTES = 256 * 1024
+#: Names of fields up to this length are remembered by Twisted. Registered names have at most 45 bytes.
+_MAX_REMEMBERED_NAME = 64
 #: The value of ``User-Agent`` of all programs here.
 USER_AGENT = f"lbcompanion/{__version__}"
+
+
+class _ShortNames(dict[bytes | str, bytes]):
+    """A cache of the names of fields in their usual case, without long names."""
+
+    def __setitem__(self, name: bytes | str, usual: bytes) -> None:
+        if len(name) <= _MAX_REMEMBERED_NAME:
+            super().__setitem__(name, usual)
+
+
+def _bound_remembered_names() -> None:
+    """Bound the memory for names of fields.
+
+    Twisted remembers 10,000 names of any length, from requests and responses. With names of 12 KB that was 240 MB.
+    """
+    encoder = http_headers._nameEncoder
+    encoder._canonicalHeaderCache = _ShortNames(encoder._canonicalHeaderCache)
+
+
+_bound_remembered_names()
 
 
 class UnparsedRequest(Request):

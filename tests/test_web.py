@@ -12,6 +12,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from twisted.web import http_headers
 from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web._newclient import Request as ClientRequest
 from twisted.web.client import ResponseDone, ResponseFailed
@@ -208,3 +209,14 @@ def test_a_head_has_a_limit_for_each_response_of_a_connection() -> None:
 def test_interim_responses_count_as_heads() -> None:
     protocol, _ = _kept_connection()
     assert _ask(protocol, b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_HEAD_BYTES // 20)) == [ResponseFailed]
+
+
+def test_long_names_of_fields_are_not_remembered() -> None:
+    remembered = http_headers._nameEncoder._canonicalHeaderCache
+    before = sum(map(len, remembered))
+    for number in range(100):
+        name = b"x-%d" % number + b"y" * 9000
+        assert Headers({name: [b"1"]}).getRawHeaders(name.upper()) == [b"1"]
+    Headers({b"x-short-one": [b"1"]})
+    assert remembered[b"x-short-one"] == b"X-Short-One"
+    assert sum(map(len, remembered)) < before + 100

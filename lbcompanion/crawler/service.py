@@ -75,6 +75,8 @@ from lbcompanion.crawler.webhooks import senders
 from lbcompanion.crawler.webhooks.delivery import body_writer
 from lbcompanion.crawler.webhooks.sender import SenderParts
 from lbcompanion.errors import CompanionError
+from lbcompanion.loops import SteadyLoop
+from lbcompanion.malloc_tuning import RETURN_MEMORY_SECONDS, return_freed_memory
 from lbcompanion.model import Loss, WallClock
 from lbcompanion.settings import CrawlerSettings
 from lbcompanion.sticky.ladder import LadderLimits
@@ -190,6 +192,7 @@ class CrawlerService(MultiService):
             on_new_folder=self._lock_archive,
         )
         self._dns_check = DnsCheck(settings.sites.values(), reactor, self._health, count_error)
+        self._memory = SteadyLoop(return_freed_memory, name="memory", clock=reactor, count_error=count_error)
         self._sharing = (
             Sharing(settings, self._name, self._database, self._health, reactor, self._database_thread, count_error)
             if self._database.is_server
@@ -358,6 +361,7 @@ class CrawlerService(MultiService):
         self._log.info("crawler: intake at {intake}, admin at {admin}", intake=crawler.listen, admin=crawler.admin)
         if self._resolves_names:
             self._dns_check.start()
+            self._memory.start(RETURN_MEMORY_SECONDS, now=False)
         if self._sharing is not None:
             self._sharing.start(self._scheduler, routes, contexts)
         # Before the first page gets its outcome.
@@ -519,6 +523,7 @@ class CrawlerService(MultiService):
         if self._starting is not None:
             await DeferredList([self._starting])
         self._dns_check.stop()
+        self._memory.stop()
         self._audit_pruning.stop()
         self._stream.stop()
         await self._webhooks.stop()

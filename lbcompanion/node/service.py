@@ -21,6 +21,7 @@ from twisted.internet.task import deferLater
 from lbcompanion.errors import StoreError
 from lbcompanion.http1.heads import use_python_reader
 from lbcompanion.loops import SteadyLoop
+from lbcompanion.malloc_tuning import RETURN_MEMORY_SECONDS, raise_malloc_thresholds, return_freed_memory
 from lbcompanion.model import WallClock
 from lbcompanion.node.copies.peer_export import PeerExport
 from lbcompanion.node.copies.peers import Peers
@@ -49,7 +50,6 @@ from lbcompanion.node.transports.listening import (
     serve,
     serve_site,
 )
-from lbcompanion.node.transports.malloc_tuning import raise_malloc_thresholds, return_freed_memory
 from lbcompanion.node.transports.sockets import open_sockets
 from lbcompanion.node.transports.twisted_transport import HandlerFactory
 from lbcompanion.node.wiring import NodeDependencies, build
@@ -61,8 +61,6 @@ from lbcompanion.stores.threads import SingleThread
 from lbcompanion.stores.timeouts import with_timeout
 
 _SWEEP_TICKS = 5
-#: At most this often: 0.15 ms for each MiB that was freed in small pieces.
-_RETURN_MEMORY_TICKS = 30
 _SPARE_DESCRIPTORS = 200
 #: How long running exchanges may take to finish once the listeners are closed.
 DRAIN_SECONDS = 14.0
@@ -387,7 +385,7 @@ class NodeService(NodeProcess):
         """Return freed memory now and then, while no request waits for the application: it takes milliseconds."""
         self._ticks_since_return += 1
         pool = self.context.upstream_pool
-        due = self._ticks_since_return >= _RETURN_MEMORY_TICKS
+        due = self._ticks_since_return >= RETURN_MEMORY_SECONDS
         if due and self._loop is not None and pool.open == pool.idle:
             self._ticks_since_return = 0
             return_freed_memory()

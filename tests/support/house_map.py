@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 FLOORS = (
     ("errors", "model", "bounded_cache", "failing_parts"),
     ("settings", "checks", "endpoints", "protocol", "http1", "html", "sticky", "recorder", "web"),
-    ("schema_migrations", "logs", "loops", "balancer_config", "plugins", "client"),
+    ("schema_migrations", "logs", "loops", "malloc_tuning", "balancer_config", "plugins", "client"),
     ("stores",),
     ("config",),
     ("node", "crawler"),

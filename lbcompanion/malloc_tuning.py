@@ -17,6 +17,8 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 # The maximum of M_MMAP_THRESHOLD on 64 bits.
 _BYTES = 32 * 1024 * 1024
+#: How often :func:`return_freed_memory` is called at most; it takes 0.15 ms per MiB that was freed in small pieces.
+RETURN_MEMORY_SECONDS = 30
 # What return_freed_memory leaves at the end of the heap.
 _KEPT_BYTES = 4 * 1024 * 1024
 

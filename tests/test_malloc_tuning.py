@@ -11,7 +11,7 @@ pytestmark = pytest.mark.network
 
 # The high-water mark of a large allocation that was given back: glibc without the setting unmaps it.
 _PROGRAM = """
-from lbcompanion.node.transports.malloc_tuning import raise_malloc_thresholds
+from lbcompanion.malloc_tuning import raise_malloc_thresholds
 def resident():
     with open("/proc/self/statm") as told:
         return int(told.read().split()[1]) * 4096
@@ -37,7 +37,7 @@ def test_freed_memory_stays() -> None:
 
 # Every second piece is freed, so that the end of the heap stays in use.
 _PIECES = """
-from lbcompanion.node.transports.malloc_tuning import raise_malloc_thresholds, return_freed_memory
+from lbcompanion.malloc_tuning import raise_malloc_thresholds, return_freed_memory
 def resident():
     with open("/proc/self/statm") as told:
         return int(told.read().split()[1]) * 4096
