@@ -21,7 +21,7 @@ from tests.support.hostile_requests import CRAWLER_REQUESTS, NODE_REQUESTS, Kind
 pytestmark = pytest.mark.slow
 
 _MAX_GROWTH = 32 * 1048576
-#: A crawler keeps nothing of them. With ten kinds, what one kind leaves would be ten times as much with that kind alone.
+#: A crawler keeps nothing of them. What one of its ten kinds leaves would be ten times as much with that kind alone.
 _MAX_CRAWLER_GROWTH = 8 * 1048576
 _REQUESTS = 10_000
 _CONNECTIONS = 8
