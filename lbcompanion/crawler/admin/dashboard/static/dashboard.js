@@ -14,7 +14,14 @@
   function localTimes(root) {
     root.querySelectorAll("time[datetime]").forEach(function (each) {
       var at = new Date(each.getAttribute("datetime"));
-      if (!isNaN(at)) each.textContent = format.format(at);
+      if (isNaN(at)) return;
+      /* Beside it the time in UTC, with its date where that is another one. */
+      var utc = at.toISOString();
+      var sameDay = at.getDate() === at.getUTCDate();
+      var beside = document.createElement("small");
+      var time = (sameDay ? "" : utc.slice(0, 10) + " ") + utc.slice(11, 19);
+      beside.textContent = at.getTimezoneOffset() ? " (" + time + " UTC)" : " UTC";
+      each.replaceChildren(format.format(at), beside);
     });
     root.querySelectorAll("text[data-at]").forEach(function (each) {
       each.textContent = (each.dataset.shown === "day" ? day : minute).format(new Date(each.dataset.at));
