@@ -112,8 +112,9 @@ format: $(VENV)/.ready-test
 types: $(VENV)/.ready-test
 	$(BIN)/mypy lbcompanion
 
+# -E reads all pages: the search of a build that reads the changed ones only lacks the index entries of the others.
 docs: $(VENV)/.ready-docs
-	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -q -W --keep-going -E -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 # The README's pictures, from the running demo: about two minutes.

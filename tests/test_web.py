@@ -33,6 +33,7 @@ from lbcompanion.web import (
     read_body,
 )
 from tests.support.cpu_cost import ELEMENTS, MESSAGE_BYTES, check_cost, repeated
+from tests.support.posted_form import NotingResource, post
 
 
 class Response:
@@ -118,48 +119,27 @@ def test_a_site_logs_no_path_and_shows_no_traceback() -> None:
     site.log(SimpleNamespace())  # type: ignore[arg-type]  it does not even look at the request
 
 
-class _Noting(Resource):
-    """Notes what its handler sees of a form."""
-
-    isLeaf = True
-    seen: Any = None
-
-    def render_POST(self, request: Any) -> bytes:
-        self.seen = (request.args, request.getHeader(b"content-type"), request.content.read())
-        return b"done"
-
-
-def _post(site: Any, content_type: str, body: bytes = b"a=b") -> bytes:
-    transport = StringTransport()
-    channel = site.buildProtocol(None)
-    channel.makeConnection(transport)
-    head = f"POST /?c=d HTTP/1.0\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
-    channel.dataReceived(head.encode() + body)
-    channel.connectionLost(Failure(ConnectionLost()))
-    return transport.value()
-
-
 @pytest.mark.parametrize("request_factory", [QuietSite.requestFactory, BoundedRequest, AdminRequest])
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=a"])
 def test_twisted_parses_no_form(request_factory: Any, content_type: str) -> None:
-    resource = _Noting()
+    resource = NotingResource()
     site = QuietSite(resource, requestFactory=request_factory, reactor=Clock())
-    assert b" 200 " in _post(site, content_type)
+    assert b" 200 " in post(site, content_type.encode())
     assert resource.seen == ({b"c": [b"d"]}, content_type.encode(), b"a=b")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("request_factory", [QuietSite.requestFactory, BoundedRequest, AdminRequest])
 def test_the_cost_of_a_content_type(request_factory: Any) -> None:
-    site = QuietSite(_Noting(), requestFactory=request_factory, reactor=Clock())
+    site = QuietSite(NotingResource(), requestFactory=request_factory, reactor=Clock())
     for element in (*ELEMENTS, 'W/"x",', 'a="\\"";', "(", ";a*{}=b", "=?utf-8?q?a?= ", "\\"):
         for kind in ("", "multipart/form-data; boundary="):
-            value = kind + repeated(element, "", 16_000).decode()
-            check_cost(f"Content-Type: {kind}{element}", lambda: _post(site, value))  # noqa: B023
+            value = kind.encode() + repeated(element, "", 16_000)
+            check_cost(f"Content-Type: {kind}{element}", lambda: post(site, value))  # noqa: B023
     for element in ("a=b&", "&", "%41", "--a\r\n", "=", "a=%c3"):
         for kind in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=a"):
             body = repeated(element, "", MESSAGE_BYTES)
-            check_cost(f"{kind}, {element!r}", lambda: _post(site, kind, body))  # noqa: B023
+            check_cost(f"{kind}, {element!r}", lambda: post(site, kind.encode(), body))  # noqa: B023
 
 
 def test_a_body_is_written_at_once() -> None:

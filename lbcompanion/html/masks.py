@@ -133,7 +133,7 @@ class Masks:
             masked = _masked_beginning(body, end, selectors, self._max_elements, removed) if end else None
             return _masked(body, selectors, self._max_elements, removed) if masked is None else masked
         plain = _PlainAttributes(body, attribute_names(selectors))
-        return plain.restored(_masked(plain.body, selectors, self._max_elements, removed))
+        return plain.restored(_masked(plain.body, selectors, self._max_elements, removed, plain.number))
 
     def _end_of_matches(self, page: bytes, selectors: list[str]) -> int:
         """An estimate of the end of the last tag that one of the selectors may match; 0 if that saves no time.
@@ -238,13 +238,19 @@ class Enclose:
         element.append(f"{self._word}e{number};", _HTML)
 
 
-def _masked(body: bytes, selectors: list[str], max_elements: int, removed: Counter[str] | None = None) -> bytes:
+def _masked(
+    body: bytes,
+    selectors: list[str],
+    max_elements: int,
+    removed: Counter[str] | None = None,
+    own_attribute: re.Pattern[bytes] | None = None,
+) -> bytes:
     word = unique_word(body)
     enclose = Enclose(word, max_elements)
     marked = rewritten(body, [(", ".join(selectors), enclose)])
     if not enclose.names:
         return body
-    return _removal(marked, word, enclose.names, removed)
+    return _removal(marked, word, enclose.names, removed, own_attribute)
 
 
 def _masked_beginning(
@@ -266,8 +272,14 @@ def _masked_beginning(
     return _removal(marked, word, enclose.names, removed) + body[end:]
 
 
-def _removal(marked: bytes, word: str, names: list[str], removed: Counter[str] | None) -> bytes:
-    removal = _Removal(marked, word.encode(), names)
+def _removal(
+    marked: bytes,
+    word: str,
+    names: list[str],
+    removed: Counter[str] | None,
+    own_attribute: re.Pattern[bytes] | None = None,
+) -> bytes:
+    removal = _Removal(marked, word.encode(), names, own_attribute)
     result = removal.result()
     if removed is not None and removal.changed:
         removed["elements"] += removal.changed
@@ -280,7 +292,10 @@ class _Removal:
     :ivar changed: the elements that lost something, without those within others.
     """
 
-    def __init__(self, marked: bytes, word: bytes, names: list[str]) -> None:
+    def __init__(
+        self, marked: bytes, word: bytes, names: list[str], own_attribute: re.Pattern[bytes] | None = None
+    ) -> None:
+        self._own_attribute = own_attribute
         # Each piece but the first begins with the rest of a mark.
         self._pieces = split(marked, word)
         self._names = names
@@ -305,7 +320,7 @@ class _Removal:
             if tag is None:
                 raise RedactionError("the tag of a masked element was not found")
             bare = self._bare_tag(tag.group())
-            is_changed = bare != tag.group()
+            is_changed = bare != self._without_own(tag.group())
             kept.append(bare)
             index += 1
             if index < len(pieces) and self._mark(index)[0] == b"s" + mark[1:]:
@@ -317,6 +332,10 @@ class _Removal:
                 kept.append(text[tag.end() :])
             self.changed += is_changed
         return b"".join(kept)
+
+    def _without_own(self, tag: bytes) -> bytes:
+        """The tag without the attribute of :class:`_PlainAttributes`, which is nothing that an element loses."""
+        return tag if self._own_attribute is None else self._own_attribute.sub(b"", tag, 1)
 
     def _mark(self, index: int) -> tuple[bytes, bytes]:
         mark, _, text = self._pieces[index].partition(b";")
@@ -408,12 +427,14 @@ class _PlainAttributes:
 
     :param names: of the attributes; None for all.
     :ivar body: the page to mask.
+    :ivar number: matches the attribute that this class adds to tags.
     """
 
     def __init__(self, body: bytes, names: frozenset[str] | None) -> None:
         self._names = names
         self._tags: list[tuple[bytes, bytes]] = []
         self._word = unique_word(body).encode()
+        self.number = re.compile(rb' %b="\d+"' % self._word)
         marker = _Before(self._word.decode())
         selectors = [f'[{name}*="&"]' for name in sorted(names)] if names is not None else ["*"]
         marked = rewritten(body, [(", ".join(selectors), marker)]) if selectors else body

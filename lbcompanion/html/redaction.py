@@ -232,7 +232,8 @@ def _redacted_document(value: bytes, plan: _Plan) -> bytes:
         # A character of another encoding: what the document is like is not looked at.
         document = None
     if document is None or plan.frame_depth >= _MAX_FRAME_DEPTH:
-        plan.removed["documents"] += 1
+        if value:
+            plan.removed["documents"] += 1
         return b'srcdoc=""'
     redacted = _redacted(document, evolve(plan, frame_depth=plan.frame_depth + 1, utf8=True))
     if redacted is document:

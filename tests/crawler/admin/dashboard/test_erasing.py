@@ -28,6 +28,15 @@ class ErasePagesTests(ErasingCase):
         self.assertEqual(self.get(f"/api/recordings/{token}")[0].code, 404)
         self.assertEqual(self.get(f"/recording/{token}/erase")[0].code, 404)
 
+    def test_it_is_said_which_of_many_recordings_is_erased(self) -> None:
+        (visitor,) = visitor_pseudonyms(SECRET, "alice")
+        token = self.farm.nodes["n2"].capture(b"x")
+        self.rig.take(token, visitor=visitor)
+        asked = self.get(f"/recording/{token}/erase")[1].decode()
+        self.assertRegex(asked, rf"(?s)seen <time.*by the visitor <a[^>]*>{visitor}</a>, made by node n2,\s+will be")
+        _code, body = self.answer(f"/recording/{token}/erase", **SAME)
+        self.assertIn(f'href="/recordings?visitor={visitor}"', body)
+
     def test_another_site_erases_nothing(self) -> None:
         token = self.tokens[0]
         for headers in ({}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):

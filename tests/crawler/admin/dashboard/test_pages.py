@@ -35,6 +35,14 @@ class ApiTests(ApiCase):
             self.assertIn(b"Site main: &lt;its name is unknown&gt;.", body)
             self.assertIn(b"Correct the site&#39;s origin", body)
 
+    def test_a_recording_and_its_erasure_name_visitor_time_and_node(self) -> None:
+        token = self.farm.nodes["n2"].capture(b"<title>Cart</title>")
+        self.rig.take(token, {"SRV": "n2"}, visitor="v1" + "A" * 22)
+        for view in ("", "/source", "/headers", "/files"):
+            body = self.get(f"/recording/{token}{view}")[1].decode()
+            self.assertRegex(body, r"(?s)<b>Cart</b>.{,99}Seen <time.{,200}by the visitor <a.{,99}made by node n2")
+        self.assertIn(f'href="/visitors/v1{"A" * 22}"', self.get("/recordings")[1].decode())
+
     def test_a_page_that_is_not_searched_to_its_end_is_shown(self) -> None:
         token = self.farm.nodes["n1"].capture(b"<p>" + b"x" * MAX_SEARCHED_BYTES)
         self.rig.take(token, {"SRV": "n1"})
