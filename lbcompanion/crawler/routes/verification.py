@@ -82,7 +82,7 @@ class RouteVerifier:
         return verification
 
     async def _replay(self, route: Route, replays: int = 0) -> tuple[Verification, dict[str, SetCookie]]:
-        """Replay a route's cookies; returns also the cookies that each reply set although another name was sent."""
+        """Replay a route's cookies; return also the cookies of other names that every reply set."""
         guessed = route.source.guessed and (route.proven_at is None or route.state is not RouteState.PROVEN)
         wanted = replays or (VERIFY_GUESS_REPLAYS if guessed else VERIFY_REPLAYS)
         sent_names = {cookie.name for cookie in route.cookies}
