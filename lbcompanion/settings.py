@@ -159,6 +159,7 @@ class LimitsTable:
     capturing_bytes: int = 134217728
     masked_elements: int = 5000
     policy_bytes: int = 16384
+    page_cookies_bytes: int = 4194304
     spool_bytes: int = 268435456
 
 

@@ -270,6 +270,7 @@ NODE: Mapping[str, Table] = {
         "capturing_bytes": checks.integer(1),
         "masked_elements": checks.integer(0),
         "policy_bytes": checks.integer(0),
+        "page_cookies_bytes": checks.integer(0),
         "spool_bytes": checks.integer(65536),
     },
 }

@@ -114,7 +114,9 @@ def build(dependencies: NodeDependencies) -> Parts:
         shared=dependencies.shared_store,
     )
     reader = CookieReader(settings.sticky)
-    page_cookies = PageCookies(reader, dependencies.now)
+    page_cookies = PageCookies(
+        reader, dependencies.now, max_bytes=limits.page_cookies_bytes, dropped=counters.page_cookies_dropped
+    )
     notice_receiver = NoticeReceiver(
         node=node.name,
         tokens=dependencies.tokens,
@@ -148,7 +150,7 @@ def build(dependencies: NodeDependencies) -> Parts:
         _masks(capture.mask, limits.masked_elements),
         dependencies.on_captured or _server_notices(settings, capture_rules, notice_receiver),
         ArchivedFields(capture.archive_fields_exclude).head_of,
-        page_cookies.keep if dependencies.spool is not None and settings.crawler.notices != "server" else None,
+        page_cookies.keep if _keeps_page_cookies(settings, dependencies) else None,
     )
     policy = dependencies.policy(
         settings=settings,
@@ -217,6 +219,12 @@ def build(dependencies: NodeDependencies) -> Parts:
         endpoints=endpoints,
         context=context,
     )
+
+
+def _keeps_page_cookies(settings: NodeSettings, dependencies: NodeDependencies) -> bool:
+    """Whether browsers send notices to this node, and there is memory for the cookies of their pages."""
+    from_browsers = dependencies.spool is not None and settings.crawler.notices != "server"
+    return from_browsers and settings.limits.page_cookies_bytes > 0
 
 
 def _node_id(node: NodeTable) -> bytes:

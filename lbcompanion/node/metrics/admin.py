@@ -57,6 +57,12 @@ class NodeMetrics(Collector):
         yield _labelled("fetches", "fetches of copies by result", "result", c.fetches)
         yield _labelled("notices", "notices by what became of them", "what", c.notices)
         yield _labelled("copies_handed", "copies that changed nodes when one stopped", "what", c.copies_transferred)
+        yield _labelled(
+            "page_cookies_dropped",
+            "pages whose cookies a limit kept out of memory, by reason",
+            "reason",
+            c.page_cookies_dropped,
+        )
         yield _counter("tunnels", "connections switched to another protocol", c.tunnels)
         yield _gauge("connections_open", "visitor connections now", c.connections_open)
         yield _gauge("capturing_bytes", "memory of copies under way", c.capturing_bytes)

@@ -52,6 +52,7 @@ class Counters:
     :ivar recent: the latest decisions about HTML responses, the newest last.
     :ivar failed_open: internal errors hidden from visitors, by place.
     :ivar copies_transferred: copies sent to or received from peers when a node stopped, by outcome.
+    :ivar page_cookies_dropped: pages whose cookies a limit kept out, by reason.
     """
 
     connections: int = 0
@@ -77,6 +78,7 @@ class Counters:
     fetches: Counter[str] = Factory(Counter)
     notices: Counter[str] = Factory(Counter)
     copies_transferred: Counter[str] = Factory(Counter)
+    page_cookies_dropped: Counter[str] = Factory(Counter)
     tunnels: int = 0
     capturing_bytes: int = 0
     recent: deque[Decision] = Factory(lambda: deque(maxlen=RECENT))

@@ -10,7 +10,7 @@ vain for most pages.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from itertools import islice
 
@@ -22,8 +22,6 @@ from lbcompanion.sticky.set_cookie import MAX_SET_COOKIES
 
 #: How long the cookies of a page are kept: a notice follows its page within seconds.
 MAX_SECONDS = 120.0
-#: The memory for all pages; the oldest are forgotten first.
-MAX_BYTES = 4194304
 # The largest entry. Browsers limit a cookie to 4 KiB.
 _MAX_ENTRY_BYTES = 16384
 # The token, and the objects of an entry.
@@ -34,12 +32,17 @@ class PageCookies:
     """The cookies of the pages captured last.
 
     :param now: seconds since the epoch.
+    :param max_bytes: the memory for all pages; the oldest are forgotten first.
+    :param dropped: counts pages whose cookies a limit kept out, by reason.
     """
 
-    def __init__(self, reader: CookieReader, now: WallClock, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self, reader: CookieReader, now: WallClock, *, max_bytes: int, dropped: Counter[str] | None = None
+    ) -> None:
         self._reader = reader
         self._now = now
         self._max_bytes = max_bytes
+        self._dropped: Counter[str] = Counter() if dropped is None else dropped
         # By token: the Cookie field, the response's head as received, and when they were kept. A parsed head would take
         # several times the memory.
         self._kept: OrderedDict[str, tuple[bytes, bytes, float]] = OrderedDict()
@@ -58,10 +61,12 @@ class PageCookies:
         cookie = request.values.get(b"cookie", b"")
         size = _size(cookie, response.raw)
         if size > _MAX_ENTRY_BYTES:
+            self._dropped["too large"] += 1
             return
         self._kept[token] = (cookie, response.raw, self._now())
         self._bytes += size
         while self._bytes > self._max_bytes:
+            self._dropped["memory is full"] += 1
             self._forget_oldest()
 
     def routing_cookies(self, token: str) -> tuple[RoutingCookie, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from lbcompanion.http1.heads import RequestHead, ResponseHead, read_response_head
 from lbcompanion.node.notices.page_cookies import MAX_SECONDS, PageCookies
 from lbcompanion.node.notices.spool import Spool
-from lbcompanion.settings import NodeCrawlerTable, StickyTable
+from lbcompanion.settings import LimitsTable, NodeCrawlerTable, StickyTable
 from lbcompanion.sticky.reader import CookieReader
 from tests.support.in_memory_node import InMemoryNode, at_once, html, read_responses, request
 
@@ -107,7 +108,8 @@ def test_nothing_is_kept_where_the_node_writes_the_notices(tmp_path: Path) -> No
 
 def page_cookies(**more: Any) -> tuple[PageCookies, list[float]]:
     clock = [1000.0]
-    return PageCookies(CookieReader(StickyTable(cookies=("SRV",))), lambda: clock[0], **more), clock
+    given = {"max_bytes": LimitsTable().page_cookies_bytes, **more}
+    return PageCookies(CookieReader(StickyTable(cookies=("SRV",))), lambda: clock[0], **given), clock
 
 
 def request_head(cookie: bytes) -> RequestHead:
@@ -134,7 +136,8 @@ def test_cookies_are_forgotten_after_a_while() -> None:
 
 
 def test_memory_is_bounded_in_bytes() -> None:
-    kept, _ = page_cookies(max_bytes=100_000)
+    dropped: Counter[str] = Counter()
+    kept, _ = page_cookies(max_bytes=100_000, dropped=dropped)
     many = b"; ".join(b"c%d=%b" % (number, b"x" * 100) for number in range(100))
     for number in range(1000):
         kept.keep(f"t{number}", request_head(b"SRV=n1; " + many[: number * 37 % len(many)]), RESPONSE)
@@ -143,6 +146,15 @@ def test_memory_is_bounded_in_bytes() -> None:
     assert kept.routing_cookies("t0") == ()
     kept.keep("long", request_head(b"SRV=n1; long=" + b"x" * 60_000), RESPONSE)
     assert kept.routing_cookies("long") == ()
+    assert dropped == {"memory is full": 1000 - len(kept), "too large": 1}
+
+
+def test_without_memory_for_them_no_cookies_are_kept(tmp_path: Path) -> None:
+    sticky = StickyTable(dialect="jvmroute", cookies=("JSESSIONID",))
+    node = in_memory_node(tmp_path, sticky, limits=LimitsTable(page_cookies_bytes=0))
+    node.get(b"/shop", SESSION)
+    assert notice_cookies(node, node.page.token) == {}
+    assert not node.counters.page_cookies_dropped
 
 
 @pytest.mark.slow
