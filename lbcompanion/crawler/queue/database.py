@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import (
     Column,
@@ -28,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from lbcompanion.crawler.health import Health
@@ -59,10 +60,32 @@ _IDLE_SECONDS = 5
 _IDLE_POSTGRESQL = f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s"
 #: How often to try the creation of tables: crawlers that start at once may each create another table first.
 _MAX_PREPARE_TRIES = 12
+#: How often to try a transaction that conflicts with others.
+_MAX_TRIES = 10
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class BacklogError(CompanionError):
     """The queue's database failed."""
+
+
+class ConflictError(BacklogError):
+    """The database ended a transaction because of another one, such as at a deadlock. Nothing was changed."""
+
+
+def retried(method: Callable[P, T]) -> Callable[P, T]:
+    """Call a method again after conflicts with other transactions. It must be one transaction."""
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(_MAX_TRIES - 1):
+            with suppress(ConflictError):
+                return method(*args, **kwargs)
+        return method(*args, **kwargs)
+
+    return call
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:
@@ -209,8 +232,11 @@ class Database:
             why, advice = engines.safe_cause(getattr(failure, "orig", failure)), "see whether the server runs"
             if _is_disconnected(failure):
                 self._paused_until = self._clock() + _PAUSE_SECONDS
+        text = f"the queue's database failed: {why}"
+        if engines.is_retryable(failure) and not isinstance(failure, IntegrityError):
+            return ConflictError(text)
         self._health.failed(topic, f"{why}; {advice}")
-        return BacklogError(f"the queue's database failed: {why}")
+        return BacklogError(text)
 
     def open(self) -> None:
         """Create missing tables and columns, and apply the steps that the database lacks.

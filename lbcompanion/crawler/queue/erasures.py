@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.audit import forget_visitors
 from lbcompanion.crawler.queue.backlog import LOSS_SECONDS, Arrival
-from lbcompanion.crawler.queue.database import Database, insert_new
+from lbcompanion.crawler.queue.database import Database, insert_new, retried
 from lbcompanion.crawler.queue.erasure_lock import lock_for_erasure
 from lbcompanion.crawler.queue.file_erasures import (
     FileCriteria,
@@ -146,6 +146,7 @@ class Erasures:
         with self._database.read() as connection:
             return frozenset(connection.execute(query).scalars())
 
+    @retried
     def begin(self, selection: Selection, by: str, now: float) -> int:
         """Enter an erasure into the log.
 
@@ -169,6 +170,7 @@ class Erasures:
                 request_files(connection, number, selection.file_criteria)
         return number
 
+    @retried
     def erase(self, erasure: int, selection: Selection, now: float, refuse_seconds: float = REFUSE_SECONDS) -> Batch:
         """Erase some of the recordings of a selection, in one transaction; call it until nothing is left.
 
@@ -194,6 +196,7 @@ class Erasures:
             forget_outcomes(connection, tokens)  # last: it locks the numbers until the end
         return Batch(len(rows), len(archived), len(rows) < BATCH_SIZE, routes)
 
+    @retried
     def finish(self, now: float) -> None:
         """Set the end time of each erasure that has no records left to remove."""
         waiting = select(RECORDINGS.c.id).where(RECORDINGS.c.erasure == ERASURES.c.id).exists()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from lbcompanion.crawler.health import Health
 from lbcompanion.crawler.queue.backlog import Backlog
@@ -13,10 +14,12 @@ from lbcompanion.crawler.queue.database import (
     READING,
     WRITING,
     BacklogError,
+    ConflictError,
     Database,
     insert_new,
     open_engine,
     queue_file,
+    retried,
 )
 from lbcompanion.crawler.queue.schema import LOSSES
 from tests.support.arrivals import arrival
@@ -42,6 +45,47 @@ def test_errors_tell_no_values() -> None:
         backlog.add([arrival("t", cookies={"SRV": "a-secret-value"})], 1.0)
     assert "a-secret-value" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+class _Conflicts:
+    """A queue whose first transactions conflict with others."""
+
+    def __init__(self, number: int, code: str = "40P01") -> None:
+        self.health = Health()
+        self.database = Database(open_engine("sqlite://"), self.health)
+        self.left, self.code = number, code
+
+    @retried
+    def change(self, result: str) -> str:
+        with self.database.change() as connection:
+            connection.execute(text("SELECT 1"))
+            if self.left:
+                self.left -= 1
+                cause = Exception("deadlock detected")
+                cause.sqlstate = self.code  # type: ignore[attr-defined]
+                raise OperationalError("UPDATE", {}, cause)
+        return result
+
+
+def test_a_transaction_is_tried_again_after_a_conflict() -> None:
+    queue = _Conflicts(3)
+    assert queue.change("done") == "done"
+    assert queue.health.lines() == []
+
+
+def test_a_conflict_without_end_is_an_error_in_the_end() -> None:
+    queue = _Conflicts(1000)
+    with pytest.raises(ConflictError):
+        queue.change("done")
+    assert queue.left == 990
+
+
+def test_another_error_is_not_tried_again() -> None:
+    queue = _Conflicts(1, "57014")
+    with pytest.raises(BacklogError):
+        queue.change("done")
+    assert queue.left == 0
+    assert queue.health.is_failing(WRITING)
 
 
 @pytest.mark.slow
