@@ -22,7 +22,7 @@ from lbcompanion.errors import StoreError
 from lbcompanion.http1.heads import use_python_reader
 from lbcompanion.loops import SteadyLoop
 from lbcompanion.malloc_tuning import RETURN_MEMORY_SECONDS, raise_malloc_thresholds, return_freed_memory
-from lbcompanion.model import WallClock
+from lbcompanion.model import RoutingCookie, WallClock
 from lbcompanion.node.copies.peer_export import PeerExport
 from lbcompanion.node.copies.peers import Peers
 from lbcompanion.node.copies.shared_store import SharedStore, SiblingRequestHandler
@@ -160,6 +160,7 @@ class NodeService(NodeProcess):
                 on_notice=self._wake_sending_process if self.notice_sender is None else self.notice_sender.wake,
                 is_draining=lambda: self._drain_state.draining,
                 nonces=SharedNonces(node.state_dir / "nonces") if node.workers > 1 else UsedNonces(),
+                find_page_cookies=self._find_page_cookies,
             )
         )
         copies = self.copies = parts.copies
@@ -249,7 +250,20 @@ class NodeService(NodeProcess):
             if self.notice_sender is not None:
                 self.notice_sender.wake()
             return Frame({})
+        if verb == "page_cookies":
+            found = self.page_cookies.routing_cookies(str(request.values["token"]))
+            return Frame({"cookies": {cookie.name: cookie.value for cookie in found}})
         return await self._sibling_handler.answer(request)
+
+    async def _find_page_cookies(self, token: str) -> tuple[RoutingCookie, ...]:
+        if self._siblings is None:
+            return ()
+        asked = await self._siblings.ask_all(Frame({"do": "page_cookies", "token": token}))
+        for answer in asked.answers.values():
+            found = answer.values.get("cookies")
+            if isinstance(found, dict) and found:
+                return tuple(RoutingCookie(name, str(value)) for name, value in found.items())
+        return ()
 
     def _other_problems(self) -> list[str]:
         trouble = self.notice_sender.trouble if self.notice_sender is not None else ""

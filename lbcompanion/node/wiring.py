@@ -26,7 +26,7 @@ from lbcompanion.node.endpoints.fetch_auth import FetchAuthorizer
 from lbcompanion.node.endpoints.router import EndpointRouter
 from lbcompanion.node.endpoints.used_nonces import NonceStore, UsedNonces
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.notices.page_cookies import PageCookies
+from lbcompanion.node.notices.page_cookies import FindPageCookies, PageCookies
 from lbcompanion.node.notices.pseudonyms import Pseudonyms, VisitorPseudonyms
 from lbcompanion.node.notices.receiver import NoticeReceiver
 from lbcompanion.node.notices.spool import Spool
@@ -59,6 +59,7 @@ class NodeDependencies:
     :ivar on_captured: called with each captured page and the request's Cookie field; None follows
         ``crawler.notices``.
     :ivar policy: the class that decides about pages.
+    :ivar find_page_cookies: asks the node's other processes for the routing cookies of a page.
     """
 
     settings: NodeSettings
@@ -79,6 +80,7 @@ class NodeDependencies:
     on_captured: Callable[[Page, bytes], None] | None = None
     policy: type[PagePolicy] = PagePolicy
     nonces: NonceStore = Factory(UsedNonces)
+    find_page_cookies: FindPageCookies | None = None
 
 
 @frozen(kw_only=True)
@@ -129,6 +131,7 @@ def build(dependencies: NodeDependencies) -> Parts:
         trusts=proxies.trusts,
         on_notice=dependencies.on_notice,
         page_cookies=page_cookies,
+        find_page_cookies=dependencies.find_page_cookies,
         pseudonym=Pseudonyms(node.secret, proxies.trusts),
         visitor=VisitorPseudonyms(node.secret, settings.capture.visitor_cookie),
     )

@@ -5,13 +5,13 @@ sends no cookie at all. If such a cookie routes, only the page's own request and
 
 ``Cookie`` and the response's head stay in this process's memory for a short time, and are neither stored nor sent. They
 are reduced to routing cookies when the notice arrives: most notices bring their own, so that the work would be done in
-vain for most pages.
+vain for most pages. Another process of the node, which got the notice, is sent the routing cookies only.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import islice
 
 from lbcompanion.http1.heads import RequestHead, ResponseHead
@@ -19,6 +19,9 @@ from lbcompanion.model import RoutingCookie, WallClock
 from lbcompanion.sticky.cookies import parse, set_cookie_pairs
 from lbcompanion.sticky.reader import CookieReader
 from lbcompanion.sticky.set_cookie import MAX_SET_COOKIES
+
+#: Asks the node's other processes for the routing cookies of the page with a token; empty if none knows them.
+FindPageCookies = Callable[[str], Awaitable[tuple[RoutingCookie, ...]]]
 
 #: How long the cookies of a page are kept: a notice follows its page within seconds.
 MAX_SECONDS = 120.0

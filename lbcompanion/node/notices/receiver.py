@@ -12,7 +12,7 @@ from lbcompanion.errors import NoticeError, StoreError, TokenError
 from lbcompanion.model import Notice, NoticeSource, Page, RoutingCookie, WallClock
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.notices.page_cookies import PageCookies
+from lbcompanion.node.notices.page_cookies import FindPageCookies, PageCookies
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.proxy.answers import guarded_text, no_content
 from lbcompanion.node.proxy.client_info import PublicOrigin, client_address
@@ -36,6 +36,7 @@ class NoticeReceiver:
     :param trusts: whether an address is a trusted proxy's.
     :param on_notice: called after each write to the spool.
     :param page_cookies: the cookies of captured pages, for notices that bring none.
+    :param find_page_cookies: asks the node's other processes for them.
     :param now: seconds since the epoch.
     :param pseudonym: returns a pseudonym of a request's sender, to count visitors by.
     :param visitor: returns the visitor's pseudonym for the cookies of a request; empty without a visitor cookie.
@@ -55,6 +56,7 @@ class NoticeReceiver:
         trusts: Callable[[str], bool],
         on_notice: Callable[[], None],
         page_cookies: PageCookies,
+        find_page_cookies: FindPageCookies | None = None,
         pseudonym: Callable[[InternalRequest], str] = lambda _request: "",
         visitor: Callable[[Mapping[str, str]], str] = lambda _cookies: "",
     ) -> None:
@@ -69,6 +71,7 @@ class NoticeReceiver:
         self._trusts = trusts
         self._on_notice = on_notice
         self._page_cookies = page_cookies
+        self._find_page_cookies = find_page_cookies
         self._pseudonym = pseudonym
         self._visitor = visitor
 
@@ -89,8 +92,8 @@ class NoticeReceiver:
         if with_cookies:
             sent = parse(b"; ".join(request.head.all(b"cookie")))
             cookies, visitor = self._reader.merge(sent, browser_notice.cookies), self._visitor(sent)
-        if not cookies:
-            cookies = self._page_cookies.routing_cookies(browser_notice.token)
+        if not cookies and owner == self._node:
+            cookies = await self._cookies_of_page(browser_notice.token)
         page_url = (await self._copies.url_of(browser_notice.token)) if owner == self._node else ""
         notice = Notice(
             token=browser_notice.token,
@@ -118,6 +121,13 @@ class NoticeReceiver:
         self._counters.notices["taken"] += 1
         self._on_notice()
         return no_content()
+
+    async def _cookies_of_page(self, token: str) -> tuple[RoutingCookie, ...]:
+        """The routing cookies of a page, from the process of this node that captured it."""
+        found = self._page_cookies.routing_cookies(token)
+        if found or self._find_page_cookies is None:
+            return found
+        return await self._find_page_cookies(token)
 
     def _check_sender(self, request: InternalRequest, url: str) -> bool:
         """Whether the notice's cookies count: those of a page of another site do not.

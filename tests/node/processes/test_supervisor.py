@@ -7,10 +7,11 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -40,6 +41,7 @@ from tests.support.worker_processes import is_there, pids, upstream
 pytestmark = pytest.mark.network
 
 LAST = b"Connection: close"
+_VIEWED_AT = "2026-11-23T21:20:00Z"
 # A page of which a first half is passed on before the second comes.
 LONG = PAGE.replace(b"<p>", b"<p>" + b"word " * 4000)
 
@@ -138,6 +140,23 @@ def test_workers_have_one_another_s_copies(
         assert node_process.metric("lbcompanion_node_workers") == 3
         if start_mode == "command":
             assert node_process.stop() == 0
+
+
+def test_a_notice_gets_the_cookies_of_a_page_that_another_worker_captured(
+    tmp_path: Path, application: RawApplication
+) -> None:
+    more = '[crawler]\nintake = "http://127.0.0.1:1"\n[sticky]\ncookies = ["SRV"]'
+    with running_node(tmp_path, upstream(application), node="workers = 2", more=more) as node_process:
+        with connected_to(node_process, 0) as (asking,):
+            token = token_in(ask_once(asking, request(b"/page", b"Cookie: SRV=n1; login=secret")).body)
+        notice = {"token": token, "url": "http://www.example.com/page", "cookies": {}, "viewed_at": _VIEWED_AT}
+        body = json.dumps(notice).encode()
+        raw = request(b"/_lbc/notice", LAST, b"Content-Length: %d" % len(body), method=b"POST") + body
+        assert asked(node_process, 1, raw, b"POST").status == 204
+        state = tmp_path / "state"
+        with closing(sqlite3.connect(next(state.rglob("notices.db")))) as spool:
+            ((written,),) = spool.execute("SELECT notice FROM waiting WHERE token = ?", (token,))
+        assert json.loads(written)["notices"][0]["cookies"] == {"SRV": "n1"}
 
 
 def test_reasons_go_round(tmp_path: Path, application: RawApplication) -> None:
