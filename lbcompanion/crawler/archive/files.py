@@ -361,13 +361,14 @@ class Archive:
             self._open_file()
         except OSError as failure:
             raise self._failed(failure) from None
+        confirmed = self._committed_end
         with self._appender.gathering():
             try:
                 with self._index.gathered():
                     yield
                     self._sync()
             except BaseException:
-                self._is_end_uncertain = bool(self._name)
+                self._is_end_uncertain, self._committed_end = bool(self._name), confirmed
                 raise
 
     def _sync(self) -> None:
@@ -406,12 +407,38 @@ class Archive:
     def _find_end(self) -> None:
         """After a commit that failed, read the committed end again: the database may have committed nevertheless.
 
+        :raises ArchiveError: if the file cannot be read or written.
         :raises BacklogError: if the database still fails; nothing may be appended then.
         """
-        if self._is_end_uncertain:
-            self._committed_end = self._index.committed(self._name)
+        if not self._is_end_uncertain:
+            return
+        committed = self._index.committed(self._name)
+        if committed is None:
+            self._leave_lost_file()
+        else:
+            self._committed_end = committed
             self._known = self._known_of_file()
-            self._is_end_uncertain = False
+        self._is_end_uncertain = False
+
+    def _leave_lost_file(self) -> None:
+        """Go on in a new file if the database has lost the row of the current one.
+
+        A server that does not sync its commits loses the last ones when it is killed. The records whose commits it had
+        confirmed stay.
+        """
+        name, path, end = self._name, self.path(self._name), self._committed_end
+        try:
+            if path.exists() and path.stat().st_size > end:
+                truncate(path, end)
+        except OSError as failure:
+            raise self._failed(failure) from None
+        self._index.keep_lost_file(name, end, self._opened_at)
+        self._log.critical(
+            "the queue's database has lost archive file {name}, whose {end} bytes stay. Does the server sync commits?",
+            name=name,
+            end=end,
+        )
+        self._name, self._known = "", KnownBytes()
 
     def _leave_damaged_file(self) -> None:
         """Go on in a new file if someone removed or shortened the current one, or the whole folder."""

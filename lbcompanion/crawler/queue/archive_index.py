@@ -219,14 +219,22 @@ class ArchiveIndex:
                 values["committed"] = size
             return connection.execute(update(FILES).where(*unchanged).values(values)).rowcount == 1
 
-    def committed(self, name: str) -> int:
+    def keep_lost_file(self, name: str, committed: int, opened_at: float) -> None:
+        """Register a file again, closed, whose row the database has lost."""
+        values = {"name": name, "committed": committed, "crawler": self.crawler, "state": FileState.CLOSED}
+        with self._database.change() as connection:
+            connection.execute(insert(FILES).values(**values, opened_at=opened_at, searched=0))
+
+    def committed(self, name: str) -> int | None:
         """Return the committed length of a file, after any transaction that changes it at this moment has ended.
 
-        The answer to a commit may be lost on its way from a server: then only the server knows the length.
+        The answer to a commit may be lost on its way from a server: then only the server knows the length. None: the
+        database does not know the file; it has lost commits.
         """
         with self._database.change() as connection:
             query = select(FILES.c.committed).where(FILES.c.name == name).with_for_update()
-            return int(connection.execute(query).scalar_one())
+            found = connection.execute(query).scalar()
+            return None if found is None else int(found)
 
     def recent_files(self, most_bytes: int, least_size: int) -> list[str]:
         """Return the newest files of this crawler that are not open, newest first.
@@ -341,7 +349,7 @@ class ArchiveIndex:
                 self._ends = None
             with self._database.change() as connection:
                 for file, committed in ends.items():
-                    connection.execute(_SET_COMMITTED, {"the_file": file, "committed": committed})
+                    _set_committed(connection, file, committed)
 
     def mark_archived(self, token: str, record: ArchivedRecord, attempts: tuple[Attempt, ...], now: float) -> None:
         """Give a notice the outcome ``archived``, and commit the archive's bytes with it.
@@ -374,7 +382,7 @@ class ArchiveIndex:
         with self._database.change() as connection:
             update_open(connection, token, values, self._database.claimant)
             if self._ends is None:
-                connection.execute(_SET_COMMITTED, {"the_file": record.file, "committed": record.committed})
+                _set_committed(connection, record.file, record.committed)
             else:
                 self._ends[record.file] = record.committed
             if record.payloads:
@@ -387,6 +395,15 @@ class ArchiveIndex:
             if record.references:
                 _check_files(connection, {each.file for each in record.references})
                 insert_references(connection, [Reference(record.file, each) for each in record.references])
+
+
+def _set_committed(connection: Connection, file: str, committed: int) -> None:
+    """Commit the bytes of a file.
+
+    :raises BacklogError: if the database does not know the file: a recording must not refer to it.
+    """
+    if connection.execute(_SET_COMMITTED, {"the_file": file, "committed": committed}).rowcount != 1:
+        raise BacklogError("the queue's database has lost the archive file of the page")
 
 
 def _check_files(connection: Connection, names: set[str]) -> None:

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import gzip
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from lbcompanion.crawler.archive.errors import ArchiveError, FileOfAnotherCrawler
 from lbcompanion.crawler.archive.files import Archive
@@ -323,6 +324,39 @@ def test_files_without_a_name_belong_to_the_only_crawler(tmp_path: Path) -> None
     assert list(ArchiveIndex(place.database, "renamed").files()) == [place.files()[0].name]
 
 
+def _gathered(place: Place, token: str, body: bytes) -> None:
+    place.backlog.add([arrival(token)], NOW)
+    with place.archive.gathering():
+        place.archive.store(token, copy(body), (), "own", ())
+
+
+def _alone(place: Place, token: str, body: bytes) -> None:
+    place.backlog.add([arrival(token)], NOW)
+    place.archive.store(token, copy(body), (), "own", ())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("store", [_gathered, _alone])
+def test_a_file_that_the_database_has_lost_is_left(tmp_path: Path, store: Callable[[Place, str, bytes], None]) -> None:
+    """A server that does not sync its commits may lose the file's row, and tells nobody."""
+    place = Place(tmp_path)
+    place.store("t1", b"one")
+    (first,) = place.files()
+    size = first.stat().st_size
+    with place.database.change() as connection:
+        connection.execute(delete(FILES))
+    with pytest.raises(BacklogError, match="lost the archive file"):
+        store(place, "t2", b"two")
+    store(place, "t2", b"two")
+    store(place, "t3", b"three")
+    assert [place.page(f"t{number}") for number in (1, 2, 3)] == [b"one", b"two", b"three"]
+    assert states(place) == ["closed", "open"]
+    assert place.index.files() == {file.name: file.stat().st_size for file in place.files()}
+    assert first.stat().st_size == size
+    place.database.close()
+    assert Place(tmp_path).health.lines() == []
+
+
 class AnswerLost(ArchiveIndex):
     """An index whose next commit works, although its answer is lost; after that the database is gone for a while."""
 
@@ -334,7 +368,7 @@ class AnswerLost(ArchiveIndex):
             self.lost, self.gone = False, True
             raise BacklogError("the connection broke")
 
-    def committed(self, name: str) -> int:
+    def committed(self, name: str) -> int | None:
         if self.gone:
             raise BacklogError("still gone")
         return super().committed(name)
