@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -29,6 +30,10 @@ settings.register_profile("fast", derandomize=True, deadline=None, database=None
 settings.register_profile("big", deadline=None, max_examples=5000, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("LBC_HYPOTHESIS", "ci"))
 
+
+# In the background a shell has its commands ignore Ctrl-C, and the programs that tests start and interrupt would, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # pytest asks for Twisted's version at every test, and reads Twisted's whole METADATA for it: 1.5 ms.
 importlib.metadata.version = cache(importlib.metadata.version)
