@@ -252,15 +252,18 @@ class Mariadb(Server):
         share = next(
             one for one in map(Path, ("/usr/share/mysql", "/usr/share/mariadb")) if (one / self._TABLES[0]).exists()
         )
-        (self.folder / "data").mkdir()
-        if self._as:
-            os.chown(self.folder / "data", self._as["user"], self._as["group"])
+        # A server removes the temporary tables that it finds at its start, also those of another server.
+        for folder in (self.folder / "data", self.folder / "tmp"):
+            folder.mkdir()
+            if self._as:
+                os.chown(folder, self._as["user"], self._as["group"])
         given = self._FIRST + "\n".join((share / name).read_text() for name in self._TABLES) + self._LAST
         self.run(self.path, *self._options(), "--bootstrap", given=given.encode())
 
     def _options(self) -> Sequence[str]:
         return [
-            *("--no-defaults", f"--datadir={self.folder / 'data'}", "--skip-log-bin"),
+            *("--no-defaults", f"--datadir={self.folder / 'data'}", f"--tmpdir={self.folder / 'tmp'}"),
+            "--skip-log-bin",
             *("--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M"),
             f"--innodb-flush-log-at-trx-commit={self.flush}",
         ]
