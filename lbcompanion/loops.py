@@ -1,4 +1,4 @@
-"""Calls that are repeated for as long as a program runs, whatever a single one of them raises."""
+"""Calls that are repeated at an interval. An error in one call does not end the others."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from twisted.python.failure import Failure
 
 #: Called with the loop's name and the error for each call that failed.
 CountError = Callable[[str, BaseException], object]
+
+
+def not_counted(_name: str, _error: BaseException) -> None:
+    """Count no error, such as in tests."""
 
 
 class SteadyLoop:
@@ -33,7 +37,7 @@ class SteadyLoop:
         *,
         name: str,
         clock: IReactorTime,
-        count_error: CountError = lambda _name, _error: None,
+        count_error: CountError = not_counted,
     ) -> None:
         self._call = call
         self._name = name

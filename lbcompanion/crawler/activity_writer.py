@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from lbcompanion.crawler.activity import Activity
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.queue.activity_table import ActivityTable
-from lbcompanion.loops import CountError, SteadyLoop
+from lbcompanion.loops import CountError, SteadyLoop, not_counted
 from lbcompanion.model import WallClock
 
 #: A crawler that is killed loses the counts of this time, but no page.
@@ -34,7 +34,7 @@ class ActivityWriter:
         defer: Defer,
         reactor: IReactorTime,
         now: WallClock,
-        count_error: CountError = lambda _name, _error: None,
+        count_error: CountError = not_counted,
     ) -> None:
         self._activity = activity
         self._table = table

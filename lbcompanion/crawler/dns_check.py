@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IResolutionReceiver
 from zope.interface import implementer
 
 from lbcompanion.crawler.health import Health
-from lbcompanion.loops import CountError, SteadyLoop
+from lbcompanion.loops import CountError, SteadyLoop, not_counted
 from lbcompanion.settings import SiteSettings
 
 CHECK_SECONDS = 30.0
@@ -30,7 +30,7 @@ class DnsCheck:
         sites: Iterable[SiteSettings],
         reactor: Any,
         health: Health,
-        count_error: CountError = lambda _name, _error: None,
+        count_error: CountError = not_counted,
     ) -> None:
         self._sites = [site for site in sites if not site.connect]
         self._reactor = reactor

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.queue.outcomes import MOST_NUMBERED, Extent, Outcomes
 from lbcompanion.crawler.threads import NotRunning
-from lbcompanion.loops import CountError, SteadyLoop
+from lbcompanion.loops import CountError, SteadyLoop, not_counted
 from lbcompanion.model import WallClock
 from lbcompanion.settings import OutcomesTable
 
@@ -48,7 +48,7 @@ class OutcomeWatch:
         defer: Callable[..., Deferred[Any]],
         reactor: IReactorTime,
         now: WallClock,
-        count_error: CountError = lambda _name, _error: None,
+        count_error: CountError = not_counted,
     ) -> None:
         self.outcomes = outcomes
         self._settings = settings

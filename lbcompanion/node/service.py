@@ -384,7 +384,8 @@ class NodeService(NodeProcess):
     def _tick(self) -> None:
         now = self._reactor.seconds()
         self._ticks += 1
-        with ExitStack() as parts:  # each part is run even if others fail; the last one first
+        # Each part runs although others fail. An ExitStack calls them in reverse order.
+        with ExitStack() as parts:
             parts.callback(self._return_memory)
             parts.callback(self._pending.tick, now)
             if self._ticks % _SWEEP_TICKS == 0:

@@ -20,7 +20,7 @@ from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.queue.audit import AuditLog
 from lbcompanion.crawler.queue.database import BacklogError
 from lbcompanion.crawler.threads import NotRunning
-from lbcompanion.loops import CountError, SteadyLoop
+from lbcompanion.loops import CountError, SteadyLoop, not_counted
 from lbcompanion.settings import CrawlerTable
 
 #: How often old lines of the audit log are deleted, in seconds.
@@ -79,7 +79,7 @@ class AuditPruning:
         defer: Defer,
         now: Callable[[], float],
         reactor: Any,
-        count_error: CountError = lambda _name, _error: None,
+        count_error: CountError = not_counted,
     ) -> None:
         self._audit = log
         self._days = days

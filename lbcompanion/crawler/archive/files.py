@@ -428,11 +428,14 @@ class Archive:
         """
         name, path, end = self._name, self.path(self._name), self._committed_end
         try:
-            if path.exists() and path.stat().st_size > end:
+            if not end:
+                path.unlink(missing_ok=True)
+            elif path.exists() and path.stat().st_size > end:
                 truncate(path, end)
         except OSError as failure:
             raise self._failed(failure) from None
-        self._index.keep_lost_file(name, end, self._opened_at)
+        if end:
+            self._index.keep_lost_file(name, end, self._opened_at)
         self._log.critical(
             "the queue's database has lost archive file {name}, whose {end} bytes stay. Does the server sync commits?",
             name=name,

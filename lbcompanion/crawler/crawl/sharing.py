@@ -21,7 +21,7 @@ from lbcompanion.crawler.queue.membership import NAME, Membership, session_engin
 from lbcompanion.crawler.queue.route_table import ROUTES_CHANGED, RouteTable
 from lbcompanion.crawler.queue.turns import PAUSED, Turns
 from lbcompanion.crawler.queue.work import SharedQueue
-from lbcompanion.loops import CountError, SteadyLoop
+from lbcompanion.loops import CountError, SteadyLoop, not_counted
 from lbcompanion.settings import CrawlerSettings
 from lbcompanion.sticky.routes import Routes
 
@@ -69,7 +69,7 @@ class Sharing:
         health: Health,
         reactor: Any,
         defer: Any,
-        count_error: CountError = lambda _name, _error: None,
+        count_error: CountError = not_counted,
     ) -> None:
         crawler = settings.crawler
         self.work = SharedQueue(

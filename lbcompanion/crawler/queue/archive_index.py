@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, sele
 from sqlalchemy.engine import Connection
 
 from lbcompanion.crawler.queue.backlog import dump_attempts, update_open
-from lbcompanion.crawler.queue.database import BacklogError, Database
+from lbcompanion.crawler.queue.database import BacklogError, Database, insert_new
 from lbcompanion.crawler.queue.file_erasures import FileErasures
 from lbcompanion.crawler.queue.payload_places import (
     Payload,
@@ -90,6 +90,10 @@ class FileState(StrEnum):
     UPLOADED = "uploaded"
 
 
+# Files of an earlier version have no state.
+_IS_OPEN = or_(FILES.c.state == FileState.OPEN, FILES.c.state.is_(None))
+
+
 @frozen
 class ArchiveFile:
     """A file of the archive.
@@ -161,8 +165,7 @@ class ArchiveIndex:
             self._close_open(connection)
 
     def _close_open(self, connection: Connection) -> None:
-        is_open = or_(FILES.c.state == FileState.OPEN, FILES.c.state.is_(None))
-        connection.execute(update(FILES).where(self.is_own(), is_open).values(state=FileState.CLOSED))
+        connection.execute(update(FILES).where(self.is_own(), _IS_OPEN).values(state=FileState.CLOSED))
 
     def is_own(self) -> ColumnElement[bool]:
         """Return the condition that a row of the table of files is one of this crawler."""
@@ -220,19 +223,19 @@ class ArchiveIndex:
             return connection.execute(update(FILES).where(*unchanged).values(values)).rowcount == 1
 
     def keep_lost_file(self, name: str, committed: int, opened_at: float) -> None:
-        """Register a file again, closed, whose row the database has lost."""
+        """Register a file again, closed, whose row the database has lost. A second call does nothing."""
         values = {"name": name, "committed": committed, "crawler": self.crawler, "state": FileState.CLOSED}
         with self._database.change() as connection:
-            connection.execute(insert(FILES).values(**values, opened_at=opened_at, searched=0))
+            insert_new(connection, FILES, [values | {"opened_at": opened_at, "searched": 0}])
 
     def committed(self, name: str) -> int | None:
-        """Return the committed length of a file, after any transaction that changes it at this moment has ended.
+        """Return the committed length of an open file, after any transaction that changes it at this moment has ended.
 
         The answer to a commit may be lost on its way from a server: then only the server knows the length. None: the
-        database does not know the file; it has lost commits.
+        database has lost the file's row, or has it again only because of :meth:`keep_lost_file`.
         """
         with self._database.change() as connection:
-            query = select(FILES.c.committed).where(FILES.c.name == name).with_for_update()
+            query = select(FILES.c.committed).where(FILES.c.name == name, _IS_OPEN).with_for_update()
             found = connection.execute(query).scalar()
             return None if found is None else int(found)
 

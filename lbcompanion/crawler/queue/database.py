@@ -60,11 +60,11 @@ _IDLE_SECONDS = 5
 _IDLE_POSTGRESQL = f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s"
 #: How often to try the creation of tables: crawlers that start at once may each create another table first.
 _MAX_PREPARE_TRIES = 12
-#: How often to try a transaction that conflicts with others.
-_MAX_TRIES = 10
+#: How often to try a transaction that conflicts with others, and for how long: other work of the thread waits.
+_MAX_TRIES, _MAX_RETRY_SECONDS = 10, 5.0
 
-P = ParamSpec("P")
-T = TypeVar("T")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class BacklogError(CompanionError):
@@ -75,14 +75,18 @@ class ConflictError(BacklogError):
     """The database ended a transaction because of another one, such as at a deadlock. Nothing was changed."""
 
 
-def retried(method: Callable[P, T]) -> Callable[P, T]:
+def retried(method: Callable[_P, _T]) -> Callable[_P, _T]:
     """Call a method again after conflicts with other transactions. It must be one transaction."""
 
     @wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        until = monotonic() + _MAX_RETRY_SECONDS
         for _ in range(_MAX_TRIES - 1):
-            with suppress(ConflictError):
+            try:
                 return method(*args, **kwargs)
+            except ConflictError:
+                if monotonic() >= until:
+                    raise
         return method(*args, **kwargs)
 
     return call

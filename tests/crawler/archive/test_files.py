@@ -357,6 +357,35 @@ def test_a_file_that_the_database_has_lost_is_left(tmp_path: Path, store: Callab
     assert Place(tmp_path).health.lines() == []
 
 
+@pytest.mark.slow
+def test_a_lost_file_is_left_although_the_answer_to_its_registration_is_lost(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.store("t1", b"one")
+    (first,) = place.files()
+    with place.database.change() as connection:
+        connection.execute(delete(FILES))
+    with pytest.raises(BacklogError):
+        _alone(place, "t2", b"two")
+    for _ in range(2):
+        place.index.keep_lost_file(first.name, first.stat().st_size, NOW)
+    _alone(place, "t2", b"two")
+    assert [place.page(f"t{number}") for number in (1, 2)] == [b"one", b"two"]
+    assert states(place) == ["closed", "open"]
+
+
+@pytest.mark.slow
+def test_a_lost_file_without_pages_is_removed(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    with pytest.raises(RuntimeError), place.archive.gathering():  # creates the file
+        raise RuntimeError
+    with place.database.change() as connection:
+        connection.execute(delete(FILES))
+    _alone(place, "t1", b"one")
+    assert place.page("t1") == b"one"
+    assert states(place) == ["open"]
+    assert len(place.files()) == 1
+
+
 class AnswerLost(ArchiveIndex):
     """An index whose next commit works, although its answer is lost; after that the database is gone for a while."""
 

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from lbcompanion.crawler.health import Health
+from lbcompanion.crawler.queue import database
 from lbcompanion.crawler.queue.backlog import Backlog
 from lbcompanion.crawler.queue.database import (
     READING,
@@ -78,6 +79,17 @@ def test_a_conflict_without_end_is_an_error_in_the_end() -> None:
     with pytest.raises(ConflictError):
         queue.change("done")
     assert queue.left == 990
+
+
+def test_long_waits_for_others_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait for a lock takes seconds, and the thread has other work."""
+    times = iter((0.0, 4.0, 8.0))
+    monkeypatch.setattr(database, "monotonic", lambda: next(times))
+    queue = _Conflicts(1000)
+    queue.database._clock = lambda: 0.0
+    with pytest.raises(ConflictError):
+        queue.change("done")
+    assert queue.left == 998
 
 
 def test_another_error_is_not_tried_again() -> None:
