@@ -13,8 +13,8 @@ pytestmark = pytest.mark.network
 _PROGRAM = """
 from lbcompanion.malloc_tuning import raise_malloc_thresholds
 def resident():
-    with open("/proc/self/statm") as told:
-        return int(told.read().split()[1]) * 4096
+    with open("/proc/self/statm") as pages:
+        return int(pages.read().split()[1]) * 4096
 kept = raise_malloc_thresholds() if {kept} else False
 data = bytearray(8 << 20)
 del data
@@ -24,8 +24,8 @@ print(kept, resident())
 
 def _run(kept: bool) -> tuple[bool, int]:
     out = subprocess.run([sys.executable, "-c", _PROGRAM.format(kept=kept)], capture_output=True, text=True, check=True)
-    told, resident = out.stdout.split()
-    return told == "True", int(resident)
+    accepted, resident = out.stdout.split()
+    return accepted == "True", int(resident)
 
 
 def test_freed_memory_stays() -> None:
@@ -39,8 +39,8 @@ def test_freed_memory_stays() -> None:
 _PIECES = """
 from lbcompanion.malloc_tuning import raise_malloc_thresholds, return_freed_memory
 def resident():
-    with open("/proc/self/statm") as told:
-        return int(told.read().split()[1]) * 4096
+    with open("/proc/self/statm") as pages:
+        return int(pages.read().split()[1]) * 4096
 raise_malloc_thresholds()
 pieces = [b"x" * (60000 + number) for number in range(1000)]
 del pieces[::2]

@@ -311,8 +311,10 @@ class Minter:
         return False
 
     def _has_route_of_names(self, node: str, candidates: list[Route]) -> bool:
-        """Whether a node's route has cookies of these candidates only: otherwise it does not show that the method that
-        gave the candidates gives routes."""
+        """Whether a node's route consists of cookies with the candidates' names.
+
+        A route of other cookies came from another method. It does not show that this method gives routes.
+        """
         route = self._routes.get(self._site.name, node)
         names = {cookie.name for each in candidates for cookie in each.cookies}
         return route is not None and {cookie.name for cookie in route.cookies} <= names
