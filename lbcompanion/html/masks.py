@@ -10,7 +10,7 @@ certain, no copy is kept.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from html import unescape
@@ -118,7 +118,7 @@ class Masks:
         assert references is not None
         return lowered(references.sub(lambda found: unescape(found.group().decode("ascii")).encode(), page))
 
-    def apply(self, body: bytes, selectors: list[str], removed: Counter[str] | None = None) -> bytes:
+    def apply(self, body: bytes, selectors: list[str], removed: defaultdict[str, int] | None = None) -> bytes:
         """Remove from a page what these selectors match.
 
         :param body: HTML in UTF-8, or in another encoding in which ASCII bytes always mean ASCII characters.
@@ -242,7 +242,7 @@ def _masked(
     body: bytes,
     selectors: list[str],
     max_elements: int,
-    removed: Counter[str] | None = None,
+    removed: defaultdict[str, int] | None = None,
     own_attribute: re.Pattern[bytes] | None = None,
 ) -> bytes:
     word = unique_word(body)
@@ -254,7 +254,7 @@ def _masked(
 
 
 def _masked_beginning(
-    body: bytes, end: int, selectors: list[str], max_elements: int, removed: Counter[str] | None = None
+    body: bytes, end: int, selectors: list[str], max_elements: int, removed: defaultdict[str, int] | None = None
 ) -> bytes | None:
     """The masked page if only tags before ``end`` match; None if that is not certain, or a masked element has content.
 
@@ -276,7 +276,7 @@ def _removal(
     marked: bytes,
     word: str,
     names: list[str],
-    removed: Counter[str] | None,
+    removed: defaultdict[str, int] | None,
     own_attribute: re.Pattern[bytes] | None = None,
 ) -> bytes:
     removal = _Removal(marked, word.encode(), names, own_attribute)

@@ -6,7 +6,7 @@ Everything is decided by a tokenizer as browsers have it with scripts on. Where 
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 
 import lolhtml
@@ -72,7 +72,7 @@ class _Plan:
     budget: _Budget
     frame_depth: int = 0
     utf8: bool = True
-    removed: Counter[str] = field(factory=Counter)
+    removed: defaultdict[str, int] = field(factory=lambda: defaultdict(int))
 
 
 def redact(
@@ -82,7 +82,7 @@ def redact(
     masks: Masks | None,
     charset: str | None = None,
     xhtml: bool = False,
-    removed: Counter[str] | None = None,
+    removed: defaultdict[str, int] | None = None,
 ) -> bytes:
     """Redact the copy of a page.
 
@@ -98,7 +98,10 @@ def redact(
     """
     if not exclude_blocks and masks is None:
         return body
-    counted: Counter[str] = Counter() if removed is None else removed
+    is_usual = charset == "utf-8" and not xhtml
+    if is_usual and not _words_of_interest(lowered(body), exclude_blocks=exclude_blocks, masks=masks):
+        return body
+    counted: defaultdict[str, int] = defaultdict(int) if removed is None else removed
     if xhtml:
         plan = _Plan(exclude_blocks, masks, _Budget(), frame_depth=1, removed=counted)
         return redact_xml(
@@ -109,8 +112,6 @@ def redact(
             redact_document=lambda document: _redacted(document, plan),
             removed=counted,
         )
-    if charset == "utf-8" and not _words_of_interest(lowered(body), exclude_blocks=exclude_blocks, masks=masks):
-        return body
     plan = _Plan(exclude_blocks, masks, _Budget(), removed=counted)
     if charset != "utf-8":
         charset = charset or charsets.page_charset(b"", body[: charsets.PRESCAN_BYTES])
@@ -254,7 +255,7 @@ def _exclude_marks(body: bytes) -> list[Mark]:
     return marks
 
 
-def _without_blocks(body: bytes, redacted: bytes, removed: Counter[str]) -> bytes:
+def _without_blocks(body: bytes, redacted: bytes, removed: defaultdict[str, int]) -> bytes:
     """Remove the excluded blocks of a page.
 
     :param redacted: the page, masks applied.

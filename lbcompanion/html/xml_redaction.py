@@ -8,7 +8,7 @@ no copy either if it declares entities or default attributes and something is re
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from xml.parsers import expat
 
@@ -39,7 +39,7 @@ def redact_xml(
     masks: Masks | None,
     charset: str | None,
     redact_document: Callable[[bytes], bytes],
-    removed: Counter[str],
+    removed: defaultdict[str, int],
 ) -> bytes:
     """Redact the copy of a page that browsers read as XML.
 
@@ -80,7 +80,7 @@ def _redacted(
     exclude_blocks: bool,
     masks: Masks | None,
     redact_document: Callable[[bytes], bytes],
-    removed: Counter[str],
+    removed: defaultdict[str, int],
 ) -> bytes:
     lower = lowered(page)
     # Declarations may add words to the page that its text does not contain.
@@ -216,7 +216,7 @@ class _Document:
             if element.end > element.content:
                 self._edits.append((element.content, element.end, b""))
 
-    def redacted(self, removed: Counter[str]) -> bytes:
+    def redacted(self, removed: defaultdict[str, int]) -> bytes:
         """The page without the removed parts; the page itself if nothing is removed.
 
         :param removed: counts what is removed.

@@ -23,7 +23,7 @@ _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*:[ \t]*([\t\x20-\x7e\x
 _TEXT_LINE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEAD_END = b"\r\n\r\n"
-_NOTHING_REMOVED = b"\r\n%b: %b" % (REMOVED.written, str(RemovedParts()).encode())
+_NOTHING_REMOVED = b"\r\n%b: %b\r\n\r\n" % (REMOVED.written, str(RemovedParts()).encode())
 
 
 def with_removed_parts(head: bytes, removed: RemovedParts | None) -> bytes:
@@ -32,9 +32,8 @@ def with_removed_parts(head: bytes, removed: RemovedParts | None) -> bytes:
     :param head: from :func:`lbcompanion.http1.kept_head.kept_head`, without such a field.
     :param removed: None: nothing.
     """
-    fields, end, names = head.partition(_HEAD_END)
-    line = b"\r\n%b: %b" % (REMOVED.written, str(removed).encode()) if removed else _NOTHING_REMOVED
-    return b"".join((fields, line, end, names)) if end else head
+    line = b"\r\n%b: %b\r\n\r\n" % (REMOVED.written, str(removed).encode()) if removed else _NOTHING_REMOVED
+    return head.replace(_HEAD_END, line, 1)
 
 
 @frozen

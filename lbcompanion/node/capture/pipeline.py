@@ -7,7 +7,7 @@ application's own bytes would.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -373,7 +373,7 @@ class CapturePipeline:
             kept_head = b""
         try:
             page_bytes = parts[0] if len(parts) == 1 else b"".join(parts)
-            removed: Counter[str] = Counter()
+            removed: defaultdict[str, int] = defaultdict(int)
             copy_bytes = self._redacted(page_bytes, eligibility, removed)
             page = Page(
                 self._token,
@@ -398,7 +398,7 @@ class CapturePipeline:
             except Exception as error:
                 self._counters.failed_open[f"notice: {type(error).__name__}"] += 1
 
-    def _redacted(self, page_bytes: bytes, eligibility: Eligibility, removed: Counter[str]) -> bytes:
+    def _redacted(self, page_bytes: bytes, eligibility: Eligibility, removed: defaultdict[str, int]) -> bytes:
         charset = eligibility.charset
         capture_limits = self._limits
         if not capture_limits.exclude_blocks and capture_limits.masks is None:
