@@ -177,7 +177,10 @@ def _check_cost(farm: ProcessFarm) -> None:
     """The crawler asked the applications for files only, kept to its share, and made no visitor wait."""
     for name in _NODES:
         asked = [one for one in access_log(farm.folder, name) if one.user_agent.startswith("lbcompanion")]
-        assert most_at_once(asked) <= _SHARE
+        # This script works on after its response, and Apache counts that time: the crawler cannot know of it.
+        ended = [one for one in asked if not one.target.startswith("/lib/exe/taskrunner.php")]
+        assert len(ended) > len(asked) / 2
+        assert most_at_once(ended) <= _SHARE
         assert not [one.target for one in asked if one.target.startswith("/doku.php")]
         print(f"{name}: {len(asked)} requests of the crawler")
         waited = _WAITED.search(fetched(farm.admin[name], "/metrics")[1])
