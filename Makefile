@@ -42,7 +42,7 @@ $(VENV)/.ready: pyproject.toml setup.py | $(BIN)/python
 	@touch $@
 
 # With a compiler, heads are read by the compiled reader; without, all the same by the one in Python.
-$(VENV)/.ready-%: pyproject.toml setup.py lbcompanion/http1/_lines.c | $(BIN)/python
+$(VENV)/.ready-%: pyproject.toml setup.py $(wildcard lbcompanion/http1/*.[ch]) | $(BIN)/python
 	@sh .ci/programs compiler
 	$(PIP) install -q --config-settings editable_mode=compat -e '.[$*]'
 	@touch $(VENV)/.ready $@

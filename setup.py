@@ -14,7 +14,14 @@ setup(
         "lbcompanion.crawler.admin.dashboard": ["templates/*.html", "static/*"],
     },
     # Where there is no compiler the Python reader does all the work; see lbcompanion/http1/field_lines.py.
-    ext_modules=[Extension("lbcompanion.http1._lines", ["lbcompanion/http1/_lines.c"], optional=True)],
+    ext_modules=[
+        Extension(
+            "lbcompanion.http1._lines",
+            ["lbcompanion/http1/_lines.c"],
+            depends=["lbcompanion/http1/_fields.h"],
+            optional=True,
+        )
+    ],
     include_package_data=False,
     zip_safe=False,
 )
