@@ -12,7 +12,7 @@ PROCESSES ?= -n 2 --dist loadfile --no-loadscope-reorder
 # Tests start hundreds of processes. Without bytecode on disk each compiles the package again, 0.35 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test quick quick-tests test-one lint format types docs pictures bench bench-crawler soak simulate fuzz chaos changes clean
+.PHONY: help demo test quick quick-tests test-one lint format types docs pictures bench bench-crawler soak simulate fuzz sanitize chaos changes clean
 
 help:
 	@echo "make demo    a whole farm on this machine (ARGS='--once --json' and so on are handed on)"
@@ -27,6 +27,7 @@ help:
 	@echo "make soak    a million mixed requests: do memory or descriptors grow?"
 	@echo "make simulate  routing at 1,000 nodes and a million visits, without a socket"
 	@echo "make fuzz    at random and for long (ARGS='html --seconds 3600': that target alone, for an hour)"
+	@echo "make sanitize   the compiled readers under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make chaos   crawlers of one queue, all faults and erasures at random (LBC_CHAOS_SECONDS=3600: for an hour)"
 	@echo "make clean   takes away what the others made"
 
@@ -160,6 +161,19 @@ simulate: $(VENV)/.ready-bench
 fuzz: $(VENV)/.ready-test $(VENV)/html5lib/.ready
 	$(BIN)/python -m fuzz $(ARGS)
 	$(if $(ARGS),,LBC_HYPOTHESIS=big $(BIN)/python -m pytest)
+
+# The compiled readers under AddressSanitizer and UndefinedBehaviorSanitizer: their tests, and random messages.
+SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+sanitize: $(VENV)/.ready-test
+	rm -rf build/sanitize && mkdir -p build/sanitize
+	cp -r lbcompanion tests twisted fuzz setup.py pyproject.toml README.md LICENSE build/sanitize/
+	cd build/sanitize && rm -f lbcompanion/http1/*.so && CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" \
+	    $(abspath $(BIN))/python setup.py -q build_ext --inplace --force
+	cd build/sanitize && export LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	    PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 && \
+	    $(abspath $(BIN))/python -m pytest -q -p no:cacheprovider tests/http1/test_usual_heads.py tests/http1/test_field_lines.py \
+	    tests/http1/test_kept_head.py tests/node/proxy/test_usual_exchange.py && \
+	    $(abspath $(BIN))/python -m fuzz $(or $(ARGS),usual heads --seconds 120)
 
 chaos: $(VENV)/.ready-test $(VENV)/replay/.ready
 	@sh .ci/programs postgres mariadbd

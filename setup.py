@@ -9,18 +9,19 @@ from setuptools import Extension, find_packages, setup
 setup(
     packages=[*find_packages(include=["lbcompanion", "lbcompanion.*"]), "twisted.plugins"],
     package_data={
-        "lbcompanion": ["py.typed", "http1/_lines.pyi"],
+        "lbcompanion": ["py.typed", "http1/_lines.pyi", "http1/_usual.pyi"],
         "": ["*.js", "*.html", "*.css", "*.svg"],
         "lbcompanion.crawler.admin.dashboard": ["templates/*.html", "static/*"],
     },
     # Where there is no compiler the Python reader does all the work; see lbcompanion/http1/field_lines.py.
     ext_modules=[
         Extension(
-            "lbcompanion.http1._lines",
-            ["lbcompanion/http1/_lines.c"],
+            f"lbcompanion.http1.{name}",
+            [f"lbcompanion/http1/{name}.c"],
             depends=["lbcompanion/http1/_fields.h"],
             optional=True,
         )
+        for name in ("_lines", "_usual")
     ],
     include_package_data=False,
     zip_safe=False,

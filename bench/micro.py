@@ -24,8 +24,8 @@ from lbcompanion.http1.codings import Decoder, Encoder
 from lbcompanion.http1.heads import head_end, read_request_head, read_response_head
 from lbcompanion.model import Page
 from lbcompanion.node.capture.capture_rules import CaptureRules
+from lbcompanion.node.capture.page_copy import CaptureLimits
 from lbcompanion.node.capture.page_policy import PagePolicy, Script
-from lbcompanion.node.capture.pipeline import CaptureLimits
 from lbcompanion.node.capture.plan import RequestPlan
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters

@@ -276,6 +276,9 @@ class NodeService(NodeProcess):
             raise_malloc_thresholds()
         if os.environ.get("LBC_READER") == "python":
             use_python_reader()
+            self.context.new_usual_exchange = None
+        if os.environ.get("LBC_USUAL_PATH") == "off":
+            self.context.new_usual_exchange = None
         settings = self._settings
         self._raise_descriptor_limit()
         for listener in await self._open():

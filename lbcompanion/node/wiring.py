@@ -15,9 +15,10 @@ from lbcompanion.http1.heads import RequestHead
 from lbcompanion.model import MonotonicClock, Page, WallClock
 from lbcompanion.node.capture.archived_fields import ArchivedFields
 from lbcompanion.node.capture.capture_rules import CaptureRules
+from lbcompanion.node.capture.page_copy import CaptureLimits
 from lbcompanion.node.capture.page_policy import PagePolicy, Script
-from lbcompanion.node.capture.pipeline import CaptureLimits
 from lbcompanion.node.capture.plan import RequestPlan
+from lbcompanion.node.capture.usual_pages import UsualPages
 from lbcompanion.node.copies.peer_import import PeerImport
 from lbcompanion.node.copies.service import Copies, CopyRequest
 from lbcompanion.node.endpoints.application_client import UpstreamResponse
@@ -34,6 +35,7 @@ from lbcompanion.node.proxy.client_info import TrustedProxies
 from lbcompanion.node.proxy.context import InternalResponse, ProxyContext
 from lbcompanion.node.proxy.dates import DateLine
 from lbcompanion.node.proxy.upstream import UpstreamConnection, UpstreamPool
+from lbcompanion.node.proxy.usual_exchange import UsualExchange
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.recorder.script import recorder_source, versioned_script
 from lbcompanion.settings import LimitsTable, NodeSettings, NodeTable
@@ -213,6 +215,8 @@ def build(dependencies: NodeDependencies) -> Parts:
         node_id=_node_id(node),
         date_line=DateLine(dependencies.now),
     )
+    if UsualPages.is_for(policy):
+        context.new_usual_exchange = partial(UsualExchange, UsualPages(policy, context))
     return Parts(
         copies=copies,
         page_cookies=page_cookies,

@@ -15,8 +15,8 @@ from lbcompanion.html.snippets import integrity_of
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import Page
 from lbcompanion.node.capture.capture_rules import CaptureRules
+from lbcompanion.node.capture.page_copy import CaptureLimits
 from lbcompanion.node.capture.page_policy import PagePolicy, Script
-from lbcompanion.node.capture.pipeline import CaptureLimits
 from lbcompanion.node.capture.plan import RequestPlan
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.html.page_detection import is_page_destination
 from lbcompanion.http1.heads import RequestHead
 from lbcompanion.http1.path_patterns import PathPatterns
@@ -36,30 +37,59 @@ class CaptureRules:
             rb"(?:\A|;)[ \t]*+" + name + rb"""[ \t]*+=[ \t]*+(?:0|"0")[ \t]*+(?:;|\Z)"""
         ).search
         self.consent = Consent(capture)
-        self._needs_consent = self.consent.needed
+        self.needs_consent = self.consent.needed
         self.enabled = capture.enabled
+        self._has_path_rules = any(rule is not None for rule in (self._include, self._exclude, self._no_store))
+        self._path_keys: BoundedCache[bytes, bytes] = BoundedCache()
 
-    def refusal(self, head: RequestHead) -> str:  # noqa: PLR0911 - a list of rules, each with its word
+    def refusal(self, head: RequestHead) -> str:
         """Why no response to this request is captured; empty if one may be."""
+        return self.request_refusal(head) or self.visitor_refusal(head)
+
+    def request_refusal(self, head: RequestHead) -> str:
+        """The same by method, path and destination alone, whoever the visitor is."""
         if not self.enabled:
             return "capture is off"
         if head.method not in self.methods and head.method != b"HEAD":
             return "method"
         path, _, query = head.target.partition(b"?")
-        values = head.values
         if not query or not self._forced(query):
             # A request for an image or a script cannot become a page.
-            destination = values.get(b"sec-fetch-dest")
+            destination = head.values.get(b"sec-fetch-dest")
             if destination is not None and not is_page_destination(destination):
                 return "not a document"
             if self._include is not None and not self._include.includes(path):
                 return "path not included"
         if self._exclude is not None and self._exclude.excludes(path):
             return "path excluded"
-        cookie = values.get(b"cookie", b"")
-        if self._visitor_cookie and self._visitor_cookie in cookie and self._is_refused(cookie):
+        return ""
+
+    def visitor_refusal(self, head: RequestHead) -> str:
+        """Why this visitor's pages are not captured; empty if they may be."""
+        if self.refuses_cookie(head.values.get(b"cookie", b"")):
             return "visitor is not recorded"
-        return self.consent.refusal(head) if self._needs_consent else ""
+        return self.consent.refusal(head) if self.needs_consent else ""
+
+    def refuses_cookie(self, cookie: bytes) -> bool:
+        """Whether a ``Cookie`` field says that its visitor is not recorded."""
+        return bool(self._visitor_cookie and self._visitor_cookie in cookie and self._is_refused(cookie))
+
+    def may_force(self, target: bytes) -> bool:
+        """Whether the target may have the force parameter."""
+        return bool(self._force) and self._force in target
+
+    def path_key(self, path: bytes) -> bytes:
+        """What the path rules say about a path, as a key: all paths with the same one are handled alike."""
+        if not self._has_path_rules:
+            return b""
+        key = self._path_keys.get(path)
+        if key is None:
+            is_included = self._include is None or self._include.includes(path)
+            is_excluded = self._exclude is not None and self._exclude.excludes(path)
+            no_store = self._no_store is not None and self._no_store.excludes(path)
+            key = b"%d%d%d" % (is_included, is_excluded, no_store)
+            self._path_keys.put(path, key)
+        return key
 
     def uncacheable(self, head: RequestHead) -> bool:
         """Whether a captured page of this request is sent with ``no-store``."""

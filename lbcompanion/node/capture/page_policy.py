@@ -30,7 +30,7 @@ from lbcompanion.http1.field_lines import DUPLICATE, FRAGMENT_HINT, HAS_CSP
 from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import WallClock
 from lbcompanion.node.capture.capture_rules import CaptureRules
-from lbcompanion.node.capture.pipeline import CaptureLimits
+from lbcompanion.node.capture.page_copy import CaptureLimits
 from lbcompanion.node.capture.range_requests import RangeRequests
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters

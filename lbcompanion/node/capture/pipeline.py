@@ -7,26 +7,14 @@ application's own bytes would.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from attrs import frozen
-
-from lbcompanion.html.charset import bom_charset
 from lbcompanion.html.inject import Injector
-from lbcompanion.html.masks import Masks, RedactionError
-from lbcompanion.html.media_type import extract_media_type
 from lbcompanion.html.page_detection import Eligibility
-from lbcompanion.html.redaction import redact
 from lbcompanion.http1.codings import CodingError, Decoder, Encoder, decode_whole, encode_whole
 from lbcompanion.http1.heads import RequestHead, ResponseHead
-from lbcompanion.model import Page
-from lbcompanion.node.capture.archived_fields import ArchivedFields
+from lbcompanion.node.capture.page_copy import CaptureLimits, CopyFacts, finish_copy
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.protocol.removed_parts import RemovedParts
-from lbcompanion.protocol.response_heads import with_removed_parts
-from lbcompanion.settings import CaptureTable
 
 if TYPE_CHECKING:
     from lbcompanion.node.copies.service import Copies
@@ -36,29 +24,6 @@ if TYPE_CHECKING:
 _SMALL_BYTES = 65536
 # One read from the application may always decode to this size, and beyond it to ``expansion_ratio`` times its own.
 _MAX_TURN_BYTES = 16777216
-
-
-@frozen
-class CaptureLimits:
-    """The limits and transformations of all copies of one process.
-
-    :ivar max_page_bytes: the maximum of one copy.
-    :ivar capturing_bytes: the maximum of all copies in progress.
-    :ivar expansion_ratio: the maximum ratio of decoded to coded size, beyond the first 64 KiB.
-    :ivar on_captured: called with each page given to the store and the request's ``Cookie`` field; None calls nothing.
-    :ivar kept_head: returns the head of a copy (:mod:`lbcompanion.node.capture.archived_fields`).
-    :ivar keep_cookies: called with the token of each page that is being captured, its request and its response; None
-        calls nothing.
-    """
-
-    max_page_bytes: int
-    capturing_bytes: int
-    expansion_ratio: float
-    exclude_blocks: bool
-    masks: Masks | None
-    on_captured: Callable[[Page, bytes], None] | None
-    kept_head: Callable[[ResponseHead], bytes] = ArchivedFields(CaptureTable().archive_fields_exclude).head_of
-    keep_cookies: Callable[[str, RequestHead, ResponseHead], None] | None = None
 
 
 class PageContext(NamedTuple):
@@ -169,12 +134,8 @@ class CapturePipeline:
 
     def _inject_fast_coded(self, data: bytes) -> list[bytes] | None:
         """Insert into a usual page with a content coding; None if it cannot be decoded within the limits."""
-        capture_limits = self._limits
-        max_bytes = min(
-            capture_limits.max_page_bytes, max(_SMALL_BYTES, int(len(data) * capture_limits.expansion_ratio))
-        )
         try:
-            page = decode_whole(self._coding, data, max_bytes)
+            page = decode_whole(self._coding, data, max_decoded_bytes(self._limits, len(data)))
         except CodingError:
             return None
         pieces = self._inject_fast(page)
@@ -364,54 +325,21 @@ class CapturePipeline:
             return
         self._counters.capturing_bytes -= self._copy_bytes
         request, head, origin, captured_at, eligibility = self._page_context
-        capture_limits = self._limits
-        try:
-            kept_head = capture_limits.kept_head(head)
-        except Exception as error:
-            # The copy is worth more than its head, which can be made up from status and type.
-            self._counters.failed_open[f"copy's head: {type(error).__name__}"] += 1
-            kept_head = b""
-        try:
-            page_bytes = parts[0] if len(parts) == 1 else b"".join(parts)
-            removed: defaultdict[str, int] = defaultdict(int)
-            copy_bytes = self._redacted(page_bytes, eligibility, removed)
-            page = Page(
+        finish_copy(
+            CopyFacts(
                 self._token,
                 origin + request.target.decode("latin-1"),
                 request.method.decode("ascii"),
-                head.status,
-                _single_content_type(head.values[b"content-type"]),
+                head,
+                head.values[b"content-type"],
                 captured_at,
-                copy_bytes,
-                head=with_removed_parts(kept_head, RemovedParts(**removed) if removed else None),
-            )
-        except Exception as error:
-            # A copy that may contain masked or excluded content is not stored.
-            self._counters.failed_open[f"copy: {type(error).__name__}"] += 1
-            why = f": {error}" if isinstance(error, RedactionError) else ""
-            self._copies.record_loss(self._token, f"masks or excluded blocks could not be taken out{why}")
-            return
-        self._copies.store_page(page)
-        if capture_limits.on_captured is not None:
-            try:
-                capture_limits.on_captured(page, request.values.get(b"cookie", b""))
-            except Exception as error:
-                self._counters.failed_open[f"notice: {type(error).__name__}"] += 1
-
-    def _redacted(self, page_bytes: bytes, eligibility: Eligibility, removed: defaultdict[str, int]) -> bytes:
-        charset = eligibility.charset
-        capture_limits = self._limits
-        if not capture_limits.exclude_blocks and capture_limits.masks is None:
-            return page_bytes
-        if charset != "utf-8" or page_bytes[:1] in (b"\xef", b"\xfe", b"\xff"):
-            charset = bom_charset(page_bytes) or charset
-        return redact(
-            page_bytes,
-            exclude_blocks=capture_limits.exclude_blocks,
-            masks=capture_limits.masks,
-            charset=charset,
-            xhtml=eligibility.xhtml,
-            removed=removed,
+                eligibility,
+                request.values.get(b"cookie", b""),
+            ),
+            parts[0] if len(parts) == 1 else b"".join(parts),
+            capture_limits=self._limits,
+            copies=self._copies,
+            counters=self._counters,
         )
 
     def abort(self, why: str) -> bytes:
@@ -427,6 +355,6 @@ class CapturePipeline:
         return held if self._encoder is None else self._encoder.feed(held)
 
 
-def _single_content_type(value: bytes) -> str:
-    """The ``Content-Type`` of a copy: the application's, or the type that browsers read if it has several."""
-    return extract_media_type(value).written() if b"," in value else value.decode("latin-1")
+def max_decoded_bytes(capture_limits: CaptureLimits, coded_bytes: int) -> int:
+    """How many bytes a body of ``coded_bytes`` may decode to, if it is to be captured."""
+    return min(capture_limits.max_page_bytes, max(_SMALL_BYTES, int(coded_bytes * capture_limits.expansion_ratio)))

@@ -180,13 +180,13 @@ class RequestPlan:
             insertion=insertion,
         )
         if policy.keep_cookies is not None:
-            policy.keep_cookies(token, request, head)
+            policy.keep_cookies(token, request.values.get(b"cookie", b""), head.raw)
         lines = self._visitor_lines(head, changed=insertion is not None, csp_headers=csp_headers)
         if self._capture_requested:
             lines += b"%b: %b\r\n" % (headers.CAPTURED_TOKEN.written, token.encode())
         return ResponsePlan(lines, pipeline)
 
-    def not_captured(self, head: ResponseHead, eligibility: Eligibility, origin: str) -> str:  # noqa: PLR0911 - as above
+    def not_captured(self, head: ResponseHead, eligibility: Eligibility, origin: str) -> str:  # noqa: PLR0911 - a list of rules, each with its word
         """Why no copy is made of this response; empty if one is.
 
         :param origin: the public origin of the request; empty if it has none.
@@ -218,12 +218,10 @@ class RequestPlan:
     def _visitor_lines(self, head: ResponseHead, *, changed: bool, csp_headers: list[bytes]) -> bytes:
         lines = end_to_end(head)
         if changed and head.flags & BODY_DEPENDENT:
-            lines = mark_etag(without(lines, BODY_FIELDS))
+            lines = lines_of_changed_body(lines)
         if changed and csp_headers and self.policy.adapts_csp:
             lines = _replace_csp(lines, csp_headers)
-        if self.policy.capture_rules.uncacheable(self._head):
-            lines = without(lines, (b"cache-control", b"etag", b"last-modified")) + b"Cache-Control: no-store\r\n"
-        return lines
+        return uncacheable_lines(lines) if self.policy.capture_rules.uncacheable(self._head) else lines
 
     def _blocking_directive(self, csp_headers: list[bytes], origin: str, inserted: InsertedScripts) -> str:
         """The directive of the header's policies that forbids the script; empty if none does."""
@@ -252,6 +250,16 @@ class RequestPlan:
             return ResponsePlan(end_to_end(head))
         lines = mark_etag(end_to_end(head, BODY_FIELDS))
         return ResponsePlan(lines, robots.RobotsRewriter(prefix) if self._head.method == b"GET" else _ChangedLength())
+
+
+def lines_of_changed_body(lines: bytes) -> bytes:
+    """The field lines of a page that was changed: its validators are marked, and digests of the body are left out."""
+    return mark_etag(without(lines, BODY_FIELDS))
+
+
+def uncacheable_lines(lines: bytes) -> bytes:
+    """The field lines of a page that no cache may keep."""
+    return without(lines, (b"cache-control", b"etag", b"last-modified")) + b"Cache-Control: no-store\r\n"
 
 
 class _ChangedLength:

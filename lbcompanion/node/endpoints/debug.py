@@ -274,6 +274,8 @@ def _text(data: bytes, charset: str) -> str:
 
 def _counts(counters: Counters) -> dict[str, Any]:
     return {
+        "requests": counters.requests,
+        "usual_responses": counters.usual_responses,
         "captured": counters.captured,
         "injected": counters.injected,
         "not_captured": dict(counters.not_captured),

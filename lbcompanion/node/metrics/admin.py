@@ -40,6 +40,7 @@ class NodeMetrics(Collector):
         yield _counter("connections_worn", "connections closed after requests_per_connection", c.connections_worn)
         yield _counter("requests", "requests read", c.requests)
         yield _labelled("responses", "answers by status", "status", c.responses)
+        yield _counter("usual_responses", "responses on the usual path", c.usual_responses)
         yield _labelled("requests_refused", "refused requests, by the status of the response", "status", c.refused)
         yield _labelled("timeouts", "deadlines that passed", "of", c.timeouts)
         yield _counter("upstream_connections", "connections made to the application", c.upstream_connections)

@@ -41,6 +41,7 @@ RECENT = 50
 class Counters:
     """Counters since the start, and current gauges.
 
+    :ivar usual_responses: responses that took the usual path (:mod:`lbcompanion.node.proxy.usual_exchange`).
     :ivar refused: refused requests, by status.
     :ivar upstream_waited: requests that were queued at the limit of upstream connections.
     :ivar upstream_made_way: connections closed in favour of a new one that the application did not answer.
@@ -60,6 +61,7 @@ class Counters:
     connections_refused: int = 0
     connections_worn: int = 0
     requests: int = 0
+    usual_responses: int = 0
     responses: Counter[int] = Factory(EventCounter)
     refused: Counter[int] = Factory(Counter)
     timeouts: Counter[str] = Factory(Counter)

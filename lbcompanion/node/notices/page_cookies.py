@@ -14,7 +14,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import islice
 
-from lbcompanion.http1.heads import RequestHead, ResponseHead
 from lbcompanion.model import RoutingCookie, WallClock
 from lbcompanion.sticky.cookies import parse, set_cookie_pairs
 from lbcompanion.sticky.reader import CookieReader
@@ -59,14 +58,17 @@ class PageCookies:
         """The memory in use, estimated."""
         return self._bytes
 
-    def keep(self, token: str, request: RequestHead, response: ResponseHead) -> None:
-        """Keep the cookies of a page that is being captured."""
-        cookie = request.values.get(b"cookie", b"")
-        size = _size(cookie, response.raw)
+    def keep(self, token: str, cookie: bytes, response: bytes) -> None:
+        """Keep the cookies of a page that is being captured.
+
+        :param cookie: the value of the request's ``Cookie``; empty if there is none.
+        :param response: the response's head as received.
+        """
+        size = _size(cookie, response)
         if size > _MAX_ENTRY_BYTES:
             self._dropped["too large"] += 1
             return
-        self._kept[token] = (cookie, response.raw, self._now())
+        self._kept[token] = (cookie, response, self._now())
         self._bytes += size
         while self._bytes > self._max_bytes:
             self._dropped["memory is full"] += 1

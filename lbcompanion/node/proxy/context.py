@@ -13,7 +13,7 @@ from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.model import MonotonicClock
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.dates import DateLine
-from lbcompanion.node.proxy.interface import Transport
+from lbcompanion.node.proxy.interface import ExchangeInterface, Transport, VisitorSide
 from lbcompanion.node.proxy.upstream import UpstreamPool
 from lbcompanion.protocol import headers
 from lbcompanion.settings import LimitsTable
@@ -143,6 +143,22 @@ class Connection(Protocol):
         ...
 
 
+class UsualVisitor(VisitorSide, Protocol):
+    """A visitor's connection, as the exchange of a usual request uses it."""
+
+    def continue_exchange(self, exchange: ExchangeInterface) -> None:
+        """Another object continues the running exchange."""
+        ...
+
+
+class UsualExchangeInterface(ExchangeInterface, Protocol):
+    """The usual exchanges of one visitor connection (:mod:`lbcompanion.node.proxy.usual_exchange`)."""
+
+    def takes(self, data: bytes) -> bool:
+        """Whether these bytes are a usual request that can be sent now. If so, ``start`` has to follow."""
+        ...
+
+
 @define
 class ProxyContext:
     """The shared objects and the settings that the hot path reads.
@@ -154,6 +170,8 @@ class ProxyContext:
     :ivar date_line: returns the ``Date`` field line.
     :ivar forwarded_by_line: the field line that marks a request as forwarded by this node.
     :ivar rejected: connections over the limit that got a 503 and may still be sending.
+    :ivar new_usual_exchange: makes the object for the usual exchanges of a visitor's connection; None if the compiled
+        part is missing, or if the settings need more than it does.
     """
 
     limits: LimitsTable
@@ -168,6 +186,7 @@ class ProxyContext:
     node_id: bytes = b"-"
     date_line: Callable[[], bytes] = field(factory=lambda: DateLine(time.time))
     draining: bool = False
+    new_usual_exchange: Callable[[UsualVisitor, ProxyContext, bytes], UsualExchangeInterface] | None = None
     connections: set[Connection] = field(factory=set)
     rejected: set[Connection] = field(factory=set)
     per_address: dict[str, int] = field(factory=dict)

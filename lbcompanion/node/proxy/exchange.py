@@ -104,6 +104,31 @@ class Exchange:
         self._request_complete = framing.kind is NO_BODY_KIND
         self._retryable = self._request_complete and head.method in _RETRYABLE_METHODS
 
+    @classmethod
+    def resumed(
+        cls,
+        visitor: VisitorSide,
+        context: ProxyContext,
+        head: RequestHead,
+        framing: Framing,
+        *,
+        upstream: UpstreamConnection,
+        sent: bytes,
+    ) -> Exchange:
+        """An exchange in the state *waiting*, whose request another object has sent.
+
+        :param sent: the request head for the application, as :meth:`start` would have sent it.
+        """
+        exchange = cls(visitor, context, head, framing)
+        exchange._plan = context.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
+        exchange._unsent_request = [sent]
+        exchange._upstream = upstream
+        return exchange
+
+    def wait_until(self, deadline: float) -> None:
+        """Wait for the response until then."""
+        self._deadline = deadline
+
     # The request.
 
     def start(self) -> None:

@@ -236,6 +236,16 @@ class UpstreamPool:
         self._dial_new(user)
         return False
 
+    def has_idle_for(self, owner: object) -> bool:
+        """Whether :meth:`acquire` would give the user with this ``owner`` an idle connection, none that is bound."""
+        return bool(self._idle) and owner not in self._bound_by_owner
+
+    def take_idle(self, user: UpstreamUser) -> UpstreamConnection:
+        """Take the idle connection that :meth:`acquire` would give; ``upstream_ready`` is not called."""
+        upstream = self._idle.pop()
+        self._give(upstream, user)
+        return upstream
+
     def keep_bound(self, upstream: UpstreamConnection, owner: object) -> None:
         """Take back a connection that only the next request of its visitor's connection may use."""
         upstream.user = None
@@ -265,12 +275,15 @@ class UpstreamPool:
         self._eviction.queued()
 
     def _reuse(self, upstream: UpstreamConnection, user: UpstreamUser) -> None:
+        self._give(upstream, user)
+        user.upstream_ready(upstream)
+
+    def _give(self, upstream: UpstreamConnection, user: UpstreamUser) -> None:
         upstream.user = user
         upstream.reused = True
         self._counters.upstream_reused += 1
         if upstream.unanswered:
             self._eviction.reused_unanswered(upstream)
-        user.upstream_ready(upstream)
 
     def _dial_new(self, user: UpstreamUser) -> None:
         self.open += 1

@@ -39,7 +39,7 @@ from lbcompanion.http1.framing import NO_BODY, BodyReader, ChunkedReader, body_r
 from lbcompanion.http1.heads import RequestHead, has_bare_lf, head_end, read_request_head, whole_request_head
 from lbcompanion.node.proxy.answers import write_refusal
 from lbcompanion.node.proxy.client_info import scheme_of
-from lbcompanion.node.proxy.context import ProxyContext
+from lbcompanion.node.proxy.context import ProxyContext, UsualExchangeInterface
 from lbcompanion.node.proxy.exchange import Exchange
 from lbcompanion.node.proxy.interface import ExchangeInterface, Transport, VisitorSide, peer_host, reset
 from lbcompanion.node.proxy.internal import InternalExchange
@@ -88,6 +88,7 @@ class VisitorConnection:
         "_starting_requests",
         "_tunnel",
         "_unsent_bytes",
+        "_usual",
         "peer",
         "transport",
         "trusted",
@@ -116,6 +117,7 @@ class VisitorConnection:
         self._unsent_bytes = 0
         self._last_drained_at = 0.0
         self._request_count = 0
+        self._usual: UsualExchangeInterface | None = None
         self.write_paused = False
         self.peer = ""
         self.trusted = False
@@ -144,12 +146,18 @@ class VisitorConnection:
         context.per_address[self.peer] = from_same_address + 1
         context.counters.connections_open += 1
         self.trusted = context.trusts(self.peer)
+        if context.new_usual_exchange is not None:
+            # All that matters about the connection: by the peer's address it is trusted, or not.
+            connection = f"{self._scheme} {self.peer}".encode()
+            self._usual = context.new_usual_exchange(self, context, connection)
         self._deadline = context.monotonic() + context.limits.head_seconds
         self._awaiting_head = True
 
     def data_received(self, data: bytes) -> None:
         if self._exchange is None:
-            if self._accepts_requests:
+            if self._accepts_requests and not (
+                self._usual is not None and not self._buffer and self._starts_usual(self._usual, data)
+            ):
                 self._buffer = self._buffer + data if self._buffer else data
                 self._start_requests()
         elif self._tunnel:
@@ -249,6 +257,10 @@ class VisitorConnection:
                 self.resume()
             if not self._starting_requests and (self._buffer or self._eof_at):
                 self._start_requests()
+
+    def continue_exchange(self, exchange: ExchangeInterface) -> None:
+        """Another object continues the running exchange."""
+        self._exchange = exchange
 
     def abort_response(self, *, self_delimited: bool = False) -> None:
         """Close before the end of the response, so that the visitor notices the truncation.
@@ -404,6 +416,26 @@ class VisitorConnection:
             self._start_with_body(exchange, body_reader(framing, BadRequest))
         else:
             exchange.start()
+
+    def _starts_usual(self, usual: UsualExchangeInterface, data: bytes) -> bool:
+        """Start the exchange of a usual request; False if it is not one, and nothing was done."""
+        context = self._context
+        limits = context.limits
+        if (
+            self.write_paused
+            or self._eof_at
+            or context.draining
+            or len(data) > limits.head_bytes
+            or self._request_count + 1 >= limits.requests_per_connection
+            or not usual.takes(data)
+        ):
+            return False
+        context.counters.requests += 1
+        self._request_count += 1
+        self._keep_alive = True
+        self._exchange = usual
+        usual.start()
+        return True
 
     def _next_head(self) -> RequestHead | None:
         """Take the next head out of the buffer; None if it is not complete.

@@ -1,0 +1,399 @@
+/* The usual request and the usual response, read and rewritten in one pass; see usual_heads.py.
+ *
+ * Two pure functions: bytes in, bytes out. They know no rule of the proxy. What has to be done with a message depends on a
+ * few of its fields: their values make up its key, and a dictionary has what the Python machine did for another message
+ * with the same key. A message that is not in the usual form at every byte, or has a field of which the table says nothing
+ * else, gives None: the Python machine handles it.
+ *
+ * No memory is read beyond the bytes object, which ends with a NUL in CPython; every index is checked against its length.
+ */
+#include "_fields.h"
+
+/* A head that is longer is not usual: the lines to forward are collected on the stack. */
+#define LONGEST_HEAD 16384
+#define LONGEST_KEY 2048
+#define MOST_SLOTS 24
+/* Decimal digits of a Content-Length: 99,999,999 bytes are more than one read brings. */
+#define MOST_DIGITS 8
+
+/* In place of a slot: the field makes its message unusual, or does not matter. */
+#define UNUSUAL (-1)
+#define IGNORED (-2)
+
+/* What the fields of a kind of message mean here. A slot is a place for the value of one field. */
+typedef struct {
+    Table table;
+    short slots[MOST_NAMES]; /* for each entry of the table: a slot, UNUSUAL or IGNORED */
+    int key_slots;           /* the slots before this one are the key */
+} Reader;
+
+typedef struct {
+    const unsigned char *at; /* NULL: the field is not there */
+    Py_ssize_t size;
+} Span;
+
+typedef struct {
+    Span values[MOST_SLOTS];
+    long flags;                      /* of all fields that are there */
+    Py_ssize_t end;                  /* where the head ends, with the empty line */
+    Py_ssize_t count;                /* lines */
+    Py_ssize_t lines;                /* bytes to forward */
+    Py_ssize_t cut_from, cut_to;     /* the line of the field that may be replaced, among the bytes to forward */
+    unsigned char out[LONGEST_HEAD]; /* the lines to forward */
+} Head;
+
+static Reader requests, responses;
+/* Slots that are not for the key alone; set by setup(). */
+static int connection_slot, replaceable_slot, appendable_slot, cookie_slot, response_connection_slot, length_slot;
+static int ready = 0;
+
+static int
+is_keep_alive(Span value)
+{
+    static const char name[] = "keep-alive";
+    if (value.size != sizeof(name) - 1)
+        return 0;
+    for (Py_ssize_t i = 0; i < value.size; i++)
+        if (lower[value.at[i]] != (unsigned char)name[i])
+            return 0;
+    return 1;
+}
+
+/* Reads the field lines from `at` up to the empty line. Returns 0 if one is not in the usual form, or the head is not
+ * complete. */
+static int
+read_usual_fields(const Reader *reader, const unsigned char *raw, Py_ssize_t at, Py_ssize_t size, int replaceable, Head *head)
+{
+    memset(head->values, 0, sizeof head->values);
+    head->flags = 0;
+    head->count = 0;
+    unsigned long long seen = 0; /* bit n: entry n of the table is there */
+    head->lines = head->cut_from = head->cut_to = 0;
+    for (;;) {
+        if (size - at < 2)
+            return 0;
+        if (raw[at] == '\r') {
+            head->end = at + 2;
+            return raw[at + 1] == '\n';
+        }
+        Py_ssize_t start = at;
+        while (kinds[raw[at]] & 1) /* ends at the latest at the NUL behind the bytes */
+            at++;
+        Py_ssize_t name_size = at - start;
+        if (name_size == 0 || size - at < 4 || raw[at] != ':' || raw[at + 1] != ' ')
+            return 0;
+        at += 2;
+        Py_ssize_t value = at;
+        while (kinds[raw[at]] & 2) /* as above */
+            at++;
+        Py_ssize_t value_size = at - value;
+        if (size - at < 2 || raw[at] != '\r' || raw[at + 1] != '\n')
+            return 0;
+        if (value_size && (raw[value] == ' ' || raw[at - 1] == ' '))
+            return 0;
+        at += 2;
+        if (at > LONGEST_HEAD)
+            return 0;
+        head->count++;
+        const Entry *entry = look_up(&reader->table, raw + start, name_size);
+        if (entry == NULL) {
+            if (is_other_spelling(&reader->table, raw + start, name_size))
+                continue;
+        } else {
+            int index = (int)(entry - reader->table.entries), slot = reader->slots[index];
+            /* A field in several lines is left to the Python machine. */
+            if (slot == UNUSUAL || (seen >> index & 1))
+                return 0;
+            seen |= 1ULL << index;
+            if (slot >= 0) {
+                head->values[slot].at = raw + value;
+                head->values[slot].size = value_size;
+                if (slot == replaceable && replaceable >= 0) {
+                    head->cut_from = head->lines;
+                    head->cut_to = head->lines + (at - start);
+                }
+            }
+            head->flags |= entry->flags;
+            if (entry->flags & NOT_FORWARDED)
+                continue;
+        }
+        memcpy(head->out + head->lines, raw + start, (size_t)(at - start));
+        head->lines += at - start;
+    }
+}
+
+/* The key: the prefix, then each value of a key slot. No value has a control character, so two keys cannot be confused.
+ * Returns NULL without an exception if it is too long. */
+static PyObject *
+make_key(PyObject *prefix, const Reader *reader, const Head *head, int more)
+{
+    Py_ssize_t size = PyBytes_GET_SIZE(prefix) + 1;
+    for (int i = 0; i < reader->key_slots; i++)
+        size += head->values[i].size + 1;
+    if (size > LONGEST_KEY)
+        return NULL;
+    PyObject *key = PyBytes_FromStringAndSize(NULL, size);
+    if (key == NULL)
+        return NULL;
+    char *to = PyBytes_AS_STRING(key);
+    memcpy(to, PyBytes_AS_STRING(prefix), (size_t)PyBytes_GET_SIZE(prefix));
+    to += PyBytes_GET_SIZE(prefix);
+    *to++ = (char)more;
+    for (int i = 0; i < reader->key_slots; i++) {
+        const Span *value = &head->values[i];
+        *to++ = value->at != NULL ? '\1' : '\2';
+        if (value->size) {
+            memcpy(to, value->at, (size_t)value->size);
+            to += value->size;
+        }
+    }
+    return key;
+}
+
+static PyObject *
+bytes_of(Span value)
+{
+    return PyBytes_FromStringAndSize((const char *)value.at, value.size);
+}
+
+/* usual_request(raw, prefix, known, max_lines) */
+static PyObject *
+usual_request(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    if (!ready || count != 4 || !PyBytes_Check(args[0]) || !PyBytes_Check(args[1]) || !PyDict_Check(args[2])) {
+        PyErr_SetString(PyExc_TypeError, "bytes, bytes, a dict and a number are needed, after setup()");
+        return NULL;
+    }
+    long max_lines = PyLong_AsLong(args[3]);
+    if (max_lines == -1 && PyErr_Occurred())
+        return NULL;
+    const unsigned char *raw = (const unsigned char *)PyBytes_AS_STRING(args[0]);
+    Py_ssize_t size = PyBytes_GET_SIZE(args[0]);
+    if (size > LONGEST_HEAD || size < 18 || memcmp(raw, "GET /", 5) != 0)
+        Py_RETURN_NONE;
+    Py_ssize_t at = 4;
+    while (kinds[raw[at]] & 4) /* ends at the latest at the NUL behind the bytes */
+        at++;
+    Py_ssize_t target_size = at - 4;
+    if (size - at < 13 || memcmp(raw + at, " HTTP/1.1\r\n", 11) != 0)
+        Py_RETURN_NONE;
+    at += 11;
+    Head head;
+    /* A body, or a further request, is not usual. */
+    if (!read_usual_fields(&requests, raw, at, size, replaceable_slot, &head) || head.end != size || head.count > max_lines)
+        Py_RETURN_NONE;
+    if (head.values[connection_slot].at != NULL && !is_keep_alive(head.values[connection_slot]))
+        Py_RETURN_NONE;
+    Span appended = head.values[appendable_slot];
+    if (appended.at != NULL && appended.size == 0)
+        Py_RETURN_NONE;
+    PyObject *key = make_key(args[1], &requests, &head, appended.at != NULL ? '\1' : '\2');
+    if (key == NULL)
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    PyObject *found = PyDict_GetItemWithError(args[2], key); /* borrowed */
+    if (found == NULL)
+        return PyErr_Occurred() ? (Py_DECREF(key), NULL) : key;
+    Py_DECREF(key);
+    if (!PyTuple_Check(found) || PyTuple_GET_SIZE(found) < 3 || !PyBytes_Check(PyTuple_GET_ITEM(found, 1)) ||
+        !PyBytes_Check(PyTuple_GET_ITEM(found, 2)))
+        Py_RETURN_NONE; /* known not to be usual */
+    int is_replaced = PyTuple_GET_ITEM(found, 0) == Py_True;
+    PyObject *before = PyTuple_GET_ITEM(found, 1), *after = PyTuple_GET_ITEM(found, 2);
+    Py_ssize_t cut_from = is_replaced ? head.cut_from : head.lines, cut_to = is_replaced ? head.cut_to : head.lines;
+    Py_ssize_t before_size = PyBytes_GET_SIZE(before), after_size = PyBytes_GET_SIZE(after);
+    PyObject *sent = PyBytes_FromStringAndSize(
+        NULL, at + cut_from + (head.lines - cut_to) + before_size + appended.size + after_size + 2);
+    if (sent == NULL)
+        return NULL;
+    char *to = PyBytes_AS_STRING(sent);
+    memcpy(to, raw, (size_t)at);
+    to += at;
+    memcpy(to, head.out, (size_t)cut_from);
+    to += cut_from;
+    memcpy(to, head.out + cut_to, (size_t)(head.lines - cut_to));
+    to += head.lines - cut_to;
+    memcpy(to, PyBytes_AS_STRING(before), (size_t)before_size);
+    to += before_size;
+    if (appended.size) {
+        memcpy(to, appended.at, (size_t)appended.size);
+        to += appended.size;
+    }
+    memcpy(to, PyBytes_AS_STRING(after), (size_t)after_size);
+    to += after_size;
+    memcpy(to, "\r\n", 2);
+    Span target = {raw + 4, target_size};
+    PyObject *target_bytes = bytes_of(target), *cookie = bytes_of(head.values[cookie_slot]);
+    PyObject *result = target_bytes && cookie ? PyTuple_Pack(4, sent, found, target_bytes, cookie) : NULL;
+    Py_DECREF(sent);
+    Py_XDECREF(target_bytes);
+    Py_XDECREF(cookie);
+    return result;
+}
+
+/* The number in a Content-Length; -1 if it is not one in the usual form. */
+static Py_ssize_t
+length_in(Span value)
+{
+    if (value.at == NULL || value.size == 0 || value.size > MOST_DIGITS)
+        return -1;
+    Py_ssize_t length = 0;
+    for (Py_ssize_t i = 0; i < value.size; i++) {
+        if (value.at[i] < '0' || value.at[i] > '9')
+            return -1;
+        length = length * 10 + (value.at[i] - '0');
+    }
+    return length;
+}
+
+/* usual_response(raw, prefix, known, max_lines) */
+static PyObject *
+usual_response(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    static const char status_line[] = "HTTP/1.1 200 OK\r\n";
+    const Py_ssize_t start = sizeof(status_line) - 1;
+    if (!ready || count != 4 || !PyBytes_Check(args[0]) || !PyBytes_Check(args[1]) || !PyDict_Check(args[2])) {
+        PyErr_SetString(PyExc_TypeError, "bytes, bytes, a dict and a number are needed, after setup()");
+        return NULL;
+    }
+    long max_lines = PyLong_AsLong(args[3]);
+    if (max_lines == -1 && PyErr_Occurred())
+        return NULL;
+    const unsigned char *raw = (const unsigned char *)PyBytes_AS_STRING(args[0]);
+    Py_ssize_t size = PyBytes_GET_SIZE(args[0]);
+    Head head;
+    if (size < start + 2 || memcmp(raw, status_line, (size_t)start) != 0 ||
+        !read_usual_fields(&responses, raw, start, size, UNUSUAL, &head) || head.count > max_lines)
+        Py_RETURN_NONE;
+    Span connection = head.values[response_connection_slot];
+    if (length_in(head.values[length_slot]) != size - head.end || (connection.at != NULL && !is_keep_alive(connection)))
+        Py_RETURN_NONE;
+    PyObject *key = make_key(args[1], &responses, &head, '\1');
+    if (key == NULL)
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    PyObject *found = PyDict_GetItemWithError(args[2], key); /* borrowed */
+    if (found == NULL)
+        return PyErr_Occurred() ? (Py_DECREF(key), NULL) : key;
+    Py_DECREF(key);
+    return Py_BuildValue("(Oy#nl)", found, (const char *)head.out, head.lines, head.end, head.flags & 0xFFFFFFF);
+}
+
+/* write_response(start, body, from, at, inserted): `start`, Content-Length, the empty line, and the bytes of `body` from
+ * `from` on, with `inserted` before the byte `at` of those. */
+static PyObject *
+write_response(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 5 || !PyBytes_Check(args[0]) || !PyBytes_Check(args[1]) || !PyBytes_Check(args[4])) {
+        PyErr_SetString(PyExc_TypeError, "bytes, bytes, two numbers and bytes are needed");
+        return NULL;
+    }
+    Py_ssize_t from = PyLong_AsSsize_t(args[2]), at = PyLong_AsSsize_t(args[3]);
+    if ((from == -1 || at == -1) && PyErr_Occurred())
+        return NULL;
+    Py_ssize_t start_size = PyBytes_GET_SIZE(args[0]), size = PyBytes_GET_SIZE(args[1]) - from;
+    Py_ssize_t inserted_size = PyBytes_GET_SIZE(args[4]);
+    if (from < 0 || size < 0 || at < 0 || at > size) {
+        PyErr_SetString(PyExc_ValueError, "a place outside of the body");
+        return NULL;
+    }
+    char length[48];
+    int length_size = snprintf(length, sizeof length, "Content-Length: %zd\r\n\r\n", size + inserted_size);
+    PyObject *result = PyBytes_FromStringAndSize(NULL, start_size + length_size + size + inserted_size);
+    if (result == NULL)
+        return NULL;
+    const char *body = PyBytes_AS_STRING(args[1]) + from;
+    char *to = PyBytes_AS_STRING(result);
+    memcpy(to, PyBytes_AS_STRING(args[0]), (size_t)start_size);
+    to += start_size;
+    memcpy(to, length, (size_t)length_size);
+    to += length_size;
+    memcpy(to, body, (size_t)at);
+    to += at;
+    memcpy(to, PyBytes_AS_STRING(args[4]), (size_t)inserted_size);
+    to += inserted_size;
+    memcpy(to, body + at, (size_t)(size - at));
+    return result;
+}
+
+/* Gives each entry of a table its slot: those of the key first. Names that are in neither tuple are UNUSUAL. */
+static int
+set_slots(Reader *reader, PyObject *key_names, PyObject *other_names, PyObject *ignored)
+{
+    Py_ssize_t keys = PyTuple_GET_SIZE(key_names), others = PyTuple_GET_SIZE(other_names);
+    if (keys + others > MOST_SLOTS) {
+        PyErr_SetString(PyExc_ValueError, "at most 24 slots");
+        return -1;
+    }
+    reader->key_slots = (int)keys;
+    for (int i = 0; i < reader->table.count; i++) {
+        reader->slots[i] = UNUSUAL;
+        PyObject *name = reader->table.entries[i].name;
+        for (Py_ssize_t k = 0; k < keys + others; k++) {
+            PyObject *other = k < keys ? PyTuple_GET_ITEM(key_names, k) : PyTuple_GET_ITEM(other_names, k - keys);
+            int same = PyObject_RichCompareBool(name, other, Py_EQ);
+            if (same < 0)
+                return -1;
+            if (same)
+                reader->slots[i] = (short)k;
+        }
+        int is_ignored = PySequence_Contains(ignored, name);
+        if (is_ignored < 0)
+            return -1;
+        if (is_ignored)
+            reader->slots[i] = IGNORED;
+    }
+    return 0;
+}
+
+static PyObject *
+setup(PyObject *module, PyObject *args)
+{
+    PyObject *of_request, *request_key, *of_response, *response_key, *request_ignored, *response_ignored;
+    PyObject *request_others, *response_others;
+    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!O!", &PyDict_Type, &of_request, &PyTuple_Type, &request_key, &PyTuple_Type,
+                          &request_others, &PyTuple_Type, &request_ignored, &PyDict_Type, &of_response, &PyTuple_Type,
+                          &response_key, &PyTuple_Type, &response_others, &PyTuple_Type, &response_ignored))
+        return NULL;
+    if (fill(&requests.table, of_request) < 0 || fill(&responses.table, of_response) < 0)
+        return NULL;
+    if (set_slots(&requests, request_key, request_others, request_ignored) < 0 ||
+        set_slots(&responses, response_key, response_others, response_ignored) < 0)
+        return NULL;
+    if (PyTuple_GET_SIZE(request_key) < 1 || PyTuple_GET_SIZE(request_others) != 3 || PyTuple_GET_SIZE(response_others) != 2) {
+        PyErr_SetString(PyExc_ValueError, "the others are: Connection, Cookie, X-Forwarded-For; Connection, Content-Length");
+        return NULL;
+    }
+    replaceable_slot = 0;
+    connection_slot = requests.key_slots;
+    cookie_slot = connection_slot + 1;
+    appendable_slot = connection_slot + 2;
+    response_connection_slot = responses.key_slots;
+    length_slot = response_connection_slot + 1;
+    ready = 1;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"setup", setup, METH_VARARGS,
+     "setup(of_request, key, others, ignored, of_response, key, others, ignored): what fields mean; see usual_heads.py."},
+    {"usual_request", (PyCFunction)(void (*)(void))usual_request, METH_FASTCALL,
+     "usual_request(raw, prefix, known, max_lines): (head to send, what is known, target, Cookie) of a usual request; its "
+     "key if nothing is known yet; None of any other."},
+    {"usual_response", (PyCFunction)(void (*)(void))usual_response, METH_FASTCALL,
+     "usual_response(raw, prefix, known, max_lines): (what is known, lines to forward, where the body starts, flags) of a usual "
+     "response; its key if nothing is known yet; None of any other."},
+    {"write_response", (PyCFunction)(void (*)(void))write_response, METH_FASTCALL,
+     "write_response(start, body, from, at, inserted): the response with its Content-Length."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "lbcompanion.http1._usual", "Usual messages in one pass; see usual_heads.py.", -1, methods,
+    NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC
+PyInit__usual(void)
+{
+    make_kinds();
+    return PyModule_Create(&definition);
+}
