@@ -85,7 +85,8 @@ def _stage() -> Iterator[_Stage]:
 
 def _rounds(
     stage: _Stage, kinds: list[type[Peer]], cases: list[Case], effort: Effort, say: Callable[[str], None]
-) -> dict[str, dict[str, Any]]:
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The figures of all cases while stores fill, and of captured pages once they are full."""
     with ExitStack() as stack:
         peers = []
         for kind in kinds:
@@ -95,14 +96,23 @@ def _rounds(
             peers.append(peer)
         rounds = Schedule(stage.origin, stage.load, peers, cases, list(_WAITING) if effort.waits else [], effort, say)
         rounds.run()
-        return {case: report.figures(by_peer, report.reference_of(case)) for case, by_peer in rounds.samples.items()}
+        captured = [case for case in cases if case.captured and effort.fill]
+        full = Schedule(stage.origin, stage.load, peers, captured, [], effort, say)
+        if captured:
+            full.fill()
+            full.run()
+        return _by_case(rounds), _by_case(full)
+
+
+def _by_case(rounds: Schedule) -> dict[str, dict[str, Any]]:
+    return {case: report.figures(by_peer, report.reference_of(case)) for case, by_peer in rounds.samples.items()}
 
 
 def _memory(
     stage: _Stage, kinds: list[type[Peer]], seconds: float, say: Callable[[str], None]
 ) -> dict[str, dict[str, Any]]:
     result = {}
-    for kind in kinds if seconds else []:
+    for kind in [kind for kind in kinds if seconds and kind.takes_slow_readers]:
         result[kind.name] = asdict(memory.measure(stage.peer(kind), stage.load, seconds))
         say(f"slow readers: {kind.name}")
     return result
@@ -147,6 +157,11 @@ def _profile(console: Console, cases: list[Case], scale: float, how: str) -> Non
     default=None,
     help="bursts for applications with few workers  [default: unless --quick, --case or --peer is given]",
 )
+@click.option(
+    "--fill",
+    type=click.IntRange(0, 1000000),
+    help="captured pages again, after so many pages filled the stores  [default: 30000; with --quick: 0]",
+)
 @click.option("--micro/--no-micro", "parts", default=False, help="time the companion's parts as well")
 @click.option(
     "--profile",
@@ -166,6 +181,7 @@ def main(
     names: tuple[str, ...],
     slow_seconds: float | None,
     few_workers: bool | None,
+    fill: int | None,
     parts: bool,
     profile: str | None,
     results: Path,
@@ -181,7 +197,9 @@ def main(
     kinds, left_out = _chosen(names, quick)
     for name, lacking in left_out.items():
         console.print(f"LEFT OUT: {name}: {lacking} is not here", style="bold", soft_wrap=True)
-    effort = Effort(rounds or (3 if quick else 5), scale or (0.5 if quick else 1.0), waits)
+    if fill is None:
+        fill = 0 if quick else 30000
+    effort = Effort(rounds or (3 if quick else 5), scale or (0.5 if quick else 1.0), waits, fill)
     cases = [case for key, case in _MEASURED.items() if not keys or key in keys]
     sip_seconds = (4.0 if quick else 12.0) if slow_seconds is None else slow_seconds
     # What was started is to be ended, also when this is.
@@ -194,7 +212,7 @@ def main(
 
     try:
         with _stage() as stage:
-            figures = _rounds(stage, kinds, cases, effort, say)
+            figures, full = _rounds(stage, kinds, cases, effort, say)
             growths = _memory(stage, kinds, sip_seconds, say)
         wanted = not (quick or keys or names) if few_workers is None else few_workers
         starved = _few_workers(effort.rounds, say) if wanted else None
@@ -212,10 +230,11 @@ def main(
         "versions": {kind.name: kind.version() for kind in kinds},
         "left_out": left_out,
         "figures": figures,
+        "figures_full": full,
         "memory": growths,
         "few_workers": starved,
         "verdicts": [
-            asdict(one) for one in [*verdicts(figures, growths), *(bursts.verdicts(starved) if starved else [])]
+            asdict(one) for one in [*verdicts(figures, growths, full), *(bursts.verdicts(starved) if starved else [])]
         ],
         "parts_us": micro.measure() if parts else {},
     }

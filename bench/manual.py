@@ -39,6 +39,8 @@ def rst(result: dict[str, Any]) -> str:
         keys = [key for key in result["figures"] if CASES[key].group == group]
         if keys:
             lines += _cpu(f"{group}: CPU microseconds, {unit} (ratio)", keys, result["figures"])
+    if full := result.get("figures_full"):
+        lines += _cpu("captured, stores full: CPU microseconds, each (ratio)", [*full], full)
     lines += _waits(result["figures"])
     if result["memory"]:
         lines += _table("20 slow readers of 64 MB", ["", "growth, MB"], _growths(result["memory"]))

@@ -14,12 +14,14 @@ from attrs import Factory, define, frozen
 from bench.load import Load, WrongAnswer
 from bench.peers.interface import Peer, PeerFailed
 from bench.system_info import Cpu
-from bench.workload import MEGABYTE, Case
+from bench.workload import CASES, MEGABYTE, Case
 
 _ROOT = Path(__file__).resolve().parents[1]
 _WARM_SHARE = 0.15
 _MIN_REQUESTS = 20
 _MIN_CONNECTIONS = 4
+#: So that a slow peer does not take longer than a load may.
+_FILL_AT_ONCE = 2000
 #: Below so many a 99th percentile says nothing.
 _MIN_WAITS = 200
 
@@ -49,11 +51,13 @@ class Effort:
     :ivar rounds: how many.
     :ivar scale: of every case's number of requests.
     :ivar waits: requests of one visitor for each page case in a round.
+    :ivar fill: 10 KB pages that fill the stores of all capturing peers before the captured pages are measured again.
     """
 
     rounds: int
     scale: float
     waits: int
+    fill: int = 0
 
 
 class Origin:
@@ -117,6 +121,16 @@ class Schedule:
                 for peer in self._peers[at:] + self._peers[:at]:
                     self._measure(peer, case)
             self._log(f"round {number + 1} of {self._effort.rounds}")
+
+    def fill(self) -> None:
+        """Fill the stores of the peers that capture. A peer with a small share of the requests is left as it is."""
+        case = CASES["page-10k"]
+        for peer in self._peers:
+            left = self._effort.fill if peer.tagged and peer.share == 1 else 0
+            while left > 0:
+                self._put_load(peer, case, min(left, _FILL_AT_ONCE))
+                left -= _FILL_AT_ONCE
+            self._log(f"store filled: {peer.name}")
 
     def _requests(self, peer: Peer, case: Case, share: float = 1.0) -> int:
         return max(

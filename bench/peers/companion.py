@@ -9,6 +9,7 @@ from bench.peers.interface import Peer
 from bench.targets import COMPANION
 from bench.workload import HOST, NOT_CAPTURED
 from lbcompanion.http1.field_lines import compiled
+from lbcompanion.http1.usual_heads import compiled_usual
 from lbcompanion.protocol.signatures import Signer
 
 _CONFIGURATION = """\
@@ -64,8 +65,23 @@ class Companion(Peer):
         return self.get(path, dict(signed))
 
 
+class CompanionMachine(Companion):
+    """The companion without the usual path: all messages take the general way."""
+
+    name = f"{COMPANION}, usual path off"
+
+    @classmethod
+    def missing(cls) -> str:
+        """The compiled part: without it this is no other than the first."""
+        return "" if compiled_usual() is not None else "the compiled part of the usual path"
+
+    def command(self) -> list[str]:
+        """Turned off by the environment."""
+        return ["env", "LBC_USUAL_PATH=off", *super().command()]
+
+
 class CompanionInPython(Companion):
-    """The companion without the compiled header parser."""
+    """The companion without any compiled reader."""
 
     name = f"{COMPANION}, heads read in Python"
 

@@ -16,6 +16,7 @@ from bench.peers import PEERS, QUICK, REFERENCE, STREAM_REFERENCE
 from bench.report import figures, show
 from bench.schedule import Samples
 from bench.system_info import Cpu, Disturbance, descriptors, process_tree, python, resident_megabytes
+from bench.targets import FLOOR
 
 pytestmark = pytest.mark.programs
 
@@ -24,7 +25,7 @@ CASES = ("page-10k", "page-10k-gzip", "excluded-10k", "1m-chunked")
 
 
 def small(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    few = ("--rounds", "1", "--scale", "0.02", "--waits", "20", "--slow-seconds", "0.5", "--json")
+    few = ("--rounds", "1", "--scale", "0.02", "--waits", "20", "--slow-seconds", "0.5", "--fill", "100", "--json")
     cases = [word for key in CASES for word in ("--case", key)]
     command = [sys.executable, "-m", "bench", *few, *cases, "--results", str(folder), *more]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
@@ -38,10 +39,13 @@ def runs(folder: Path, name: str) -> None:
     measured = {*report["figures"]["page-10k"]}
     assert measured
     assert measured | {*report["left_out"]} == {peer.name for peer in PEERS if name in peer.name}
+    assert {*report["figures_full"]} == {"page-10k", "page-10k-gzip"}
     for peer in measured:
+        assert report["figures_full"]["page-10k"][peer]["cpu_us"]["median"] > 0
         assert report["figures"]["1m-chunked"][peer]["cpu_us"]["median"] > 0
         assert "added_p99_us" in report["figures"]["page-10k"][peer]
-        assert report["memory"][peer]["before_mb"] > 0
+        assert peer == FLOOR or report["memory"][peer]["before_mb"] > 0
+        assert (peer in report["memory"]) == (peer != FLOOR)
     assert json.loads(next(folder.glob("*.json")).read_text()) == report
 
 
@@ -52,6 +56,10 @@ def test_a_small_run_of_the_companion(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["aiohttp", "twisted"])
 def test_a_small_run_of_other_python(tmp_path: Path, name: str) -> None:
     runs(tmp_path, name)
+
+
+def test_a_small_run_of_the_floor(tmp_path: Path) -> None:
+    runs(tmp_path, "floor")
 
 
 @pytest.mark.parametrize("name", ["nginx", "HAProxy"])
