@@ -2,6 +2,9 @@
 
 Each connection is registered once and unregistered once. Python's own selectors take a dozen calls for that, and build
 the text of an exception that asyncio ignores.
+
+What can be read is told to :attr:`DescriptorSelector.readers` at once. Without that, asyncio queues a handle for each
+event, and runs it in a context afterwards.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import asyncio
 import math
 import select
 import selectors
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -20,11 +23,27 @@ _WRITE = selectors.EVENT_WRITE
 _MAX_EVENTS = 1024
 
 
+class NodeEventLoop(asyncio.SelectorEventLoop):
+    """asyncio's loop with the selector of this module.
+
+    :ivar direct_readers: :attr:`DescriptorSelector.readers`.
+    """
+
+    def __init__(self) -> None:
+        selector = DescriptorSelector()
+        super().__init__(selector)
+        self.direct_readers = selector.readers
+        selector.on_error = self._on_reader_error
+
+    def _on_reader_error(self, error: Exception) -> None:
+        self.call_exception_handler({"message": "a reader of a descriptor failed", "exception": error})
+
+
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """An asyncio loop for the node; on a system without epoll(7), asyncio's default."""
     if not hasattr(select, "epoll"):
         return asyncio.new_event_loop()
-    return asyncio.SelectorEventLoop(DescriptorSelector())
+    return NodeEventLoop()
 
 
 class _Keys(dict[Any, selectors.SelectorKey]):
@@ -59,10 +78,17 @@ class _Keys(dict[Any, selectors.SelectorKey]):
 
 
 class DescriptorSelector(selectors.BaseSelector):
-    """epoll(7), in the first place for descriptors."""
+    """epoll(7), in the first place for descriptors.
+
+    :ivar readers: by descriptor, what :meth:`select` calls itself if there is something to read and nothing else to
+        report. The descriptor is registered besides. A reader must not close the descriptor of another one.
+    :ivar on_error: called with the exception of a reader.
+    """
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
+        self.readers: dict[int, Callable[[], None]] = {}
+        self.on_error: Callable[[Exception], None] = _raise
         self._keys = _Keys()
         #: The key of a descriptor or a file object; raises KeyError if it is not registered.
         self.get_key = self._keys.__getitem__  # type: ignore[assignment, method-assign]
@@ -115,8 +141,16 @@ class DescriptorSelector(selectors.BaseSelector):
         except InterruptedError:
             return []
         keys = self._keys
+        readers = self.readers
         ready = []
         for descriptor, event in found:
+            # A reader that was called before may have removed this one.
+            if event == select.EPOLLIN and descriptor in readers:
+                try:
+                    readers[descriptor]()
+                except Exception as error:
+                    self.on_error(error)
+                continue
             key = keys.get(descriptor)
             if key is not None:
                 # An error or a hang-up counts as both.
@@ -132,6 +166,10 @@ class DescriptorSelector(selectors.BaseSelector):
         """Close the descriptor of epoll."""
         self._epoll.close()
         self._keys.clear()
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _to_epoll(events: int) -> int:

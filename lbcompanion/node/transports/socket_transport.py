@@ -52,6 +52,7 @@ class SocketTransport:
     __slots__ = (
         "_closing",
         "_data_received",
+        "_direct_readers",
         "_fd",
         "_full",
         "_handler",
@@ -78,6 +79,8 @@ class SocketTransport:
         reads_rest: bool = False,
     ) -> None:
         self._loop = loop
+        # See lbcompanion.node.transports.selector. Other loops have no such readers.
+        self._direct_readers: dict[int, Callable[[], None]] | None = getattr(loop, "direct_readers", None)
         self._reads_rest = reads_rest
         self._write_error: OSError | None = None
         self._socket = connected
@@ -100,7 +103,7 @@ class SocketTransport:
         except Exception as error:
             self._on_handler_error(error, "connection_made")
         if not (self._closing or self._paused):
-            self._loop.add_reader(self._fd, self._readable)
+            self._add_reader()
 
     def set_protocol(self, handler: Any) -> None:
         """Replace the handler (the name is asyncio's)."""
@@ -170,7 +173,7 @@ class SocketTransport:
     def pause_reading(self) -> None:
         if not (self._closing or self._paused):
             self._paused = True
-            self._loop.remove_reader(self._fd)
+            self._remove_reader()
             # The consumer is slower than the peer: smaller reads keep less data in memory.
             self._read_bytes = max(self._read_bytes // 2, _MIN_READ_BYTES)
 
@@ -178,7 +181,7 @@ class SocketTransport:
         if self._paused and not self._closing:
             self._paused = False
             if not self._peer_sent_eof:
-                self._loop.add_reader(self._fd, self._readable)
+                self._add_reader()
 
     def get_write_buffer_size(self) -> int:
         return self._queued_bytes
@@ -282,7 +285,17 @@ class SocketTransport:
 
     def _stop_reading(self) -> None:
         if not (self._paused or self._peer_sent_eof):
-            self._loop.remove_reader(self._fd)
+            self._remove_reader()
+
+    def _add_reader(self) -> None:
+        self._loop.add_reader(self._fd, self._readable)
+        if self._direct_readers is not None:
+            self._direct_readers[self._fd] = self._readable
+
+    def _remove_reader(self) -> None:
+        self._loop.remove_reader(self._fd)
+        if self._direct_readers is not None:
+            self._direct_readers.pop(self._fd, None)
 
     def _shutdown_write_side(self) -> None:
         with suppress(OSError):

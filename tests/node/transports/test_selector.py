@@ -186,3 +186,85 @@ def test_without_epoll_the_loop_is_the_default_one(monkeypatch: pytest.MonkeyPat
     monkeypatch.delattr(select, "epoll")
     monkeypatch.setattr(asyncio, "new_event_loop", lambda: default)
     assert new_event_loop() is default
+
+
+def test_readers_are_called_at_once_and_their_errors_are_reported() -> None:
+    with ExitStack() as stack:
+        chosen = stack.enter_context(closing(DescriptorSelector()))
+        pairs = [socket.socketpair() for _ in range(3)]
+        for ours, theirs in pairs:
+            stack.enter_context(ours)
+            stack.enter_context(theirs)
+            chosen.register(ours.fileno(), _READ, None)
+            theirs.send(b"x")
+        first, second, third = (ours.fileno() for ours, _ in pairs)
+        called: list[int] = []
+        errors: list[Exception] = []
+        chosen.on_error = errors.append
+
+        def fail() -> None:
+            raise RuntimeError
+
+        chosen.readers = {first: lambda: called.append(first), second: fail}
+        assert [key.fd for key, _ in chosen.select(1)] == [third]
+        assert called == [first]
+        assert [type(error) for error in errors] == [RuntimeError]
+
+
+def test_a_reader_that_was_removed_meanwhile_is_not_called() -> None:
+    """It paused or closed by what another reader did. Its event comes again, if it reads again."""
+    with ExitStack() as stack:
+        chosen = stack.enter_context(closing(DescriptorSelector()))
+        called: list[int] = []
+        for _ in range(2):
+            ours, theirs = socket.socketpair()
+            stack.enter_context(ours)
+            stack.enter_context(theirs)
+            descriptor = ours.fileno()
+            chosen.register(descriptor, _READ, None)
+            theirs.send(b"x")
+
+            def read(descriptor: int = descriptor) -> None:
+                called.append(descriptor)
+                for other in [one for one in chosen.readers if one != descriptor]:
+                    del chosen.readers[other]
+                    chosen.unregister(other)
+
+            chosen.readers[descriptor] = read
+        assert chosen.select(1) == []
+        assert len(called) == 1
+
+
+def test_an_event_with_more_than_bytes_to_read_goes_the_usual_way() -> None:
+    """A hang-up is reported to the loop, which calls reader and writer."""
+    with ExitStack() as stack:
+        chosen = stack.enter_context(closing(DescriptorSelector()))
+        ours, theirs = socket.socketpair()
+        stack.enter_context(ours)
+        chosen.register(ours.fileno(), _READ | _WRITE, None)
+        called: list[int] = []
+        chosen.readers[ours.fileno()] = lambda: called.append(1)
+        theirs.send(b"x")
+        theirs.close()
+        assert [(key.fd, events) for key, events in chosen.select(1)] == [(ours.fileno(), _READ | _WRITE)]
+        assert not called
+
+
+def test_the_loop_calls_readers_and_reports_what_fails() -> None:
+    with closing(new_event_loop()) as loop:
+        ours, theirs = socket.socketpair()
+        reported: list[dict[str, Any]] = []
+        loop.set_exception_handler(lambda _, report: reported.append(report))
+
+        def fail() -> None:
+            loop.remove_reader(ours.fileno())
+            loop.stop()
+            raise RuntimeError
+
+        loop.add_reader(ours.fileno(), lambda: None)
+        loop.direct_readers[ours.fileno()] = fail  # type: ignore[attr-defined]
+        theirs.send(b"x")
+        loop.run_forever()
+        assert [type(report["exception"]) for report in reported] == [RuntimeError]
+        ours.close()
+        theirs.close()

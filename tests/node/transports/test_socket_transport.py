@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from lbcompanion.node.proxy.interface import ConnectionHandler, reset
 from lbcompanion.node.transports.connecting import Target, connect_socket
+from lbcompanion.node.transports.selector import new_event_loop
 from lbcompanion.node.transports.socket_transport import HIGH_WATER_BYTES, SocketServer, SocketTransport
 
 pytestmark = pytest.mark.network
@@ -102,7 +103,19 @@ class Ground:
 
 
 def run(what: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(what)
+    with asyncio.Runner(loop_factory=_loops[-1]) as runner:
+        runner.run(what)
+
+
+_loops: list[Callable[[], asyncio.AbstractEventLoop]] = []
+
+
+@pytest.fixture(autouse=True, params=[asyncio.new_event_loop, new_event_loop], ids=["asyncio", "node"])
+def _loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test runs on asyncio's own loop, and on the node's, which calls readers itself."""
+    _loops.append(request.param)
+    yield
+    _loops.pop()
 
 
 def test_bytes_come_and_go() -> None:
