@@ -27,10 +27,12 @@ from lbcompanion.node.capture.capture_rules import CaptureRules
 from lbcompanion.node.capture.page_copy import CaptureLimits
 from lbcompanion.node.capture.page_policy import PagePolicy, Script
 from lbcompanion.node.capture.plan import RequestPlan
+from lbcompanion.node.capture.usual_pages import UsualPages
 from lbcompanion.node.copies.service import Copies
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.context import ProxyContext
 from lbcompanion.node.proxy.upstream import UpstreamConnection, UpstreamPool
+from lbcompanion.node.proxy.usual_exchange import UsualExchange
 from lbcompanion.node.proxy.visitor import VisitorConnection
 from lbcompanion.protocol.tokens import Tokens, digest_of
 from lbcompanion.settings import CaptureTable, LimitsTable, NodeSettings, NodeTable, StoreTable
@@ -94,8 +96,11 @@ class _NullTransport:
         return ("127.0.0.1", 50000) if name == "peername" else default
 
 
-def _exchange(policy: PagePolicy, request_bytes: bytes, response_bytes: bytes) -> Callable[[], object]:
-    """All the companion does for a page but sockets and loop: from the request's bytes to the copy in the store."""
+def _exchange(policy: PagePolicy, request_bytes: bytes, response_bytes: bytes, *, usual: bool) -> Callable[[], object]:
+    """All the companion does for a page but sockets and loop: from the request's bytes to the copy in the store.
+
+    :param usual: on the usual path, if its compiled part was built.
+    """
     upstream_wire, visitor_wire = _NullTransport(), _NullTransport()
     dialled: list[UpstreamConnection] = []
     context = ProxyContext(
@@ -115,6 +120,8 @@ def _exchange(policy: PagePolicy, request_bytes: bytes, response_bytes: bytes) -
         counters=policy.counters,
         monotonic=time.monotonic,
     )
+    if usual and UsualPages.is_for(policy):
+        context.new_usual_exchange = partial(UsualExchange, UsualPages(policy, context))
     visitor = VisitorConnection(context)
     visitor.connection_made(visitor_wire)
     visitor.data_received(request_bytes)
@@ -185,8 +192,10 @@ def _parts() -> dict[str, Callable[[], object]]:
         "digest": lambda: digest_of(PAGE),
         "memory store: token, page, put": put,
         "gzip undone and done again": recode,
-        "a whole page, sockets left out": _exchange(policy, request_bytes, response_bytes),
-        "a whole page, gzip, sockets left out": _exchange(policy, request("gzip"), coded),
+        "a whole page, sockets left out": _exchange(policy, request_bytes, response_bytes, usual=False),
+        "a whole page, gzip, sockets left out": _exchange(policy, request("gzip"), coded, usual=False),
+        "a whole page on the usual path": _exchange(policy, request_bytes, response_bytes, usual=True),
+        "a whole page on the usual path, gzip": _exchange(policy, request("gzip"), coded, usual=True),
     }
 
 
