@@ -26,12 +26,19 @@ from tests.support.in_memory_node import PAGE, ApplicationConnection, InMemoryNo
 CHOICES = 12
 #: The last choices insert one of the fields below each, or nothing.
 _INSERTED = 4
+#: The cookies of the message in the middle; those of the others are the first.
+COOKIES = (
+    b"Cookie: SRV=n1; a=b",
+    b"Cookie: SRV=n1; a=c; lbc-visitor=1",
+    b"Cookie: lbc-visitor=0; a=b",
+    b"X-No: cookie",
+)
 BROWSER = (
     b"Accept-Encoding: gzip, deflate",
     b"Sec-Fetch-Dest: document",
     b"Sec-Fetch-Mode: navigate",
     b"Upgrade-Insecure-Requests: 1",
-    b"Cookie: SRV=n1; a=b",
+    COOKIES[0],
 )
 USUAL_REQUEST = request(b"/a/b?c=d", *BROWSER)
 USUAL_RESPONSE = html(PAGE, b"Date: Mon, 03 Mar 2025 10:00:00 GMT")
@@ -83,10 +90,22 @@ TOKENS: tuple[bytes, ...] = (
 )
 
 
+_TARGETS = (
+    b"/private/x",
+    b"/b?lbc-force=1",
+    b"/no-store/x",
+    b"/_lbc/debug",
+    b"/robots.txt",
+    b"//x",
+    b"/a/%2e%2e/private/x",
+)
+_PAGES = (b"", PAGE + b" " * 100, PAGE.replace(b"</head>", b"<base href=/x></head>"), b"\xff\xfe" + PAGE, PAGE[40:])
+
+
 def _settings(number: int) -> dict[str, Any]:
     """Settings that differ in what the usual path depends on."""
     return (
-        {},
+        {"capture": CaptureTable(visitor_cookie="lbc-visitor")},
         {"capture": CaptureTable(exclude=("/private/**",), no_store=("/no-store/**",))},
         {"node": {"trusted_proxies": _everybody()}},
         {"capture": CaptureTable(consent_cookie="a", consent_values=("b*",), respect_dnt=True)},
@@ -107,7 +126,7 @@ def _everybody() -> tuple[Any, ...]:
 def _with_fields(message: bytes, numbers: Sequence[int]) -> bytes:
     """The message with some of :data:`_FIELDS` behind its first line."""
     first, end, rest = message.partition(b"\r\n")
-    lines = [_FIELDS[number] + b"\r\n" for number in numbers if number < len(_FIELDS)]
+    lines = [_FIELDS[number % 128] + b"\r\n" for number in numbers if number % 128 < len(_FIELDS)]
     return first + end + b"".join(lines) + rest if end else message
 
 
@@ -150,14 +169,14 @@ def trace(script: Script, settings: dict[str, Any], *, usual: bool) -> tuple[lis
         answer, then, wait = script.responses[number], script.ends[number], script.waits[number]
 
         node.application.on_request = partial(_answer, node, arrived, answer, then, wait)
+        ends = script.visitor_ends and number == len(script.requests) - 1
         for piece in pieces:
             visitor.send(piece)
+            if ends and piece is pieces[-1]:
+                visitor.send_eof()
             node.run()
         if wait:
             node.pass_time(wait + 1)
-        if script.visitor_ends and number == len(script.requests) - 1:
-            visitor.send_eof()
-            node.run()
         seen.append((visitor.received, visitor.eof, visitor.closed, len(node.application.connections)))
     node.pass_time(2)
     counters = attrs.asdict(node.counters)
@@ -191,7 +210,7 @@ def check(data: bytes) -> Hashable:
     choices, raw = data[:CHOICES], data[CHOICES:]
     if not raw or compiled_usual() is None:
         return "nothing"
-    raw = _with_fields(raw, choices[-_INSERTED:])
+    raw = _with_fields(raw, choices[-_INSERTED:]).replace(COOKIES[0], COOKIES[choices[3] // 2 % len(COOKIES)])
     settings = _settings(choices[0] % 8)
     is_request, coded = bool(choices[1] & 1), bool(choices[1] & 2)
     answer = USUAL_RESPONSE
@@ -200,13 +219,15 @@ def check(data: bytes) -> Hashable:
     pieces = _pieces(raw, choices[4:8]) if choices[1] & 4 else [raw]
     usual = ([USUAL_REQUEST], [answer])
     odd = (pieces, [answer]) if is_request else ([USUAL_REQUEST], pieces)
-    messages = [usual, usual, odd, odd, usual]
-    ends = ["", "", ("", "", "end", "reset")[choices[2] % 4], "", ""]
+    # The same request without what forces its capture shows what was learnt from it.
+    plain = ([piece.replace(b"?lbc-force=1", b"") for piece in odd[0]], odd[1])
+    messages = [usual, usual, odd, odd, plain, usual]
+    ends = ["", "", ("", "", "end", "reset")[choices[2] % 4], "", "", ""]
     script = Script(
         [asked for asked, _ in messages],
         [answered for _, answered in messages],
         ends,
-        [0, 0, (0, 0, 0, 2.0)[choices[2] // 4 % 4], 0, 0],
+        [0, 0, (0, 0, 0, 2.0)[choices[2] // 4 % 4], 0, 0, 0],
         bool(choices[3] & 1),
     )
     theirs, _ = trace(script, settings, usual=False)
@@ -216,11 +237,36 @@ def check(data: bytes) -> Hashable:
     return took, choices[0] % 8, is_request, coded, len(ours)
 
 
+def one_of_each() -> list[bytes]:
+    """An input for each field, each cookie and each kind of target, in turn in all settings."""
+    nothing = len(_FIELDS)
+    inputs = []
+    number = 0
+    for side, message in ((1, USUAL_REQUEST), (0, USUAL_RESPONSE)):
+        for field in range(len(_FIELDS)):
+            for setting in (0, 1 + number % 7):
+                inputs.append(_input(setting, side, 0, field, message))
+                number += 1
+    for setting in range(8):
+        inputs += [_input(setting, 1, cookie, nothing, USUAL_REQUEST) for cookie in range(len(COOKIES))]
+        inputs += [_input(setting, 1, 0, nothing, request(target, *BROWSER)) for target in _TARGETS]
+        # The visitor has closed its write side.
+        inputs.append(_input(setting, 1, 0, nothing, USUAL_REQUEST, visitor_ends=True))
+        inputs += [_input(setting, 0, 0, nothing, html(page)) for page in _PAGES]
+    return inputs
+
+
+def _input(setting: int, side: int, cookie: int, field: int, message: bytes, *, visitor_ends: bool = False) -> bytes:
+    nothing = len(_FIELDS)
+    return bytes((setting, side, 0, cookie * 2 + visitor_ends, *(0,) * 4, field, *(nothing,) * 3)) + message
+
+
 def _seeds(random: Random) -> Sequence[bytes]:
     requests = [
         USUAL_REQUEST,
         request(b"/", *BROWSER, b"X-Forwarded-For: 192.0.2.1", b"X-Forwarded-Proto: https"),
         request(b"/private/x", *BROWSER),
+        request(b"/b?lbc-force=1", *BROWSER),
         request(b"/x.js", b"Accept-Encoding: gzip, br", b"Sec-Fetch-Dest: script", b"Sec-Fetch-Mode: no-cors"),
         request(b"/", b"Connection: keep-alive"),
     ]
@@ -239,4 +285,4 @@ def _seeds(random: Random) -> Sequence[bytes]:
     ]
 
 
-TARGET = Target(seeds=_seeds, tokens=TOKENS, check=check, choices=CHOICES, max_bytes=8192)
+TARGET = Target(seeds=_seeds, tokens=TOKENS, check=check, choices=CHOICES, max_bytes=8192, short_run=1500)
