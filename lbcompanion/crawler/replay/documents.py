@@ -59,8 +59,9 @@ class Replayed:
         return rewrite_page(body, self.url, content_type, resolve, self._prologue if self.has_scripts else None)
 
     def _prologue(self, base: str) -> bytes:
-        """Return the tag of the script that runs before the page's own; it tells it where the page's files are."""
-        values = f'data-prefix="{self.prefix}/{self.token}/" data-base="{escape(base)}"'
+        """Return the tag of the script that runs before the page's own; it knows the page's files and time."""
+        viewed = f"{self.row['viewed_at'] * 1000:.0f}"
+        values = f'data-prefix="{self.prefix}/{self.token}/" data-base="{escape(base)}" data-viewed="{viewed}"'
         return f'<script src="{PROLOGUE_PATH}" {values}></script>'.encode("utf-8", "replace")
 
     def style_sheet(self, body: bytes, url: str, content_type: str, environment: str) -> bytes:
