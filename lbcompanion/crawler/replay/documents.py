@@ -87,6 +87,15 @@ class Replayed:
         return b"<!doctype html><style>html,body{margin:0;height:100%}</style>" + page.body
 
 
+def small_placeholder(reason: str, url: str) -> str:
+    """Return a drawing of an icon's size: most images that a script adds are icons, and a larger one moves the rest."""
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="16" height="16" role="img">'
+        f"<title>{escape(f'Not recorded: {reason} ({url})')}</title>"
+        '<rect x=".5" y=".5" width="15" height="15" fill="#f4f6f9" stroke="#9fadc0" stroke-dasharray="2 2"/></svg>'
+    )
+
+
 def placeholder(reason: str, url: str) -> str:
     """Return a drawing that stands for an image that is not recorded."""
     shown = url if len(url) <= _SHOWN_CHARS else url[: _SHOWN_CHARS - 1] + "\u2026"

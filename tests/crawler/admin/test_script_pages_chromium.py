@@ -209,7 +209,7 @@ def test_scripts_run_and_find_the_files_of_the_recording(
     frame = shown(browser, recorded, scripts, recorded.record(markup, "/page", files))
     frame.wait_for_selector("body[data-more=ran][data-module=ran]", state="attached", timeout=_LIMIT)
     assert frame.locator("body").get_attribute("data-kept") == "dark a=b; c=d 1"
-    for name, width in (("made", 1), ("markup", 1), ("gone", 240)):
+    for name, width in (("made", 1), ("markup", 1), ("gone", 16)):
         frame.wait_for_function(f"document.getElementById('{name}').naturalWidth === {width}", timeout=_LIMIT)
     frame.wait_for_function("getComputedStyle(document.getElementById('p')).color === 'rgb(1, 2, 3)'", timeout=_LIMIT)
     frame.click("#p")
