@@ -62,6 +62,8 @@ def paths(tokens: list[str]) -> list[str]:
         f"/visitors/{_VISITOR}",
         f"/versions?url={ORIGIN}/cart",
         f"/compare?a={tokens[0]}&b={tokens[1]}",
+        f"/replay/{tokens[0]}/link?url={ORIGIN}/nowhere",
+        f"/replay/{tokens[0]}/frame?url={ORIGIN}/nowhere",
     ]
 
 
