@@ -246,6 +246,7 @@ class SiteSettings:
     """``[sites.NAME]``. ``key`` is the balancer's key, for dialects with keyed cookies.
 
     :ivar origins: further origins whose pages are archived.
+    :ivar script_files: the paths of files that only scripts name.
     """
 
     name: str
@@ -258,6 +259,7 @@ class SiteSettings:
     ladder: tuple[str, ...] = DEFAULT_LADDER
     nodes: Mapping[str, KnownNode] = Factory(dict)
     origins: tuple[str, ...] = ()
+    script_files: tuple[str, ...] = ()
 
 
 @frozen

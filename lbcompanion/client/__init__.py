@@ -8,9 +8,21 @@ from __future__ import annotations
 
 from lbcompanion.client.admin_client import Client
 from lbcompanion.client.connection import ApiError, ClientError, NotReachable
-from lbcompanion.client.values import Attempt, Erased, Missed, Outcome, Payload, Recording, Session, Version
+from lbcompanion.client.values import (
+    Attempt,
+    Erased,
+    FilesOfPage,
+    Missed,
+    Outcome,
+    Payload,
+    Recording,
+    Session,
+    Version,
+    WarcPlace,
+)
 from lbcompanion.client.webhook import Delivery, read_webhook
 from lbcompanion.errors import SignatureRefused
+from lbcompanion.protocol.removed_parts import RemovedParts
 
 __all__ = [
     "ApiError",
@@ -19,13 +31,16 @@ __all__ = [
     "ClientError",
     "Delivery",
     "Erased",
+    "FilesOfPage",
     "Missed",
     "NotReachable",
     "Outcome",
     "Payload",
     "Recording",
+    "RemovedParts",
     "Session",
     "SignatureRefused",
     "Version",
+    "WarcPlace",
     "read_webhook",
 ]

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
+
+from lbcompanion.protocol.removed_parts import RemovedParts
 
 #: An object of JSON.
 Json = Mapping[str, Any]
+_REMOVED = tuple(each.name for each in fields(RemovedParts))
 
 
 @frozen
@@ -26,12 +29,52 @@ class Attempt:
 
 
 @frozen
+class FilesOfPage:
+    """What became of the files that a page names.
+
+    :ivar wanted: how many they are.
+    :ivar archived: how many are archived with it.
+    :ivar missing: why files are missing, by their addresses.
+    """
+
+    wanted: int
+    archived: int
+    missing: Mapping[str, str]
+
+    @classmethod
+    def read(cls, given: Json) -> FilesOfPage:
+        """Read an object of the API."""
+        return cls(given["wanted"], given["archived"], {each["url"]: each["reason"] for each in given["missing"]})
+
+
+@frozen
+class WarcPlace:
+    """Where the record of a page is in the archive.
+
+    :ivar offset: where it begins, in bytes.
+    :ivar crawler: the crawler that wrote the file; None if it has no name.
+    """
+
+    file: str
+    offset: int
+    crawler: str | None
+
+    @classmethod
+    def read(cls, given: Json) -> WarcPlace:
+        """Read an object of the API."""
+        return cls(given["file"], given["offset"], given.get("crawler"))
+
+
+@frozen
 class Recording:
     """A page that somebody viewed. None means that a value is not known, or not there yet.
 
+    :ivar node: the node that served the page; ``answered_by`` is the one that the copy was fetched from.
     :ivar outcome: ``archived``, ``lost``, or None while the crawler works on it.
     :ivar reason: why it is lost.
     :ivar visitor: the visitor's pseudonym.
+    :ivar by: ``browser``, or ``server`` if the node itself made the notice.
+    :ivar removed: how many parts the copy lacks because of masks and excluded blocks.
     :ivar raw: the whole object of the API; a later version may have more members.
     """
 
@@ -53,14 +96,22 @@ class Recording:
     captured_at: datetime | None
     finished_at: datetime | None
     attempts: tuple[Attempt, ...]
+    answered_by: str | None
+    by: str | None
+    noticed_at: datetime | None
+    warc: WarcPlace | None
+    requisites: FilesOfPage | None
+    removed: RemovedParts | None
     raw: Json = field(repr=False, eq=False)
 
     @classmethod
     def read(cls, given: Json) -> Recording:
         """Read an object of the API."""
         same = ("token", "site", "url", "title", "method", "status", "route", "outcome", "reason", "sha256", "bytes")
+        more = ("content_type", "visitor", "answered_by", "by")
+        warc, requisites, removed = (given.get(name) for name in ("warc", "requisites", "removed"))
         return cls(
-            **{name: given.get(name) for name in (*same, "content_type", "visitor")},  # type: ignore[arg-type]
+            **{name: given.get(name) for name in (*same, *more)},  # type: ignore[arg-type]
             node=given["origin_node"],
             viewed_at=datetime.fromisoformat(given["viewed_at"]),
             captured_at=_time(given.get("captured_at")),
@@ -68,6 +119,10 @@ class Recording:
             attempts=tuple(
                 Attempt(each["route"], each["node"], each["result"], each["ms"]) for each in given["attempts"]
             ),
+            noticed_at=_time(given.get("noticed_at")),
+            warc=WarcPlace.read(warc) if warc else None,
+            requisites=FilesOfPage.read(requisites) if requisites else None,
+            removed=None if removed is None else RemovedParts(**{kind: removed.get(kind, 0) for kind in _REMOVED}),
             raw=given,
         )
 

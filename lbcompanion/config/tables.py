@@ -128,6 +128,9 @@ def _file_pattern(value: object, folder: Path) -> str:
     return value
 
 
+_script_file = checks.text(
+    re.compile(r"/(?!/)[^\s\\#*]{0,2000}"), 'paths of files on the site such as /images/bold.png, without "*"'
+)
 _WEBHOOK_URL = re.compile(r"https?://([^/?#@]+)/[!\"$-~]*", re.ASCII)
 
 
@@ -363,6 +366,7 @@ WEBHOOK: Table = {
 SITE: Table = {
     "origin": checks.origin(empty=False),
     "origins": checks.list_of(checks.origin(empty=False), "a list of origins", unique=True),
+    "script_files": checks.list_of(_script_file, "a list of paths on the site", unique=True),
     "connect": endpoint_checks.optional_client,
     "ca_file": checks.readable_file("a file of certificates in PEM"),
     "prefix": checks.prefix,

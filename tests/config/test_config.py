@@ -423,6 +423,14 @@ def test_a_crawlers_fetch_table_and_further_origins(folder: Path) -> None:
             read_crawler(write(folder, f"{CRAWLER}origins = {wrong}\n"))
 
 
+def test_files_that_only_scripts_name_are_paths(folder: Path) -> None:
+    read = read_crawler(write(folder, CRAWLER + 'script_files = ["/icons/b.png?v=1", "/c\u00e4.gif"]\n'))
+    assert read.sites["main"].script_files == ("/icons/b.png?v=1", "/c\u00e4.gif")
+    for wrong in ("icons/b.png", "//host/b.png", "/icons/*", "/a b", "/a#b", "/a\\\\b", "http://h/a", ""):
+        with pytest.raises((ConfigError, ConfigErrors)):
+            read_crawler(write(folder, f'{CRAWLER}script_files = ["{wrong}"]\n'))
+
+
 def test_a_node_may_have_several_intakes(folder: Path) -> None:
     for text, read in (
         ('"http://a:1"', ("http://a:1",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,16 @@ from lbcompanion.demo.backends import Backend
 from lbcompanion.demo.ports import ReservedPorts
 from tests.support import balancers
 from tests.support.children import Children, wait_for
-from tests.support.dokuwiki import PAGES, PASSWORD, START, USER, access_log, dokuwiki_nodes, most_at_once
+from tests.support.dokuwiki import (
+    PAGES,
+    PASSWORD,
+    START,
+    USER,
+    access_log,
+    dokuwiki_nodes,
+    most_at_once,
+    toolbar_files,
+)
 from tests.support.farm import ProcessFarm, StickySettings, fetched, listens
 from tests.support.people import BrowserPerson, chromium
 from tests.support.programs import need_program
@@ -142,14 +152,20 @@ def test_all_pages_are_archived_and_no_visitor_waits_for_it(
 def test_the_wiki_looks_as_it_did_with_its_scripts(
     new_farm: Callable[..., ProcessFarm], chromium: Any, tmp_path: Any
 ) -> None:
-    """A page, the log-in, the editor, the preview that answers a POST; without the images that only a script names."""
+    """A page, the log-in, the editor with its toolbar, the preview that answers a POST."""
     children, ports = Children(tmp_path), ReservedPorts()
     try:
         wiki = dokuwiki_nodes(children, ports, tmp_path, _NODES, _WORKERS)
         lines = f'replay_scripts = "tcp:{ports.take()}:interface=127.0.0.1"\n'
-        farm = new_farm(balancers.haproxy_with("insert"), StickySettings(("SRV",)), wiki, crawler_lines=lines)
+        named = f"script_files = {json.dumps(toolbar_files())}\n"
+        farm = new_farm(
+            balancers.haproxy_with("insert"),
+            StickySettings(("SRV",)),
+            wiki,
+            crawler_lines=lines,
+            site_lines=lambda _: named,
+        )
         visit = Visit(chromium, f"http://127.0.0.1:{farm.site}")
-        visit.hidden = "#tool__bar, #size__ctl"
         visit.sees("page", "/doku.php?id=cheese", is_settled=True)
         visit.sees("login", f"{START}&do=login", is_settled=True)
         visit.page.fill("input[name=u]", USER)

@@ -86,11 +86,16 @@ class RecordedPages:
         origin: str = ORIGIN,
         method: str = "GET",
         removed: RemovedParts | None = None,
+        owner: str = "n1",
+        viewed_at: float = 1.0,
     ) -> str:
-        """Archive a page; return its token."""
+        """Archive a page; return its token.
+
+        :param owner: the node that made the page; ``node`` is the one that answered the crawler.
+        """
         self._number += 1
         token = Tokens(SECRET, "n1", lambda size: digest_of(b"%d" % self._number)[:size]).mint()
-        self.place.backlog.add([arrival(token, visitor=visitor)], NOW)
+        self.place.backlog.add([arrival(token, owner, visitor=visitor, viewed_at=viewed_at)], NOW)
         head = None
         if fields or removed is not None:
             head = PageHead("HTTP/1.1 200 OK", 200, (("Content-Type", content_type), *fields), removed=removed)

@@ -188,6 +188,13 @@ def write_site(site: Path) -> None:
         (data / "pages" / f"{name}.txt").write_text(text)
 
 
+def toolbar_files() -> list[str]:
+    """Return the paths of the images around the editor, which only scripts name."""
+    images = _PROGRAM / "lib" / "images"
+    found = [*images.glob("toolbar/*"), *(images / f"{name}.gif" for name in ("larger", "smaller", "wrap"))]
+    return sorted(f"/{file.relative_to(_PROGRAM)}" for file in found)
+
+
 @frozen
 class Answered:
     """One request that an Apache answered; times in microseconds."""

@@ -109,7 +109,11 @@ def admin_resource(
         parse=parse or defer,
     )
     views = RecordingViews(
-        recordings=recordings, replay=replay, read=read or defer, parse=parse or defer, runs_scripts=runs_scripts
+        recordings=recordings,
+        replay=replay,
+        read=read or defer,
+        parse=parse or defer,
+        asked=scripts.asked if scripts is not None else None,
     )
     endpoints = [
         # Before /api/recordings/{token}, which matches the path of the stream as well.

@@ -108,7 +108,7 @@ FILTERS = (
     Parameter("reason", "Why the page is lost; with stars as url.", _PATTERN),
     Parameter("status", "The status of the response.", {"type": "string", "pattern": "^[1-9][0-9][0-9]$"}),
     Parameter("method", "The method of the request."),
-    Parameter("visitor", "The visitor's pseudonym."),
+    Parameter("visitor", "The visitor's pseudonym, or its beginning."),
     Parameter("title", "A part of the title."),
     Parameter("site", "The site's name."),
 )

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from lbcompanion.crawler.admin import json_views
+from lbcompanion.crawler.admin.asked_files import AskedFiles, script_files
 from lbcompanion.crawler.admin.dashboard.rendering import render
 from lbcompanion.crawler.admin.endpoint import Call, Endpoint, HttpError, Response, html_response
 from lbcompanion.crawler.admin.recordings_api import Recordings
@@ -33,17 +34,17 @@ class RecordingViews:
 
     :param read: reads the archive on a thread that may wait for an object store.
     :param parse: reads pages on another thread.
-    :param runs_scripts: whether there is a listener where recorded pages run their scripts.
+    :param asked: the files that scripts asked for; None: there is no listener where recorded pages run their scripts.
     """
 
     def __init__(
-        self, *, recordings: Recordings, replay: ReplayPages, read: Defer, parse: Defer, runs_scripts: bool = False
+        self, *, recordings: Recordings, replay: ReplayPages, read: Defer, parse: Defer, asked: AskedFiles | None = None
     ) -> None:
         self._recordings = recordings
         self._replay = replay
         self._read = read
         self._parse = parse
-        self._runs_scripts = runs_scripts
+        self._asked = asked
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
@@ -73,6 +74,7 @@ class RecordingViews:
         replayed = await self._replay.replayed(call.params["token"])
         page = await self._replay.rewritten(replayed)
         reasons = {**page.missing, **replayed.reasons}
+        asked = self._asked.of(replayed.token) if self._asked is not None else []
         return self._view(
             call,
             "recording_files.html",
@@ -83,11 +85,13 @@ class RecordingViews:
             lent=replayed.lent(),
             refresh=page.refresh,
             scripts=page.scripts,
+            asked=asked,
+            setting=script_files(asked, replayed.url),
         )
 
     def _view(self, call: Call, template: str, tab: str, replayed: Replayed, **values: Any) -> Response:
         each: Mapping[str, Any] = json_views.recording(replayed.row)
-        shown = {"tab": tab, "each": each, "runs_scripts": self._runs_scripts, **values}
+        shown = {"tab": tab, "each": each, "runs_scripts": self._asked is not None, **values}
         return html_response(render(template, here="", user=call.user, **shown))
 
 

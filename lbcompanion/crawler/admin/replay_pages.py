@@ -20,7 +20,7 @@ from lbcompanion.crawler.archive.reading import ArchiveReader
 from lbcompanion.crawler.crawl.scheduler import Defer
 from lbcompanion.crawler.queue.database import Database
 from lbcompanion.crawler.replay.addresses import REPLAY_PREFIX, kind_of, replay_address
-from lbcompanion.crawler.replay.documents import LIMITS, Replayed, placeholder
+from lbcompanion.crawler.replay.documents import LIMITS, Replayed, placeholder, small_placeholder
 from lbcompanion.crawler.replay.html_rewriting import RewrittenPage
 from lbcompanion.crawler.replay.nearest import Near, Nearest
 from lbcompanion.crawler.replay.recorded_files import Recorded, RecordedFiles
@@ -181,10 +181,13 @@ class ReplayPages:
     async def _missing(self, call: Call) -> Response:
         return self.missing(await self.replayed(call.params["token"]), call.argument("url"))
 
-    def missing(self, replayed: Replayed, url: str) -> Response:
-        """Return a drawing in the place of an image that is not recorded."""
+    def missing(self, replayed: Replayed, url: str, *, is_small: bool = False) -> Response:
+        """Return a drawing in the place of an image that is not recorded.
+
+        :param is_small: whether it has the size of an icon.
+        """
         reason = replayed.addresses("utf-8").reason(url)
-        drawing = placeholder(reason, url).encode("utf-8", "replace")
+        drawing = (small_placeholder if is_small else placeholder)(reason, url).encode("utf-8", "replace")
         return Response(drawing, "image/svg+xml", (("content-security-policy", FILE_POLICY), *REPLAY_FIELDS))
 
     async def _link(self, call: Call) -> Response:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lbcompanion.crawler.access.roles import Role
+from lbcompanion.crawler.admin.asked_files import AskedFiles
 from lbcompanion.crawler.admin.audit_trail import AuditTrail, Subject
 from lbcompanion.crawler.admin.dashboard.rendering import render, static
 from lbcompanion.crawler.admin.endpoint import HTML, Call, Endpoint, HttpError, Response
@@ -76,6 +77,7 @@ class ScriptPages:
         self._trail = trail
         self._origin = origin
         self._port = port
+        self.asked = AskedFiles()
 
     def endpoints_of_dashboard(self, replay: ReplayPages) -> list[Endpoint]:
         """Return the endpoint of the admin listener that begins a viewing.
@@ -160,22 +162,26 @@ class ScriptPages:
 
     async def _file(self, call: Call) -> Response:
         _, replayed = await self._replayed(call)
-        found = await self._replay.file(replayed, call.argument("url"))
+        with self.asked.noting(replayed, call.argument("url")):
+            found = await self._replay.file(replayed, call.argument("url"))
         more = (_OPEN,) if kind_of(found.content_type) in _OPEN_KINDS else ()
         return Response(found.body, found.content_type, (*found.headers, *more), found.status)
 
     async def _image(self, call: Call) -> Response:
         _, replayed = await self._replayed(call)
+        url = call.argument("url")
         try:
-            return await self._replay.file(replayed, call.argument("url"))
+            with self.asked.noting(replayed, url):
+                return await self._replay.file(replayed, url)
         except HttpError as failure:
             if failure.status != 404:
                 raise
-            return self._replay.missing(replayed, call.argument("url"))
+            return self._replay.missing(replayed, url, is_small=True)
 
     async def _style(self, call: Call) -> Response:
         _, replayed = await self._replayed(call)
-        return await self._replay.style(replayed, call.argument("url"), call.params["encoding"])
+        with self.asked.noting(replayed, call.argument("url")):
+            return await self._replay.style(replayed, call.argument("url"), call.params["encoding"])
 
     async def _missing(self, call: Call) -> Response:
         _, replayed = await self._replayed(call)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from attrs import evolve, field, frozen
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from lbcompanion import __version__
 from lbcompanion.crawler.archive.errors import ArchiveError
@@ -100,6 +100,13 @@ class Export:
             except (ArchiveError, UnreadableRecord) as failure:
                 is_there = any(name == file for name, _place in self._files())
                 raise ExportFailed(f"{file}: {failure if is_there else _REWRITTEN}") from None
+
+    def viewed_between(self) -> tuple[float, float] | None:
+        """Return when the first and the last page was viewed; None if no page fulfils the conditions."""
+        with self._database.read() as connection:
+            query = select(func.min(RECORDINGS.c.viewed_at), func.max(RECORDINGS.c.viewed_at))
+            first, last = connection.execute(query.where(*self._wanted(connection))).one()
+            return None if first is None else (first, last)
 
     def _files(self) -> list[tuple[str, str]]:
         with self._database.read() as connection:

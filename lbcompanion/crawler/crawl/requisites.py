@@ -8,6 +8,7 @@ another thread, since that takes up to a second of CPU for a large one.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -122,6 +123,7 @@ class Requisites:
         return known[0]
 
 
+_SCRIPT = re.compile(rb"<script[\s/>]", re.IGNORECASE)
 _OTHER_ORIGIN = Refusal("another origin", MissingKind.ANOTHER_ORIGIN)
 
 
@@ -162,13 +164,26 @@ class _Gathering:
         links = await self._requisites.page_links(self._copy)
         self._note_unsearched(self._copy.url, links.unsearched)
         self._want(links.urls, links.encoding)
+        await self._fetch_all()
+        # After the files that the page names, so that a limit concerns them last.
+        self._want(self._script_files(), "utf-8")
+        await self._fetch_all()
+        return self._gathered()
+
+    def _script_files(self) -> list[str]:
+        """Return the configured addresses of files that scripts load, if the page has scripts."""
+        paths = self._fetcher.site.script_files
+        if not paths or not _SCRIPT.search(self._copy.body):
+            return []
+        return [url for url in (resolve_url(self._copy.url, path) for path in paths) if url]
+
+    async def _fetch_all(self) -> None:
         while self._waiting:
             workers = [Deferred.fromCoroutine(self._fetch_waiting()) for _ in range(_CONCURRENCY)]
             try:
                 await gatherResults(workers, consumeErrors=True)
             except FirstError as failure:  # cancelled, or a defect
                 failure.subFailure.raiseException()
-        return self._gathered()
 
     def _want(self, urls: Iterable[str], encoding: str) -> None:
         for url in urls:

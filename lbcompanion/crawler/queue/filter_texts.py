@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from lbcompanion.crawler.queue.filters import OPEN, Filters, Pattern
 from lbcompanion.errors import CompanionError
 from lbcompanion.model import Verdict, read_time
+from lbcompanion.protocol.visitors import is_pseudonym
 
 #: The filters, by their names in a query.
 FILTER_NAMES = (
@@ -32,7 +33,8 @@ def read_filters(given: Mapping[str, str], visitors: Callable[[str], tuple[str, 
     """Read filters.
 
     :param given: texts by the names of :data:`FILTER_NAMES`; an empty one is no filter.
-    :param visitors: returns the pseudonyms for the value of ``visitor``; None: that is a pseudonym.
+    :param visitors: returns the pseudonyms for the value of ``visitor``; None: that is a pseudonym, or its beginning as
+        the dashboard's lists show it.
     :raises BadFilter: if one of them cannot be read.
     """
     for name, text in given.items():
@@ -45,6 +47,7 @@ def read_filters(given: Mapping[str, str], visitors: Callable[[str], tuple[str, 
     if outcome and outcome not in _OUTCOMES:
         raise BadFilter("outcome: archived, lost and open are allowed")
     visitor = given.get("visitor", "")
+    is_beginning = visitors is None and not is_pseudonym(visitor)
     return Filters(
         url=_pattern("url", given),
         start=_time("from", given),
@@ -55,7 +58,8 @@ def read_filters(given: Mapping[str, str], visitors: Callable[[str], tuple[str, 
         reason=_pattern("reason", given),
         status=int(status) if status else None,
         method=given.get("method", ""),
-        visitors=(visitors(visitor) if visitors else (visitor,)) if visitor else None,
+        visitors=(visitors(visitor) if visitors else (visitor,)) if visitor and not is_beginning else None,
+        visitor_begins=visitor.rstrip("*\u2026") if is_beginning else "",
         title=given.get("title", ""),
         site=given.get("site", ""),
     )

@@ -72,6 +72,7 @@ class Filters:
     :ivar outcome: ``archived``, ``lost`` or ``open``.
     :ivar reason: the pattern that the reason of the loss matches.
     :ivar visitors: the pseudonyms of the visitor who saw the page; None is no condition.
+    :ivar visitor_begins: the beginning of the visitor's pseudonym.
     :ivar title: a part of the title, in upper or lower case.
     :ivar sites: the names of several sites.
     :ivar last_of_visitor: of each visitor the last view only.
@@ -87,6 +88,7 @@ class Filters:
     status: int | None = None
     method: str = ""
     visitors: tuple[str, ...] | None = field(default=None, repr=False)
+    visitor_begins: str = field(default="", repr=False)
     title: str = field(default="", repr=False)
     site: str = ""
     sites: tuple[str, ...] = ()
@@ -113,11 +115,10 @@ def indexed_and_others(filters: Filters, dialect: str) -> tuple[dict[str, Condit
     columns = RECORDINGS.c
     indexed: dict[str, Condition] = {}
     others: list[Condition] = []
-    for name, value in (("origin_node", filters.node), ("route", filters.route), ("method", filters.method)):
+    values = {name: getattr(filters, name) for name in ("route", "method", "site")}
+    for name, value in {"origin_node": filters.node, **values}.items():
         if value:
             indexed[name] = columns[name] == value
-    if filters.site:
-        indexed["site"] = columns.site == filters.site
     if filters.status is not None:
         indexed["status"] = columns.status == filters.status
     if filters.visitors is not None:
@@ -134,6 +135,9 @@ def indexed_and_others(filters: Filters, dialect: str) -> tuple[dict[str, Condit
         key, rest = _url_conditions(filters.url, dialect)
         indexed |= {} if key is None else {"url_key": key}
         others += rest
+    if filters.visitor_begins:
+        # Databases order and compare letters in different ways; a beginning that is cut off is compared like a whole.
+        others.append(_matches(columns.visitor, Pattern(filters.visitor_begins, begins=True), dialect))
     if filters.sites:
         others.append(columns.site.in_(filters.sites))
     if filters.title:

@@ -59,8 +59,9 @@ class Replayed:
         return rewrite_page(body, self.url, content_type, resolve, self._prologue if self.has_scripts else None)
 
     def _prologue(self, base: str) -> bytes:
-        """Return the tag of the script that runs before the page's own; it tells it where the page's files are."""
-        values = f'data-prefix="{self.prefix}/{self.token}/" data-base="{escape(base)}"'
+        """Return the tag of the script that runs before the page's own; it knows the page's files and time."""
+        viewed = f"{self.row['viewed_at'] * 1000:.0f}"
+        values = f'data-prefix="{self.prefix}/{self.token}/" data-base="{escape(base)}" data-viewed="{viewed}"'
         return f'<script src="{PROLOGUE_PATH}" {values}></script>'.encode("utf-8", "replace")
 
     def style_sheet(self, body: bytes, url: str, content_type: str, environment: str) -> bytes:
@@ -84,6 +85,15 @@ class Replayed:
         """Rewrite an SVG file for a frame, as a page that has nothing else."""
         page = rewrite_page(body, url, "text/html", self.addresses(page_encoding(body, "image/svg+xml")))
         return b"<!doctype html><style>html,body{margin:0;height:100%}</style>" + page.body
+
+
+def small_placeholder(reason: str, url: str) -> str:
+    """Return a drawing of an icon's size: most images that a script adds are icons, and a larger one moves the rest."""
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="16" height="16" role="img">'
+        f"<title>{escape(f'Not recorded: {reason} ({url})')}</title>"
+        '<rect x=".5" y=".5" width="15" height="15" fill="#f4f6f9" stroke="#9fadc0" stroke-dasharray="2 2"/></svg>'
+    )
 
 
 def placeholder(reason: str, url: str) -> str:

@@ -97,6 +97,33 @@ class ExportApiTests(ApiCase):
         self.assertEqual(self.pages(f"/api/sessions/{ANN}/export"), ["http://www.example.com/hers"])
         self.assertEqual(self.get("/api/export", "HEAD")[1], b"")
 
+    def name(self, path: str) -> str:
+        response, _ = self.get(path)
+        (field,) = response.headers.getRawHeaders("content-disposition")
+        return str(field)
+
+    def test_the_name_of_the_file_says_what_is_inside(self) -> None:
+        self.farm.clock.advance(90)
+        token = self.farm.nodes["n1"].capture(b"<title>Hers too</title>", "/hers")
+        self.rig.take(token, {"SRV": "n1"}, visitor=ANN)
+        first, last = (
+            json.loads(self.get(f"/api/recordings?visitor={ANN}")[1])["recordings"][n]["viewed_at"] for n in (1, 0)
+        )
+        first, last = (
+            f"{day}-{time[:8].replace(':', '')}Z" for day, time in (each.split("T") for each in (first, last))
+        )
+        self.assertNotEqual(first, last)
+        self.assertEqual(
+            self.name(f"/api/sessions/{ANN}/export"),
+            f'attachment; filename="walk-of-v1aaaaaa-www.example.com-{first}-to-{last}.wacz"',
+        )
+        self.assertEqual(
+            self.name(f"/api/recordings/{token}/export"), f'attachment; filename="page-www.example.com-{last}.wacz"'
+        )
+        self.assertTrue(self.name("/api/export").startswith('attachment; filename="pages-www.example.com-'))
+        response, _ = self.get("/api/export", "HEAD")
+        self.assertEqual(response.headers.getRawHeaders("content-disposition"), ["attachment"])
+
     def test_what_cannot_be_exported(self) -> None:
         self.assertEqual(self.problem("/api/export?title=nothing")[0], 404)
         self.assertEqual(self.problem(f"/api/sessions/v1{'b' * 22}/export")[0], 404)

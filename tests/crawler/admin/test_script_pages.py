@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import html
 import os
 import re
+import tomllib
 from collections.abc import Iterator
 
 import pytest
@@ -98,8 +100,28 @@ def test_the_files_come_from_the_recording(pages: RecordedPages, start: str) -> 
     style = pages.get_with_scripts(file_of(start, "a.css", "style/utf-8"))[2].decode()
     assert file_of(start, "f.woff2") in style
     assert pages.get_with_scripts(file_of(start, "i.png", "image"))[2] == PNG
-    assert b"Not recorded" in pages.get_with_scripts(file_of(start, "gone.png", "image"))[2]
+    gone = pages.get_with_scripts(file_of(start, "gone.png", "image"))[2]
+    assert b"Not recorded" in gone
+    assert b'width="16"' in gone
     assert pages.get_with_scripts(file_of(start, "gone.js"))[0] == 404
+
+
+def test_files_shows_what_scripts_asked_for_in_vain(pages: RecordedPages) -> None:
+    missing = {"http://www.example.com/known.png": "status 404"}
+    token = pages.record(b"<script></script>", "/asking", FILES, missing=missing)
+    start = f"/{pages.key(token)}/{token}/"
+    assert b"Asked for by scripts" not in pages.get(f"/recording/{token}/files")[2]
+    for name, what in (
+        *(("b%3Fa=1%26b=2", "image"), ("gone.js", "file"), ("gone.css", "style/utf-8"), ("gone.js", "file")),
+        *(("i.png", "image"), ("known.png", "image"), ("a*b", "image")),
+    ):
+        pages.get_with_scripts(file_of(start, name, what))
+    pages.get_with_scripts(f"{start}image?url=https%3A%2F%2Fother.example%2Fx.png")
+    shown = pages.get(f"/recording/{token}/files")[2].decode()
+    assert "Asked for by scripts, not archived: 5" in shown
+    setting = tomllib.loads(html.unescape(shown.partition('aria-label="Setting">')[2].partition("</pre>")[0]))
+    assert setting == {"sites": {"main": {"script_files": ["/b?a=1&b=2", "/gone.css", "/gone.js"]}}}
+    assert "https://other.example/x.png" in shown
 
 
 def test_without_the_listener_for_scripts_they_have_no_type(pages: RecordedPages, token: str) -> None:

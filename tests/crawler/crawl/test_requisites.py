@@ -47,11 +47,13 @@ class GatheredPage:
         page_url: str = "http://www.example.com/dir/page",
         parse: Parse = execute,
         limits: RequisitesTable = LIMITS,
+        script_files: tuple[str, ...] = (),
     ) -> None:
         self.asked: list[str] = []
         farm = SimulatedFarm(("n1",))
         farm.nodes["n1"].override = lambda request: self._answer(request, css.encode("utf-8", "replace"))
-        site = SiteSettings("main", ORIGIN, origins=("https:" + ORIGIN.removeprefix("http:"),))
+        origins = ("https:" + ORIGIN.removeprefix("http:"),)
+        site = SiteSettings("main", ORIGIN, origins=origins, script_files=script_files)
         client = Client(IdentityCodingAgent(farm.hosts), farm.clock, 20)
         fetcher = SiteFetcher(
             site=site, secret=SECRET, balancer=client, direct=client, nonce=lambda: "nonce", now=farm.now
@@ -107,6 +109,24 @@ def test_no_page_writes_into_the_heads_of_records(base: str, more: str, page_url
     assert all(each.startswith(("http://www.example.com/", "https://www.example.com/")) for each in found.addresses())
     heads = [str(each.rec_headers) + str(each.http_headers or "") for each in found.records]
     assert not any("\nX: " in head or "\nWARC-Target-URI: https://www.bank.example" in head for head in heads)
+
+
+@pytest.mark.parametrize(
+    ("markup", "asked"),
+    [
+        ("<SCRIPT src=/a.js></script>", ["/a.js", "/icons/b.png?v=1"]),
+        ("<svg><script/></svg><img src=/icons/b.png?v=1>", ["/icons/b.png?v=1"]),
+        ("<img src=/a.png><p>&lt;script", ["/a.png"]),
+    ],
+)
+def test_files_that_only_scripts_name_are_requested_last(markup: str, asked: list[str]) -> None:
+    found = GatheredPage(markup, script_files=("/icons/b.png?v=1", "/_lbc/x"))
+    assert found.asked == asked
+    assert [each.url for each in found.report.missing] == ["http://www.example.com/_lbc/x"] * (
+        len(asked) == 2 or "svg" in markup
+    )
+    limited = GatheredPage(markup, limits=RequisitesTable(max_files=1), script_files=("/icons/b.png?v=1",))
+    assert limited.asked == asked[:1]
 
 
 @pytest.mark.slow

@@ -5,11 +5,13 @@ import pytest
 from lbcompanion.crawler.queue.filter_texts import FILTER_NAMES, BadFilter, read_filters
 from lbcompanion.crawler.queue.filters import Filters, Pattern
 
+ANN = "v1" + "a" * 22
+
 
 def test_each_filter_is_read() -> None:
     texts = {
         **{"url": "https://shop/*", "from": "2026-11-23", "to": "2026-11-23T02:00:00 02:00", "node": "n1"},
-        **{"route": "own", "outcome": "null", "reason": "*tls*", "status": "404", "method": "POST", "visitor": "v1ann"},
+        **{"route": "own", "outcome": "null", "reason": "*tls*", "status": "404", "method": "POST", "visitor": ANN},
         **{"title": "cart", "site": "main"},
     }
     assert set(texts) == set(FILTER_NAMES)
@@ -23,14 +25,20 @@ def test_each_filter_is_read() -> None:
         reason=Pattern("tls", contains=True),
         status=404,
         method="POST",
-        visitors=("v1ann",),
+        visitors=(ANN,),
         title="cart",
         site="main",
     )
     assert read_filters(dict.fromkeys(FILTER_NAMES, "")) == Filters()
 
 
+@pytest.mark.parametrize("text", ["v1aaaaaa", "v1aaaaaa*", "v1aaaaaa\u2026"])
+def test_a_visitor_may_be_named_as_the_lists_show_it(text: str) -> None:
+    assert read_filters({"visitor": text}) == Filters(visitor_begins="v1aaaaaa")
+
+
 def test_a_visitor_may_be_read_otherwise() -> None:
+    assert read_filters({"visitor": ANN[:8]}, lambda text: (text,)) == Filters(visitors=(ANN[:8],))
     assert read_filters({"visitor": "x"}, lambda _text: ()).visitors == ()
 
 

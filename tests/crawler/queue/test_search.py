@@ -46,6 +46,7 @@ FILTERS: dict[str, tuple[Any, ...]] = {
     "status": (200, 500),
     "method": ("POST",),
     "visitors": (("v1ann",), ("v1ann", "v1bob"), ()),
+    "visitor_begins": ("v1", "v1b", "V1A", "v_"),
     "title": ("cart", "GRÖßE", "äpfel", "%"),
     "site": ("other",),
     "tokens": (("t1", "t2", "t3"),),
@@ -80,6 +81,7 @@ def is_wanted(row: Row, filters: Filters) -> bool:
         filters.reason is None
         or (filters.reason.is_everything or (row["outcome"] == "lost" and fits(filters.reason, row["reason"]))),
         filters.visitors is None or row["visitor"] in filters.visitors,
+        (row["visitor"] or "").startswith(filters.visitor_begins),
         filters.title.casefold() in (row["title"] or "").casefold(),
         not filters.tokens or row["token"] in filters.tokens,
         filters.status is None or row["status"] == filters.status,

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from xml.etree import ElementTree
 
+import pytest
+
 from lbcompanion.crawler.archive.warc_reader import StoredRecord
-from lbcompanion.crawler.replay.documents import Replayed, placeholder
+from lbcompanion.crawler.replay.documents import Replayed, placeholder, small_placeholder
 from lbcompanion.crawler.replay.recorded_files import FileRecord, Recorded
 
 
@@ -47,7 +50,9 @@ def test_files_are_lent_only_where_a_limit_kept_them_out() -> None:
     assert each.lent() == {"http://s/0", "http://s/1", "http://s/3", "http://s/4"}
 
 
-def test_a_placeholder_is_a_drawing_whatever_the_reason() -> None:
-    root = ElementTree.fromstring(placeholder("<&\"'", "http://s/?a&b=" + "x" * 500))
+@pytest.mark.parametrize(("draw", "width"), [(placeholder, "240"), (small_placeholder, "16")])
+def test_a_placeholder_is_a_drawing_whatever_the_reason(draw: Callable[[str, str], str], width: str) -> None:
+    root = ElementTree.fromstring(draw("<&\"'", "http://s/?a&b=" + "x" * 500))
     assert root.tag.endswith("svg")
+    assert root.get("width") == width
     assert "<&\"'" in "".join(root.itertext())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,6 +41,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AdminSe
     tokens = [
         pages.record(f"<title>Cart {n}</title><p>{n}".encode(), "/cart", visitor=_VISITOR, at=NOW + n) for n in (1, 2)
     ]
+    # Files shows what the scripts of the page asked for.
+    pages.get_with_scripts(f"/{pages.key(tokens[0])}/{tokens[0]}/image?url={ORIGIN}/icon.png")
     server = AdminServer(pages.get)
     yield server, tokens
     server.close()
@@ -62,6 +65,8 @@ def paths(tokens: list[str]) -> list[str]:
         f"/visitors/{_VISITOR}",
         f"/versions?url={ORIGIN}/cart",
         f"/compare?a={tokens[0]}&b={tokens[1]}",
+        f"/replay/{tokens[0]}/link?url={ORIGIN}/nowhere",
+        f"/replay/{tokens[0]}/frame?url={ORIGIN}/nowhere",
     ]
 
 
@@ -86,6 +91,32 @@ def test_axe_finds_nothing(page: Any, recorded: Any, axe: str, scheme: str, size
         if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
             problems[f"{path} (too wide)"] = [page.evaluate("document.documentElement.scrollWidth")]
     assert problems == {}
+
+
+def test_the_list_of_recordings_fits_a_small_desk(page: Any, recorded: Any) -> None:
+    server, _ = recorded
+    page.set_viewport_size({"width": 1200, "height": 800})
+    page.goto(f"{server.origin}/recordings")
+    page.locator("tbody time small").first.wait_for()
+    page.evaluate("document.querySelector('td.url a').textContent = 'A long title of a page, '.repeat(9)")
+    assert page.evaluate("(each => each.scrollWidth - each.clientWidth)(document.querySelector('.scroll'))") == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_around_a_page_with_its_scripts(page: Any, axe: str, scheme: str, tmp_path: Path) -> None:
+    pages = RecordedPages(tmp_path)
+    server = AdminServer(pages.get_with_scripts)
+    try:
+        token = pages.record(b"<title>Cart</title><a href=/nowhere>x</a>", "/cart")
+        page.emulate_media(color_scheme=scheme)
+        start = f"{server.origin}/{pages.key(token)}/{token}/"
+        page.goto(start)
+        assert violations(page, axe) == []
+        page.goto(f"{start}link?url={ORIGIN}/nowhere")
+        assert violations(page, axe) == []
+    finally:
+        server.close()
+        pages.close()
 
 
 def test_axe_finds_nothing_on_the_log_in_page(page: Any, recorded: Any, axe: str) -> None:
