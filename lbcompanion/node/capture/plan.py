@@ -170,6 +170,8 @@ class RequestPlan:
             insertion = None
         if not inject:
             policy.counters.count_not_injected(request.path, not_injected)
+        elif insertion is not None:
+            policy.range_requests.learn_page(request, head)
         pipeline = CapturePipeline(
             token=token,
             page_context=PageContext(request, head, origin, policy.now(), eligibility),
