@@ -23,6 +23,7 @@ _MEANT_BY_META = {"utf-16be": "utf-8", "utf-16le": "utf-8", "x-user-defined": "w
 
 # What UTF-16 without a byte order mark is recognised by: the first characters of an XML declaration.
 _UTF16_XML_STARTS = ((b"<\0?\0x\0", "utf-16le"), (b"\0<\0?\0x", "utf-16be"))
+_UTF16_XML_START_BYTES = 6
 
 # One parameter, or an empty one: its name, its quoted value, its other value. A quoted string may lack its end. Single
 # quotes are part of a value (MIME Sniffing Standard, section 4.4).
@@ -85,12 +86,16 @@ def unmarked_utf16(start: bytes) -> str:
 
     Browsers read such a page as UTF-16 if ``Content-Type`` names no encoding (HTML Standard, section 13.2.3.2).
     """
+    if b"\0" not in start[:2]:
+        return ""
     return next((name for beginning, name in _UTF16_XML_STARTS if start.startswith(beginning)), "")
 
 
 def may_become_unmarked_utf16(start: bytes) -> bool:
     """Whether :func:`unmarked_utf16` needs more bytes to decide."""
-    return any(len(start) < len(beginning) and beginning.startswith(start) for beginning, _ in _UTF16_XML_STARTS)
+    if len(start) >= _UTF16_XML_START_BYTES:
+        return False
+    return any(beginning.startswith(start) for beginning, _ in _UTF16_XML_STARTS)
 
 
 def prescan(start: bytes) -> MetaCharset | None:
