@@ -197,8 +197,13 @@ def _is_origin(value: str) -> bool:
 
 
 def hide_password(value: str) -> str:
-    """Format a URL for a message, without user and password."""
-    return '"' + re.sub(r"//[^/@]*@", "//...@", value) + '"'
+    """Format a URL for a message, without user and password. A password may contain ``/`` and ``@`` by mistake."""
+    return '"' + re.sub(r"//.*@", "//...@", value, flags=re.DOTALL) + '"'
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL contains a password."""
+    return re.search(r"//[^/?#@]*:[^/?#]+@", url) is not None
 
 
 def host_name(value: object, folder: Path) -> str:

@@ -71,8 +71,16 @@ def level_of(line: str) -> LogLevel:
     return level
 
 
+def printable(text: str) -> str:
+    """Text for a terminal: escapes in place of characters that it does not show as themselves, except line ends."""
+    return text if text.isprintable() else "\n".join(map(_printable_line, text.split("\n")))
+
+
 def _one_line(text: str) -> str:
-    line = " | ".join(line.strip() for line in text.splitlines() if line.strip())
+    return _printable_line(" | ".join(line.strip() for line in text.splitlines() if line.strip()))
+
+
+def _printable_line(line: str) -> str:
     return line if line.isprintable() else "".join(map(_line_character, line))
 
 

@@ -165,7 +165,10 @@ class LimitsTable:
 
 @frozen
 class NodeSettings:
-    """A node's whole file."""
+    """A node's whole file.
+
+    :ivar file: the file; None if the settings were not read from one.
+    """
 
     node: NodeTable
     capture: CaptureTable = CaptureTable()
@@ -176,6 +179,7 @@ class NodeSettings:
     peers: Mapping[str, str] = Factory(dict)
     crawler: NodeCrawlerTable = NodeCrawlerTable()
     limits: LimitsTable = LimitsTable()
+    file: Path | None = field(default=None, eq=False, repr=False)
 
 
 @frozen
@@ -323,7 +327,7 @@ class CrawlerFetchTable:
 
 @frozen
 class CrawlerSettings:
-    """A crawler's whole file."""
+    """A crawler's whole file; ``file`` as in :class:`NodeSettings`."""
 
     crawler: CrawlerTable
     sites: Mapping[str, SiteSettings]
@@ -331,3 +335,4 @@ class CrawlerSettings:
     requisites: RequisitesTable = RequisitesTable()
     outcomes: OutcomesTable = OutcomesTable()
     webhooks: Mapping[str, WebhookSettings] = Factory(dict)
+    file: Path | None = field(default=None, eq=False, repr=False)

@@ -74,6 +74,8 @@ def test_no_password_is_shown() -> None:
     with pytest.raises(InvalidValue) as caught:
         checks.origin(empty=False)("https://user:secret@www.example.com", HERE)
     assert caught.value.shown_value == '"https://...@www.example.com"'
+    for url in ("redis://user:s@cret@db/0", "postgresql://user:s/cret@db/x", "mysql://user:s\ncret@db/x"):
+        assert "cret" not in checks.hide_password(url)
 
 
 @pytest.mark.parametrize(("value", "shown"), [({}, "a table"), ("x" * 100, '"' + "x" * 76 + "..."), (1.5, "1.5")])

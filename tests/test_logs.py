@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.logger import Logger, LogLevel, LogPublisher
 
 import lbcompanion
-from lbcompanion.logs import LineObserver, StandardLoggingHandler, level_of, wants_json
+from lbcompanion.logs import LineObserver, StandardLoggingHandler, level_of, printable, wants_json
 
 
 def told(*, json_lines: bool) -> tuple[Logger, io.StringIO]:
@@ -95,6 +95,10 @@ def test_every_text_gives_one_printable_line(text: str) -> None:
         line = stream.getvalue().removesuffix("\n")
         assert line.replace("\t", " ").isprintable()
         assert level_of(line) is LogLevel.warn
+
+
+def test_a_text_for_a_terminal_keeps_its_lines() -> None:
+    assert printable("a\n[b] \x9b1m\x1b\u202e\x7f\tc\n") == "a\n[b] \\x9b1m\\x1b\\u202e\\x7f\tc\n"
 
 
 def test_the_level_of_a_line() -> None:

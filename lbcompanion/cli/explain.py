@@ -27,6 +27,7 @@ def explain(cookie_header: str | None, list_all: bool, as_json: bool) -> None:
 
     COOKIE_HEADER is what a browser sends: "SRV=n1; JSESSIONID=abc.node1".
     """
+    from lbcompanion.logs import printable
     from lbcompanion.sticky import dialects
     from lbcompanion.sticky.explain import explain as explain_header
 
@@ -41,7 +42,7 @@ def explain(cookie_header: str | None, list_all: bool, as_json: bool) -> None:
         click.echo(json.dumps({"findings": [_finding(finding) for finding in findings]}))
     else:
         for line in _finding_lines(findings):
-            click.echo(line)
+            click.echo(printable(line))
     if not any(finding.dialect for finding in findings):
         sys.exit(FAILED)
 

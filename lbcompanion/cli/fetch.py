@@ -30,11 +30,12 @@ def fetch(url_or_token: str, file: str, cookie: str, output: Path | None, as_jso
     """
     settings = config.read_crawler(file)
     from lbcompanion.crawler.fetch_command import fetch_once
+    from lbcompanion.logs import printable
     from lbcompanion.run import foreground
     from lbcompanion.sticky.cookies import parse
 
     def print_step(step: str) -> None:
-        click.echo(step, err=as_json)
+        click.echo(printable(step), err=as_json)
 
     fetched = foreground.run_once(
         lambda reactor: fetch_once(settings, reactor, url_or_token, parse(cookie), print_step)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ def warnings(settings: NodeSettings | CrawlerSettings) -> list[tuple[str, str]]:
             | {f"webhooks.{name}.secret_file": each.secret_file for name, each in settings.webhooks.items()}
             | _private_keys({"crawler.listen": (settings.crawler.listen,), "crawler.admin": (settings.crawler.admin,)})
             | _private_keys({"crawler.replay_scripts": (settings.crawler.replay_scripts,)})
+            | dict.fromkeys(_secret_keys(settings), settings.file)
         )
         why = "http: it can be read on the way; use https, except to this machine"
         plain = [name for name, each in settings.webhooks.items() if each.url.startswith("http:")]
@@ -101,7 +102,15 @@ def warnings(settings: NodeSettings | CrawlerSettings) -> list[tuple[str, str]]:
         {"node.secret_file": node.secret_file, "store.encryption_key_file": settings.store.encryption_key_file}
         | _accepted("node", node.accept_secret_files)
         | _private_keys({"node.listen": node.listen, "node.admin": (node.admin,), "node.upstream": (node.upstream,)})
+        | ({"store.url": settings.file} if checks.has_password(settings.store.url) else {})
     )
+
+
+def _secret_keys(settings: CrawlerSettings) -> Iterator[str]:
+    """The keys whose values are secrets in the file itself."""
+    if checks.has_password(settings.crawler.queue):
+        yield "crawler.queue"
+    yield from (f"sites.{name}.key" for name, site in settings.sites.items() if site.key)
 
 
 def _accepted(table: str, files: Iterable[Path]) -> dict[str, Path | None]:
@@ -241,7 +250,7 @@ def _node(reader: _ConfigReader) -> NodeSettings:
     _check_node(reader, values)
     reader.raise_errors()
     built = {name: cls(**values[name]) for name, cls in classes.items()}
-    return NodeSettings(**built, peers=peers)
+    return NodeSettings(**built, peers=peers, file=Path(reader.file))
 
 
 def _read_snippets(inject: dict[str, Any]) -> None:
@@ -320,6 +329,7 @@ def _crawler(reader: _ConfigReader) -> CrawlerSettings:
         RequisitesTable(**requisites),
         OutcomesTable(**outcomes),
         webhooks,
+        Path(reader.file),
     )
 
 

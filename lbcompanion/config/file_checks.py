@@ -75,19 +75,24 @@ def _not_writable(path: Path) -> str:
     return ""
 
 
-def readable_by_others(file: Path) -> str:
-    """The mode of a file that its group or others can read, such as ``0644``; empty for any other file."""
+_OF_OTHERS = stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH
+
+
+def open_to_others(file: Path) -> str:
+    """The mode of a file that its group or others can read or write, such as ``0644``; empty for any other file."""
     try:
         mode = stat.S_IMODE(file.stat().st_mode)
     except OSError:
         return ""
-    return f"{mode:04o}" if mode & (stat.S_IRGRP | stat.S_IROTH) else ""
+    return f"{mode:04o}" if mode & _OF_OTHERS else ""
 
 
 def secret_file_warnings(files: Mapping[str, Path | None]) -> list[tuple[str, str]]:
-    """Return a warning for each key whose file holds a secret that others can read."""
+    """Return a warning for each key whose file holds a secret that others can read, or replace by their own."""
     found = []
     for key, file in files.items():
-        if file is not None and (mode := readable_by_others(file)):
-            found.append((key, f'"{file}" can be read by its group or by all (mode {mode}); right would be mode 0600'))
+        if file is not None and (mode := open_to_others(file)):
+            found.append(
+                (key, f'"{file}" can be read or written by its group or by all (mode {mode}); right would be mode 0600')
+            )
     return found

@@ -9,11 +9,13 @@ from lbcompanion.doctor.findings import Evidence, findings, is_whoami_cached
 from lbcompanion.doctor.identity import Certainty, Feature, NodeNames, certainty_of, feature_of
 from lbcompanion.doctor.observations import Observations, ParsedSetCookie, Replay, ReplayMode, RequestKind
 from lbcompanion.doctor.stickiness import Stickiness, find_stickiness, outcome
-from lbcompanion.sticky.credentials import looks_like_credential, looks_like_id
+from lbcompanion.sticky.credentials import looks_like_credential, looks_like_id, looks_like_node_text
 from lbcompanion.sticky.explain import explain
 
 #: Which share of the requests without a cookie reach a node if the balancer hardly uses another one.
 _USUAL_SHARE = 0.75
+# How many different values of a cookie show that each visitor gets one.
+_LEAST_OFFERS = 3
 #: The replay modes that show whether a cookie leads back; the others show only which cookies are needed.
 _CONCLUSIVE = (ReplayMode.WHOLE, ReplayMode.REDUCED, ReplayMode.INVENTED)
 
@@ -132,22 +134,29 @@ def _cookies(
 
 
 def _is_session_id(set_cookie: ParsedSetCookie, observations: Observations) -> bool:
-    """Return whether a value as long as a session's id is one.
+    """Return whether a value is the id of a session.
 
     It is, if no dialect recognises it, no companion's response carries it (then a balancer set it), and each value was
-    seen only once.
+    seen only once. If companions say which nodes there are, a short value counts as well: a balancer repeats its value
+    for a node.
     """
-    if not looks_like_id(set_cookie.value) or _is_recognised(set_cookie):
+    if _is_recognised(set_cookie):
         return False
     offers = [
         (response.kind, one.value)
         for response in observations.without_cookie
         for one in response.set_cookies
-        if one.name == set_cookie.name
+        if one.name == set_cookie.name and not one.deleted
     ]
-    if observations.has_companions and any(kind in (RequestKind.WHOAMI, RequestKind.POST) for kind, _ in offers):
+    if len({value for _, value in offers}) < len(offers):
         return False
-    return len({value for _, value in offers}) == len(offers)
+    if not observations.has_companions:
+        return looks_like_id(set_cookie.value)
+    if any(kind in (RequestKind.WHOAMI, RequestKind.POST) for kind, _ in offers):
+        return False
+    nodes = {response.node for response in observations.without_cookie if response.node}
+    is_each_visitors_own = len(offers) > len(nodes) or not looks_like_node_text(set_cookie.value)
+    return looks_like_id(set_cookie.value) or (len(offers) >= _LEAST_OFFERS and is_each_visitors_own)
 
 
 def _sticks(

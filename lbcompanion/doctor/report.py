@@ -15,9 +15,15 @@ from lbcompanion.doctor.advice import Advice
 from lbcompanion.doctor.diagnosis import Diagnosis, ObservedCookie, Severity
 from lbcompanion.doctor.observations import Journey, Observations, ParsedSetCookie, ProbeResponse
 from lbcompanion.doctor.plan import ProbeSeries
+from lbcompanion.logs import printable
 
 _COLOURS = {Severity.PROBLEM: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan", Severity.GOOD: "green"}
 _YES_NO = {True: "yes", False: "no", None: "?"}
+
+
+def _plain(text: str) -> str:
+    """Text of the site: it is neither markup nor control characters for the terminal."""
+    return escape(printable(text))
 
 
 class ProgressReporter:
@@ -45,7 +51,7 @@ class ProgressReporter:
         self._line.append(_short_text(response))
         if self._progress is not None:
             task = self._progress.task_ids[-1]
-            self._progress.update(task, advance=1, who=escape(" ".join(self._line[1:][-8:])))
+            self._progress.update(task, advance=1, who=_plain(" ".join(self._line[1:][-8:])))
             self._progress.refresh()
 
     def _begin(self, series: ProbeSeries) -> None:
@@ -57,12 +63,12 @@ class ProgressReporter:
         self._flush()
         self._line = [series.question]
         if self._progress is not None:
-            self._progress.add_task(escape(series.question), total=series.count, who="")
+            self._progress.add_task(_plain(series.question), total=series.count, who="")
 
     def _flush(self) -> None:
         if self._console is not None and self._progress is None and len(self._line) > 1:
             question, *responses = self._line
-            self._console.print(f"{question}: {' '.join(responses)}", markup=False, highlight=False)
+            self._console.print(f"{question}: {printable(' '.join(responses))}", markup=False, highlight=False)
 
     def close(self) -> None:
         """End the display."""
@@ -87,17 +93,17 @@ def report(observations: Observations, diagnosis: Diagnosis, advice: Advice) -> 
     parts += ["", *_findings(diagnosis)]
     if all(response.failure for response in observations.without_cookie):
         return Group(*parts)
-    parts += ["", "[bold]In each node's file:[/]", "", escape(advice.node)]
-    parts += ["[bold]In the crawler's file:[/]", "", escape(advice.crawler)]
+    parts += ["", "[bold]In each node's file:[/]", "", _plain(advice.node)]
+    parts += ["[bold]In the crawler's file:[/]", "", _plain(advice.crawler)]
     return Group(*parts)
 
 
 def _verdict(observations: Observations, diagnosis: Diagnosis) -> str:
     effort = f"{observations.request_count} requests, {observations.seconds:.1f} s"
-    site = escape(observations.origin)
+    site = _plain(observations.origin)
     if not diagnosis.sticky:
         return f"[bold red]Not sticky, as far as can be seen:[/] {site} ({effort})"
-    names = escape(" and ".join(diagnosis.sticks_by))
+    names = _plain(" and ".join(diagnosis.sticks_by))
     return f"[bold green]Sticky by {names}, {diagnosis.certainty.value}:[/] {site} ({effort})"
 
 
@@ -111,7 +117,7 @@ def _table(title: str, *columns: str) -> Table:
 def _nodes(diagnosis: Diagnosis) -> Table:
     table = _table(f"Nodes met without a cookie ({diagnosis.certainty.value})", "node", "answers")
     for node in diagnosis.nodes:
-        table.add_row(escape(node.name), str(node.responses))
+        table.add_row(_plain(node.name), str(node.responses))
     return table
 
 
@@ -119,13 +125,13 @@ def _cookies(diagnosis: Diagnosis) -> Table:
     table = _table("Cookies handed out", "cookie", "at", "sticks", "script can read", "attributes", "could be", "names")
     for cookie in diagnosis.cookies:
         table.add_row(
-            escape(cookie.set_cookie.name),
+            _plain(cookie.set_cookie.name),
             " ".join(kind.value for kind in cookie.kinds),
             _YES_NO[cookie.sticks],
             _YES_NO[not cookie.set_cookie.http_only],
-            escape("; ".join(_attributes(cookie.set_cookie))),
-            escape(_dialect_text(cookie)),
-            escape(next((dialect.node for dialect in cookie.possible_dialects if dialect.node), "-")),
+            _plain("; ".join(_attributes(cookie.set_cookie))),
+            _plain(_dialect_text(cookie)),
+            _plain(next((dialect.node for dialect in cookie.possible_dialects if dialect.node), "-")),
         )
     return table
 
@@ -165,9 +171,9 @@ def _replays(diagnosis: Diagnosis) -> Table:
         style = "" if replay.matches == replay.tries else "red"
         sure = replay.certainty.value
         table.add_row(
-            escape(" ".join(replay.cookies)),
+            _plain(" ".join(replay.cookies)),
             replay.mode.value,
-            escape(replay.node or "?"),
+            _plain(replay.node or "?"),
             f"{replay.matches} of {replay.tries}",
             sure,
             style=style,
@@ -177,7 +183,7 @@ def _replays(diagnosis: Diagnosis) -> Table:
 
 def _findings(diagnosis: Diagnosis) -> Iterator[str]:
     for finding in diagnosis.findings:
-        yield f"[{_COLOURS[finding.severity]}]{finding.severity.value:>7}[/]  {escape(finding.text)}"
+        yield f"[{_COLOURS[finding.severity]}]{finding.severity.value:>7}[/]  {_plain(finding.text)}"
 
 
 def json_document(url: str, observations: Observations, diagnosis: Diagnosis, advice: Advice) -> dict[str, Any]:

@@ -21,7 +21,16 @@ _ASCII_INCOMPATIBLE = ("utf-16be", "utf-16le", "iso-2022-jp", "replacement")
 # The encoding that is used if a <meta> names one of these (section 13.2.3.2).
 _MEANT_BY_META = {"utf-16be": "utf-8", "utf-16le": "utf-8", "x-user-defined": "windows-1252"}
 
-_PARAMETER = re.compile(r""";[ \t]*charset[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^;\s"']+))""", re.IGNORECASE)
+# What UTF-16 without a byte order mark is recognised by: the first characters of an XML declaration.
+_UTF16_XML_STARTS = ((b"<\0?\0x\0", "utf-16le"), (b"\0<\0?\0x", "utf-16be"))
+_UTF16_XML_START_BYTES = 6
+
+# One parameter, or an empty one: its name, its quoted value, its other value. A quoted string may lack its end. Single
+# quotes are part of a value (MIME Sniffing Standard, section 4.4).
+_PARAMETER = re.compile(r""";[ \t]*([^;=]*)(?:=[ \t]*(?:"((?:[^"\\]|\\.)*)(?:"|\\?\Z)[^;]*|([^;]*)))?""", re.DOTALL)
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+# An encoding in an XML declaration at the start of the page (HTML Standard, section 13.2.3.2).
+_XML_ENCODING = re.compile(rb"""encoding[\0-\x20]*=[\0-\x20]*(?:"([!#-~]*)"|'([!-&(-~]*)')""")
 _META_CHARSET = re.compile(r"""charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:"([^"]*)"|'([^']*)'|([^\t\n\f\r ;"']+))""", re.I)
 _PRESCAN = re.compile(
     rb"(?i)<(?:!--(?:-?>|(?:[^-]++|-(?!->))*-->)|(meta[" + WS + rb"/]" + ATTRIBUTES + rb">)"
@@ -51,10 +60,15 @@ class MetaCharset:
 
 def content_type_charset(value: bytes) -> str | None:
     """The encoding that the charset parameter of a ``Content-Type`` names; None if it names none."""
-    found = _PARAMETER.search(value.decode("latin-1"))
-    if found is None:
-        return None
-    return encoding_of(found.group(1) or found.group(2) or found.group(3) or "")
+    for found in _PARAMETER.finditer(value.decode("latin-1")):
+        name, quoted, other = found.groups()
+        if name.lower() != "charset":
+            continue
+        if quoted is not None:
+            return encoding_of(_QUOTED_PAIR.sub(r"\1", quoted))
+        if other and not other.isspace():  # an empty value does not count
+            return encoding_of(other)
+    return None
 
 
 def bom_charset(start: bytes) -> str | None:
@@ -65,6 +79,23 @@ def bom_charset(start: bytes) -> str | None:
         if start.startswith(mark):
             return name
     return None
+
+
+def unmarked_utf16(start: bytes) -> str:
+    """The variant of UTF-16 of a page that begins with an XML declaration, without a byte order mark; else empty.
+
+    Browsers read such a page as UTF-16 if ``Content-Type`` names no encoding (HTML Standard, section 13.2.3.2).
+    """
+    if b"\0" not in start[:2]:
+        return ""
+    return next((name for beginning, name in _UTF16_XML_STARTS if start.startswith(beginning)), "")
+
+
+def may_become_unmarked_utf16(start: bytes) -> bool:
+    """Whether :func:`unmarked_utf16` needs more bytes to decide."""
+    if len(start) >= _UTF16_XML_START_BYTES:
+        return False
+    return any(beginning.startswith(start) for beginning, _ in _UTF16_XML_STARTS)
 
 
 def prescan(start: bytes) -> MetaCharset | None:
@@ -112,12 +143,20 @@ def meta_charset(tag: bytes) -> str | None:
 
 
 def page_charset(content_type: bytes, start: bytes) -> str | None:
-    """The page's encoding: byte order mark, else header, else ``<meta>``; None where nothing says it."""
-    declared = bom_charset(start) or content_type_charset(content_type)
+    """The page's encoding: byte order mark, else header, else ``<meta>``, else an XML declaration; None where nothing
+    says it."""
+    declared = bom_charset(start) or content_type_charset(content_type) or unmarked_utf16(start)
     if declared:
         return declared
     meta = find_meta_charset(start)
-    return meta.name if meta else None
+    return meta.name if meta else _xml_charset(start)
+
+
+def _xml_charset(start: bytes) -> str | None:
+    """The encoding that an XML declaration names; UTF-8 if it names UTF-16."""
+    found = _XML_ENCODING.search(start, 0, start.find(b">", 0, PRESCAN_BYTES) + 1) if start[:5] == b"<?xml" else None
+    encoding = encoding_of((found[1] or found[2] or b"").decode("ascii")) if found else None
+    return _MEANT_BY_META.get(encoding, encoding) if encoding else None
 
 
 def is_ascii_compatible(label: str | None) -> bool:

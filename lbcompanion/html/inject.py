@@ -106,7 +106,7 @@ class Injector:
         try:
             if transformer is None:
                 chunk = self._start + chunk
-                if len(chunk) < _BOM_BYTES and not at_end:
+                if not at_end and self._needs_more(chunk):
                     self._start = chunk
                     return b""
                 transformer = self._transformer = self._make_transformer(chunk)
@@ -122,8 +122,14 @@ class Injector:
             self.refusal = Refusal.NOWHERE
         return out
 
+    def _needs_more(self, start: bytes) -> bool:
+        """Whether the page's first bytes do not show its encoding yet."""
+        return len(start) < _BOM_BYTES or charset.may_become_unmarked_utf16(start)
+
     def _make_transformer(self, start: bytes) -> PageTransformer:
         encoding = charset.bom_charset(start) or self._utf_16
+        if not encoding and not self._spec.charset_known:
+            encoding = charset.unmarked_utf16(start)
         if not encoding.startswith("utf-16"):
             return self._make_ascii_transformer(self._spec)
         return utf16.Utf16Adapter(self._spec, encoding, self._make_ascii_transformer)

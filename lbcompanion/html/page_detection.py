@@ -23,6 +23,8 @@ Fields = Iterable[tuple[bytes, bytes]]
 _XHTML = b"application/xhtml+xml"
 #: The media types of pages.
 HTML_TYPES = (b"text/html", _XHTML)
+# Chromium treats these like a missing type.
+_UNKNOWN_TYPES = frozenset({b"*/*", b"unknown/unknown", b"application/unknown"})
 _NO_BODY = frozenset({204, 205, 206, 304})
 #: The fetch destinations (``Sec-Fetch-Dest``) of navigations (Fetch Metadata section 2.1).
 DOCUMENT_DESTINATIONS = frozenset({b"document", b"iframe", b"frame", b"fencedframe", b"embed", b"object"})
@@ -139,6 +141,12 @@ def may_be_html(content_type: bytes) -> bool:
     """Whether a ``Content-Type`` may be that of a page; only :func:`detect_page` can tell for a list."""
     media_type = content_type[:21].lower()
     return media_type.startswith(HTML_TYPES) or (b"," in content_type and b"html" in content_type.lower())
+
+
+def is_sniffed(content_type: bytes | None) -> bool:
+    """Whether browsers look for HTML in the body, because ``Content-Type`` names no type (MIME Sniffing Standard)."""
+    essence = b"" if content_type is None else content_type.partition(b";")[0].strip(b" \t").lower()
+    return b"/" not in essence or essence in _UNKNOWN_TYPES
 
 
 def request_reason(request: dict[bytes, bytes]) -> str:  # noqa: PLR0911 - a list of rules, each with its word

@@ -96,17 +96,22 @@ def end_to_end(head: RequestHead | ResponseHead, excluded: Iterable[bytes] = ())
     return without(head.forwardable, excluded) if excluded else head.forwardable
 
 
+# The beginnings of protocols in which further HTTP requests follow: "h2c", "h2", "HTTP/2.0", "TLS/1.0".
+_BYPASSING = (b"h2", b"http/", b"tls/")
+
+
 def upgrade_protocols(head: RequestHead | ResponseHead) -> bytes | None:
     """The protocols in ``Upgrade``; None if the message does not ask for an upgrade (RFC 9110 section 7.8).
 
-    h2c is ignored: requests in such a tunnel would bypass the proxy (RFC 9113 section 3.1 removed that upgrade).
+    HTTP/2 and TLS are ignored: requests in such a tunnel would bypass the proxy (RFC 9113 section 3.1 removed the
+    upgrade to h2c; RFC 2817 has that to TLS).
     """
     if not head.flags & UPGRADE or not head.flags & CONNECTION or head.version < 11:
         return None
     if b"upgrade" not in list_members((head.values[b"connection"],)):
         return None
     members = [member.strip(b" \t") for member in head.values[b"upgrade"].split(b",")]
-    return b", ".join(protocol for protocol in members if protocol and not protocol.lower().startswith(b"h2c")) or None
+    return b", ".join(each for each in members if each and not each.lower().startswith(_BYPASSING)) or None
 
 
 def offers(requested: bytes, chosen: bytes) -> bool:

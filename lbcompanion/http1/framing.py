@@ -25,6 +25,8 @@ _NEXT_CHUNK = re.compile(rb"\r\n([1-9A-Fa-f][0-9A-Fa-f]{0,14})\r\n").match
 _MAX_SIZE_LINE = 1024
 _MAX_TRAILER = 16384
 _TRAILER_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+# RFC 9112 section 5.1: a proxy removes white space before the colon from a response. Trailers that frame are dropped.
+_RESPONSE_TRAILER_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*:[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 
 
 class BodyKind(Enum):
@@ -279,7 +281,7 @@ class ChunkedReader:
             self.done = True
             return
         self._trailer_bytes += len(line)
-        match = _TRAILER_LINE.fullmatch(line)
+        match = (_RESPONSE_TRAILER_LINE if self._error is BadResponse else _TRAILER_LINE).fullmatch(line)
         if not match or self._trailer_bytes > _MAX_TRAILER:
             raise _protocol_error(self._error, "a trailer line is not a field, or the trailers are too long")
         if not _NO_TRAILER.fullmatch(match[1]):

@@ -40,6 +40,8 @@ _SECRET_VALUE = re.compile(r"\"?(eyJ.{16,}|s(:|%3[Aa]).{16,}|(Bearer|Basic)( |%2
 
 #: From this length on a value can be a session's id: 16 hex digits are 64 bits, the least that is used for one.
 ID_LENGTH = 16
+# Letters of both cases and digits: eleven of them are more than 64 bits.
+_DENSE = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9_-]{11,}", re.ASCII)
 # One part of a node's name: a word with a number (``web01``, ``nodeA``, ``appServer2``), a number, or one with a letter
 # (``us-east-1a``). Without a separator no such part is as long as an id.
 _WORD = (
@@ -101,9 +103,10 @@ def looks_like_node_text(value: str) -> bool:
 
 
 def looks_like_id(value: str) -> bool:
-    """Whether a value may be a session's id: as long as one, and not as plain as a node's name or address."""
+    """Whether a value may be a session's id: with as many bits as one, and not as plain as a node's name or address."""
     bare = value.strip('"')
-    return len(bare) >= ID_LENGTH and not looks_like_node_text(bare)
+    is_long = len(bare) >= ID_LENGTH or _DENSE.fullmatch(bare) is not None
+    return is_long and not looks_like_node_text(bare)
 
 
 def may_be_session(name: str, value: str) -> bool:

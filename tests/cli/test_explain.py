@@ -28,3 +28,9 @@ def test_explain_tells_alike_dialects_in_one_line() -> None:
 
 def test_explain_fails_where_nothing_is_known() -> None:
     assert run("explain", "nothing").exit_code == 1
+
+
+def test_what_a_terminal_would_obey_is_escaped() -> None:
+    shown = run("explain", "SRV=\x9b31mn1\u202e").stdout
+    assert r"replay SRV=\x9b31mn1\u202e" in shown
+    assert all(line.isprintable() for line in shown.splitlines())

@@ -92,9 +92,10 @@ def test_defaults_are_checked_too(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "warned"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True), (0o644, True)]
+    ("mode", "warned"),
+    [(0o600, False), (0o400, False), (0o640, True), (0o604, True), (0o644, True), (0o620, True), (0o602, True)],
 )
-def test_a_secret_that_others_can_read_gives_a_warning(folder: Path, mode: int, warned: bool) -> None:
+def test_a_secret_that_others_can_read_or_write_gives_a_warning(folder: Path, mode: int, warned: bool) -> None:
     (folder / "seal.key").write_bytes(b"k" * 32)
     (folder / "seal.key").chmod(mode)
     (folder / "farm.secret").chmod(mode)
@@ -105,3 +106,16 @@ def test_a_secret_that_others_can_read_gives_a_warning(folder: Path, mode: int, 
     assert all(f"{mode:04o}" in warning for _, warning in found)
     file.write_text(CRAWLER.format(**GOOD_CRAWLER))
     assert [key for key, _ in config.warnings(read_any(file))] == ["crawler.secret_file"] * warned
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, True), (0o644, True)])
+def test_a_secret_in_the_configuration_itself_counts_too(folder: Path, mode: int, warned: bool) -> None:
+    file = folder / "it.toml"
+    file.write_text(NODE.format(**GOOD_NODE | {"store": "redis://:it%2Fself@redis/0"}))
+    file.chmod(mode)
+    assert [key for key, _ in config.warnings(read_any(file))] == ["store.url"] * warned
+    file.write_text(NODE.format(**GOOD_NODE | {"store": "redis://user@redis/0"}))
+    assert config.warnings(read_any(file)) == []
+    queue = {"queue": "postgresql://lbc:itself@db/queue"}
+    file.write_text(CRAWLER.format(**GOOD_CRAWLER | queue) + 'key = "of the balancer"\n')
+    assert [key for key, _ in config.warnings(read_any(file))] == ["crawler.queue", "sites.main.key"] * warned

@@ -16,13 +16,25 @@ from tests.support.prescan import UNKNOWN, prescanned
         (b"text/html", None),
         (b"text/html; charset=UTF-8", "utf-8"),
         (b'text/html;charset="Shift_JIS"', "shift_jis"),
-        (b"text/html; a=b; CharSet = latin1 ; c=d", "windows-1252"),
+        (b"text/html; a=b; CharSet= latin1 ; c=d", "windows-1252"),
         (b"text/html; charset=utf8", "utf-8"),
         (b"text/html; charset=no-such-thing", None),
         (b"text/html; charset=cp850", None),
         (b"text/html; charset=utf-7", None),
         (b"text/html; charset=", None),
         (b"text/html; xcharset=utf-8", None),
+        # As Chromium reads them.
+        (b"text/html; charset='utf-16'", None),
+        (b'text/html; x="; charset=utf-16"', None),
+        (b'text/html; x="; charset=utf-16', None),
+        (b'text/html; charset="koi8\\-r"', "koi8-r"),
+        (b'text/html; charset="koi8-r', "koi8-r"),
+        (b'text/html; charset="koi8-r"x', "koi8-r"),
+        (b'text/html; charset= "koi8-r"', "koi8-r"),
+        (b"text/html; charset=koi8-r x", None),
+        (b"text/html; charset = koi8-r", None),
+        (b"text/html; charset; charset=; charset= ;; charset=koi8-r", "koi8-r"),
+        (b'text/html; charset=""; charset=koi8-r', None),
     ],
 )
 def test_the_header(value: bytes, name: str | None) -> None:
@@ -86,6 +98,25 @@ def test_the_order() -> None:
     assert page_charset(b"text/html; charset=no-such-thing", meta) == "koi8-r"
     assert page_charset(b"text/html", meta) == "koi8-r"
     assert page_charset(b"text/html", b"<p>") is None
+
+
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [
+        (b'<?xml version="1.0" encoding="koi8-r"?><p>', "koi8-r"),
+        (b"<?xml version='1.0' encoding = 'utf-16' ?><p>", "utf-8"),
+        (b'<?xml encoding="koi8-r"?><meta charset=gbk>', "gbk"),
+        (b'\n<?xml encoding="koi8-r"?>', None),
+        (b'<?xml?><p encoding="koi8-r">', None),
+        (b'<?xml encoding="koi8-r', None),
+        ('<?xml version="1.0"?><meta charset=gbk>'.encode("utf-16le"), "utf-16le"),
+        ('<?xml version="1.0"?><p>'.encode("utf-16be"), "utf-16be"),
+        ("<p>".encode("utf-16le"), None),
+    ],
+)
+def test_the_xml_declaration(page: bytes, name: str | None) -> None:
+    assert page_charset(b"text/html", page) == name
+    assert page_charset(b"text/html; charset=koi8-u", page) == "koi8-u"
 
 
 @pytest.mark.parametrize("name", ["utf-16", "utf-16be", "ucs-2", "iso-2022-jp", "csiso2022jp", "hz-gb-2312"])

@@ -22,6 +22,16 @@ from lbcompanion.html.integrity_policy import blocks_scripts
         ([b"endpoints=(x)", b"blocked-destinations=(script)"], True),
         ([b"blocked-destinations=(script)", b"blocked-destinations=(style)"], False),
         ([b"nonsense"], False),
+        ([b"blocked-destinations=(script;a)"], True),
+        ([b"blocked-destinations=(script), x=" + b"x=(" * 1000], True),
+        ([b"blocked-destinations=(style), x=" + b"x=(" * 1000], False),
+        ([b'blocked-destinations=(style;a=1 script;b="x) y";c), endpoints=(x)'], True),
+        ([b'blocked-destinations=(style;a="script ")'], False),
+        ([b'blocked-destinations=("script")'], False),
+        ([b"sources=(inline;x), blocked-destinations=(script)"], True),
+        ([b'blocked-destinations=(script), x="a, blocked-destinations=(style)"'], True),
+        ([b'blocked-destinations=(script);p="), sources=(other)"'], True),
+        ([b'blocked-destinations=(script), y=("a, sources=(other)")'], True),
     ],
 )
 def test_a_value(values: list[bytes], blocks: bool) -> None:

@@ -52,3 +52,19 @@ class TestUtf16:
     def test_skip_if(self) -> None:
         page = b"\xff\xfe" + "<html><head><title>no-record".encode("utf-16-le")
         assert run(page, [1, 5], skip_if=re.compile(b"no-record"))[1].refusal is Refusal.SKIPPED
+
+    @pytest.mark.parametrize("code", ["utf-16-le", "utf-16-be"])
+    @pytest.mark.parametrize("xhtml", [False, True])
+    def test_an_xml_declaration_is_enough_without_a_byte_order_mark(self, code: str, xhtml: bool) -> None:
+        start = '<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head>'
+        rest = "</head><body></body></html>"
+        page = (start + rest).encode(code)
+        changed = page.replace(rest.encode(code), (TOP.decode() + rest).encode(code))
+        assert run(page, [1, 2, 5, 7], bottom=b"", top_at_head_end=True, xhtml=xhtml)[0] == changed
+        # The header outdoes it.
+        assert run(page, [1, 2, 5, 7], bottom=b"", charset_known=True)[0].replace(TOP, b"") == page
+
+    def test_what_only_begins_like_an_xml_declaration(self) -> None:
+        for page in (b"<\0?\0x", b"<\0?\0", b"\0<\0", b"\0<\0?\0y"):
+            out, injector = run(page, [1, 3], bottom=b"")
+            assert out.replace(TOP, b"") == page, injector.refusal

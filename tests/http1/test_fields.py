@@ -80,6 +80,8 @@ def test_upgrades() -> None:
     assert upgrade_protocols(head(b"Connection: upgrade")) is None
     assert upgrade_protocols(head(b"Connection: upgrade", b"Upgrade: x", version=b"1.0")) is None
     assert upgrade_protocols(head(b"Connection: upgrade", b"Upgrade: h2c")) is None
+    for bypassing in (b"H2C", b"h2c-14", b"h2", b"HTTP/2.0", b"TLS/1.0", b"tls/1.2, HTTP/1.1"):
+        assert upgrade_protocols(head(b"Connection: upgrade", b"Upgrade: " + bypassing)) is None
     listed = upgrade_protocols(head(b"Connection: upgrade", b"Upgrade: h2c, Websocket", b"Upgrade: x/1,h2c/1"))
     assert listed == b"Websocket, x/1"
     assert offers(listed, b"websocket")

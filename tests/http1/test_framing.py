@@ -102,10 +102,12 @@ def test_what_the_grammar_allows(written: bytes, body: bytes) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("written", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("name", BROKEN)
 @pytest.mark.parametrize("size", [1, 2, 7, 100000])
-def test_broken_chunks_are_refused_at_any_cut(written: bytes, size: int) -> None:
-    for error in (BadRequest, BadResponse):
+def test_broken_chunks_are_refused_at_any_cut(name: str, size: int) -> None:
+    written = BROKEN[name]
+    # RFC 9112 section 5.1 treats white space before the colon differently in responses.
+    for error in (BadRequest,) if name == "a trailer with a blank before the colon" else (BadRequest, BadResponse):
         reader = ChunkedReader(error)
         with pytest.raises(error) as refused:
             read_all(reader, [written[at : at + size] for at in range(0, len(written), size)])
@@ -193,3 +195,12 @@ def test_readers_fit_their_framing() -> None:
 def test_an_empty_chunk_is_not_written() -> None:
     assert chunk(b"") == b""
     assert last_chunk([(b"A", b"b")]) == b"0\r\nA: b\r\n\r\n"
+
+
+def test_a_blank_before_the_colon_of_a_trailer_is_removed_from_a_response_only() -> None:
+    body = b"2\r\nhi\r\n0\r\nX-Sum : abc\r\nContent-Length\t: 9\r\n\r\n"
+    reader = ChunkedReader(BadResponse)
+    assert reader.feed(body + b"HTTP/1.1 200 OK") == (b"hi", b"HTTP/1.1 200 OK")
+    assert reader.trailers == [(b"X-Sum", b"abc")]
+    with pytest.raises(BadRequest):
+        ChunkedReader(BadRequest).feed(body)

@@ -67,7 +67,7 @@ def test_nodes_are_plain(value: str) -> None:
     [
         "0lbpd3mo3sc7r3v2ot59qdsl7d", "9f86d081884c7d659a2feaa0c55ad015", "5e9550b74eb06698", "0" * 16, "a" * 32,
         "0b5d8f6e-3a1c-4c2d-9e7f-5a6b7c8d9e0f", "BAh7B0kiD3Nlc3Npb25faWQGOgZFVEki", '"0a1b2c3d4e5f6071"',
-        "Gp-Xk5q7rQ_8s9t0u", "02DiuFnsSsHWYH8WqVXaqGvd",
+        "Gp-Xk5q7rQ_8s9t0u", "02DiuFnsSsHWYH8WqVXaqGvd", "V1StGXR8_Z5j", "dQw4w9WgXcQ",
     ],
 )  # fmt: skip
 def test_ids_are_recognised_by_their_values(value: str) -> None:

@@ -258,6 +258,7 @@ HIDDEN = [
     ("zenid", "0lbpd3mo3sc7r3v2ot59qdsl7d", "0lbpd3mo3sc7r3v2ot59qdsl7d"),
     ("oc8kz1x9v7q2", "0lbpd3mo3sc7r3v2ot59qdsl7d", "0lbpd3mo3sc7r3v2ot59qdsl7d"),
     ("_app", "BAh7B0kiD3Nlc3Npb25faWQGOgZFVEkiJTlm", "BAh7B0kiD3Nlc3Npb25faWQGOgZFVEkiJTlm"),
+    ("_app", "V1StGXR8_Z5j", "V1StGXR8_Z5j"),
     ("JSESSIONID", f"node1.{HEX}", HEX),
     ("JSESSIONID", "node1.8f2c9a8f2c9a", "8f2c9a8f2c9a"),
     ("JSESSIONID", "h.payload.sig", "payload"),

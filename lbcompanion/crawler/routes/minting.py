@@ -8,6 +8,7 @@ request at a time; all callers of :meth:`Minter.mint` share the campaign.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from lbcompanion.crawler.routes.mint_method import MAX_PROBES, MintMethod, MintP
 from lbcompanion.crawler.routes.verification import RouteVerifier, Verification
 from lbcompanion.model import RoutingCookie, WallClock
 from lbcompanion.protocol.shapes import ASCII_URL
+from lbcompanion.sticky.address_sessions import without_session_ids
 from lbcompanion.sticky.cookies import is_pattern
 from lbcompanion.sticky.derived_cookies import may_be_adopted, may_be_tried
 from lbcompanion.sticky.dialects import AUTO, by_name
@@ -33,6 +35,7 @@ _MAX_FAILED_PROBES = 3
 #: Back-off after all methods failed.
 _EXHAUSTED_BACKOFF_SECONDS = 300.0
 _MIN_SAVE_INTERVAL_SECONDS = 60.0
+_PATH_PARAMETERS = re.compile(r"(?:;|%3[Bb])[^/]*")
 
 
 class Minter:
@@ -150,11 +153,16 @@ class Minter:
         return f"a cookie for {node} was handed out"
 
     def note_page(self, page_url: str) -> None:
-        """Remember the path of a page, as its node reported it, to open a session there. The query is left out."""
+        """Remember the path of a page, as its node reported it, to open a session there.
+
+        The query is left out, and so is what may be a visitor's session in the path: the response would set the
+        visitor's cookie.
+        """
         try:
-            path = urlsplit(page_url).path if ASCII_URL.fullmatch(page_url) else ""
+            path = urlsplit(without_session_ids(page_url)).path if ASCII_URL.fullmatch(page_url) else ""
         except ValueError:
             return
+        path = _PATH_PARAMETERS.sub("", path)
         self._page_path = path or self._page_path
 
     def note_visitor_cookies(self, node: str, cookies: tuple[RoutingCookie, ...]) -> None:

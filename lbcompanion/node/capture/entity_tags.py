@@ -22,13 +22,14 @@ _RESTORED = {b"s": b'"%b"', b"w": b'W/"%b"', b"u": b"%b"}
 
 
 def mark_etag(lines: bytes) -> bytes:
-    """Mark the entity tag of a changed page."""
+    """Mark the entity tag of a changed page; a tag that cannot be marked, such as ``"a", "b"``, is removed."""
 
     def marked(found: re.Match[bytes]) -> bytes:
         letter = b"u" if found[4] else b"w" if found[2] else b"s"
         return b'%bW/"%b-lbc%b"' % (found[1], found[4] or found[3], letter)
 
-    return _ETAG_LINE.sub(marked, lines)
+    changed, count = _ETAG_LINE.subn(marked, lines)
+    return changed if count else without(lines, (b"etag",))
 
 
 def restore_etags(lines: bytes) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from lbcompanion.html.csp import InsertedScripts
-from lbcompanion.html.page_detection import Eligibility, may_be_html, request_reason
+from lbcompanion.html.page_detection import Eligibility, is_sniffed, may_be_html, request_reason
 from lbcompanion.http1.codings import DECODABLE, content_coding
 from lbcompanion.http1.field_lines import (
     BODY_DEPENDENT,
@@ -115,9 +115,23 @@ class RequestPlan:
             if not self.reason:
                 return self._plan_page(head)
             self._count_not_captured(self.reason)
+        elif is_sniffed(content_type):
+            if self._may_be_page_without_type(head):
+                self._count_not_captured("no content type")
         elif self._head.flags & RANGE:
             self.policy.range_requests.learn(self._head, head)
         return ResponsePlan(end_to_end(head))
+
+    def _may_be_page_without_type(self, head: ResponseHead) -> bool:
+        """Whether browsers may show a response without a type as a page."""
+        request = self._head
+        if self.reason or head.status not in self.policy.capture_rules.statuses or request.method == b"HEAD":
+            return False
+        if request_reason(request.values) or head.values.get(b"content-length") == b"0":
+            return False
+        accepts_html = b"html" in (request.get(b"accept") or b"").lower()
+        is_navigation = b"sec-fetch-dest" in request.values or accepts_html
+        return is_navigation and (head.get(b"x-content-type-options") or b"").lower() != b"nosniff"
 
     def _may_be_of_changed_page(self) -> bool:
         """Whether the visitor's stored response, to which a 304 belongs, may be one that was changed."""
@@ -170,6 +184,8 @@ class RequestPlan:
             insertion = None
         if not inject:
             policy.counters.count_not_injected(request.path, not_injected)
+        elif insertion is not None:
+            policy.range_requests.learn_page(request, head)
         pipeline = CapturePipeline(
             token=token,
             page_context=PageContext(request, head, origin, policy.now(), eligibility),

@@ -21,16 +21,25 @@ _FILE = re.compile(
     rb"|csv|txt|parquet|pmtiles|woff2?)\Z",
     re.IGNORECASE,
 )
+# The statuses of responses whose type is that of the path.
+_WITH_CONTENT = frozenset({200, 206})
 _FROM_START = re.compile(rb"bytes=0-[0-9]*\Z", re.IGNORECASE)
+# The length of the longest of them.
+_EXTENSION_BYTES = len(b".parquet")
+
+
+def _is_file(path: bytes) -> bool:
+    return _FILE.search(path, max(len(path) - _EXTENSION_BYTES, 0)) is not None
 
 
 class RangeRequests:
-    """Decides about ``Range``; remembers the paths whose responses were not HTML."""
+    """Decides about ``Range``; remembers the paths whose responses contradict what a request shows of them."""
 
-    __slots__ = ("_other_paths",)
+    __slots__ = ("_is_page",)
 
     def __init__(self) -> None:
-        self._other_paths: BoundedCache[bytes, bool] = BoundedCache()
+        # Lists of one member, because the type of a path may change.
+        self._is_page: BoundedCache[bytes, list[bool]] = BoundedCache()
 
     def may_be_of_changed_page(self, head: RequestHead) -> bool:
         """Whether the response to a request with ``Range`` may be a page with the inserted script."""
@@ -44,13 +53,35 @@ class RangeRequests:
         ):
             return True
         path = head.path
-        if _FILE.search(path) or self._other_paths.get(path):
+        learnt = self._is_page.get(path)
+        if not (learnt[0] if learnt else not _is_file(path)):
             return False
         # A media player requests the first range to learn the type of the path. A client that has a part of the page
         # does not request its first byte.
         return b"if-range" in values or not _FROM_START.match(values.get(b"range", b""))
 
     def learn(self, request: RequestHead, response: ResponseHead) -> None:
-        """Remember that a path is not a page's."""
-        if request.flags & RANGE and not may_be_html(response.values.get(b"content-type", b"")):
-            self._other_paths.put(request.path, True)
+        """Remember that a path is not a page's. Only a response with content shows this: a redirect may lead to the
+        login before a page."""
+        content_type = response.values.get(b"content-type", b"")
+        if (
+            request.flags & RANGE
+            and response.status in _WITH_CONTENT
+            and content_type
+            and not may_be_html(content_type)
+        ):
+            self._learn(request.path, is_page=False)
+
+    def learn_page(self, request: RequestHead, response: ResponseHead) -> None:
+        """Remember that a path is that of a changed page, though it may look like that of a file:
+        ``/wiki/File:Photo.jpg``."""
+        path = request.path
+        if response.status in _WITH_CONTENT and (self._is_page.get(path) or _is_file(path)):
+            self._learn(path, is_page=True)
+
+    def _learn(self, path: bytes, *, is_page: bool) -> None:
+        learnt = self._is_page.get(path)
+        if learnt is None:
+            self._is_page.put(path, [is_page])
+        else:
+            learnt[0] = is_page

@@ -45,7 +45,7 @@ def settings_without_secrets(settings: NodeSettings) -> dict[str, Any]:
             return f"({len(value)} bytes)"
         return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
-    visitor_page = plain(attrs.asdict(settings))
+    visitor_page = plain(attrs.asdict(settings, filter=lambda attribute, _: attribute.name != "file"))
     assert isinstance(visitor_page, dict)
     return visitor_page
 

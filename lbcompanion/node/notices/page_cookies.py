@@ -17,7 +17,7 @@ from itertools import islice
 from lbcompanion.model import RoutingCookie, WallClock
 from lbcompanion.sticky.cookies import parse, set_cookie_pairs
 from lbcompanion.sticky.reader import CookieReader
-from lbcompanion.sticky.set_cookie import MAX_SET_COOKIES
+from lbcompanion.sticky.set_cookie import MAX_SET_COOKIES, parse_set_cookies
 
 #: Asks the node's other processes for the routing cookies of the page with a token; empty if none knows them.
 FindPageCookies = Callable[[str], Awaitable[tuple[RoutingCookie, ...]]]
@@ -79,9 +79,12 @@ class PageCookies:
         kept = self._kept.get(token)
         if kept is None:
             return ()
-        cookie, response, _ = kept
-        cookies = parse(cookie) | set_cookie_pairs(islice(_set_cookies(response), MAX_SET_COOKIES))
-        return self._reader.read({name: value for name, value in cookies.items() if value})
+        cookie, response, kept_at = kept
+        lines = list(islice(_set_cookies(response), MAX_SET_COOKIES))
+        # A response deletes a cookie by its expiry, often with a value: "SRV=deleted; Max-Age=0".
+        set_by_page = parse_set_cookies(lines, kept_at)
+        before = {name: value for name, value in parse(cookie).items() if name not in set_cookie_pairs(lines)}
+        return self._reader.read(before | {name: each.value for name, each in set_by_page.items()})
 
     def tick(self) -> None:
         """Forget what is too old."""

@@ -13,6 +13,7 @@ from lbcompanion.model import RoutingCookie
 from lbcompanion.sticky.routes import Route, RouteState
 from tests.support.minter_case import MinterCase
 from tests.support.simulated_balancers import (
+    ContextBalancer,
     DrainingBalancer,
     HashingBalancer,
     LearningBalancer,
@@ -193,6 +194,24 @@ class MinterTests(MinterCase):
                 assert route is not None
                 self.assertEqual((route.state.value, route.source.value), ("proven", "session"))
                 self.assertEqual([each.name for each in route.cookies], names)
+
+    def test_a_session_is_opened_at_a_page_without_the_session_in_its_address(self) -> None:
+        secret = "lit3py55t21z5v55vlm25s55"
+        for path in (
+            f"/shop/page;jsessionid={secret}.tc-n1",
+            f"/shop;a=b;sid={secret[:6]}/page",
+            f"/shop/page%3Bjsessionid={secret}",
+            f"/(S({secret}))/shop/page?PHPSESSID={secret}",
+        ):
+            farm = SimulatedFarm(balancer=ContextBalancer)
+            minter = self.set_up(farm, dialect="jvmroute")
+            minter.note_page(f"http://www.example.com{path}")
+            done = minter.mint("n2")
+            self.settle()
+            self.successResultOf(done)
+            asked = [uri for uri in farm.hosts.uris if "/_lbc/" not in uri]
+            self.assertIn("/shop", "".join(asked), path)
+            self.assertNotIn(secret[:6], "".join(asked))
 
     def test_where_nothing_sticks_it_is_asked_less_and_less_often(self) -> None:
         farm = SimulatedFarm(balancer=RoundRobinBalancer)

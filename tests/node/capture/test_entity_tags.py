@@ -56,6 +56,12 @@ def test_a_304_names_the_tag_that_the_visitor_has(asked: bytes, answered: bytes 
     assert mark_not_modified(lines, asked) == expected
 
 
+@pytest.mark.parametrize("tag", [b'"a", "b"', b'"a', b'"a"b', b'a"b"', b'W/ "a"', b""])
+def test_a_tag_that_cannot_be_marked_is_removed(tag: bytes) -> None:
+    """A changed page must not have the tag of the unchanged one."""
+    assert mark_etag(b"Vary: x\r\nETag: " + tag + b"\r\nAge: 1\r\n") == b"Vary: x\r\nAge: 1\r\n"
+
+
 @given(st.from_regex(rb'(W/)?"[!#-~]{0,12}"|[a-z0-9]{1,12}', fullmatch=True))
 def test_a_marked_tag_is_restored(tag: bytes) -> None:
     marked = mark_etag(b"ETag: " + tag + b"\r\n").partition(b": ")[2][:-2]

@@ -322,3 +322,39 @@ def test_a_page_whose_url_cannot_be_transferred_is_not_captured() -> None:
     assert companion.counters.not_captured == {"address too long": 2}
     assert len(companion.page.url) == MAX_PAGE_URL_BYTES
     assert max(len(name) + len(value) + 2 for name, value in page_fields(companion.page)) < LineReceiver.MAX_LENGTH
+
+
+def untyped(*lines: bytes) -> bytes:
+    return b"\r\n".join([b"HTTP/1.1 200 OK", *lines, b"Content-Length: %d" % len(PAGE), b"", PAGE])
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [(), (b"Content-Type: html",), (b"Content-Type: ; charset=utf-8",), (b"Content-Type: */*",), (b"Content-Type:",)],
+)
+@pytest.mark.parametrize("fields", [NAVIGATE, (b"Accept: text/html,*/*",)])
+def test_a_page_without_a_type_has_a_reason(lines: tuple[bytes, ...], fields: tuple[bytes, ...]) -> None:
+    """Browsers find the type of such a response in its body."""
+    companion = InMemoryNode()
+    companion.application.answers(untyped(*lines))
+    assert companion.get(b"/", *fields).body == PAGE
+    assert companion.counters.not_captured == {"no content type": 1}
+
+
+@pytest.mark.parametrize(
+    ("answer", "fields"),
+    [
+        (untyped(), ()),
+        (untyped(), (b"Sec-Fetch-Dest: image", b"Sec-Fetch-Mode: no-cors")),
+        (untyped(), (b"Accept: text/html", b"X-Requested-With: XMLHttpRequest")),
+        (untyped(b"X-Content-Type-Options: nosniff"), NAVIGATE),
+        (untyped(b"Content-Type: text/plain"), NAVIGATE),
+        (b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", NAVIGATE),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", NAVIGATE),
+    ],
+)
+def test_what_is_not_shown_as_a_page_has_none(answer: bytes, fields: tuple[bytes, ...]) -> None:
+    companion = InMemoryNode()
+    companion.application.answers(answer)
+    companion.get(b"/", *fields)
+    assert not companion.counters.not_captured

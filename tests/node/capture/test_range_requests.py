@@ -76,6 +76,42 @@ def test_the_type_of_a_path_is_learnt() -> None:
     assert passed_on(companion, b"/other", RESUME) == [None, None]
 
 
+def test_a_page_with_the_name_of_a_file_is_learnt() -> None:
+    companion = InMemoryNode()
+    companion.get(b"/wiki/File:Photo.jpg")
+    assert passed_on(companion, b"/wiki/File:Photo.jpg", RESUME) == [None, None]
+    assert passed_on(companion, b"/wiki/File:Other.jpg", RESUME) == [b"bytes=2000-", None]
+
+
+def test_the_type_of_a_path_may_change() -> None:
+    companion = InMemoryNode()
+    for _ in range(2):
+        companion.application.answers(VIDEO)
+        assert passed_on(companion, b"/stream", RESUME) == [None, None]
+        assert passed_on(companion, b"/stream", RESUME) == [b"bytes=2000-", None]
+        companion.application.answers(html(status=b"404 Not Found"))
+        companion.get(b"/stream")
+        assert passed_on(companion, b"/stream", RESUME) == [b"bytes=2000-", None]
+        companion.application.answers(html())
+        companion.get(b"/stream")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 503 Unavailable\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    ],
+)
+def test_a_response_without_content_shows_no_type(answer: bytes) -> None:
+    companion = InMemoryNode()
+    companion.application.answers(answer)
+    assert passed_on(companion, b"/account", RESUME) == [None, None]
+    assert passed_on(companion, b"/account", RESUME) == [None, None]
+
+
 def test_robots_txt_is_requested_whole() -> None:
     assert passed_on(InMemoryNode(), b"/robots.txt", RESUME, SINCE) == [None, None]
 

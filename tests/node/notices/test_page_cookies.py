@@ -63,8 +63,17 @@ def test_what_the_page_sets_replaces_what_it_was_asked_with(node: InMemoryNode) 
     assert notice_cookies(node, node.page.token) == {"JSESSIONID": ".tc-n2"}
 
 
-def test_a_cookie_that_the_page_deletes_is_not_used(node: InMemoryNode) -> None:
-    node.application.answers(html(b"<html><head></head><body>x</body></html>", b"set-cookie: JSESSIONID=; Max-Age=0"))
+@pytest.mark.parametrize(
+    "deletion",
+    [
+        b"JSESSIONID=; Max-Age=0",
+        b"JSESSIONID=0123456789ABCDEF0123456789ABCDEF.tc-n2; Max-Age=0",
+        b"JSESSIONID=deleted.tc-n2; expires=Thu, 01-Jan-1970 00:00:01 GMT; Max-Age=0; path=/shop",
+        b"JSESSIONID=0123456789ABCDEF0123456789ABCDEF.tc-n2; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+    ],
+)
+def test_a_cookie_that_the_page_deletes_is_not_used(node: InMemoryNode, deletion: bytes) -> None:
+    node.application.answers(html(b"<html><head></head><body>x</body></html>", b"set-cookie: " + deletion))
     node.get(b"/shop", SESSION)
     assert notice_cookies(node, node.page.token) == {}
 
