@@ -91,6 +91,7 @@ TOKENS: tuple[bytes, ...] = (
 
 
 _TARGETS = (
+    b"/wiki/File:Photo.jpg",
     b"/private/x",
     b"/b?lbc-force=1",
     b"/no-store/x",
@@ -183,6 +184,7 @@ def trace(script: Script, settings: dict[str, Any], *, usual: bool) -> tuple[lis
     took = counters.pop("usual_responses")
     seen += [arrived, counters, node.logged, visitor.received, visitor.closed]
     seen += [(page.token, page.url, page.content_type, page.body, page.head, cookie) for page, cookie in node.captured]
+    seen.append(repr(sorted(node.policy.range_requests.learnt.items())))
     seen += [node.upstream_pool.open, node.upstream_pool.idle, node.copies.pending, len(node.context.connections)]
     return seen, took
 
@@ -253,6 +255,11 @@ def one_of_each() -> list[bytes]:
         # The visitor has closed its write side.
         inputs.append(_input(setting, 1, 0, nothing, USUAL_REQUEST, visitor_ends=True))
         inputs += [_input(setting, 0, 0, nothing, html(page)) for page in _PAGES]
+        inputs += [
+            _input(setting, 0, 0, nothing, USUAL_RESPONSE.replace(b"text/html; charset=utf-8", content_type))
+            for content_type in (b"*/*", b"html", b"", b"text/plain", b"text/html", b"application/xhtml+xml")
+        ]
+        inputs.append(_input(setting, 0, 0, nothing, USUAL_RESPONSE.replace(b"Content-Type", b"X-Type")))
     return inputs
 
 

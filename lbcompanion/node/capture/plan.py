@@ -185,7 +185,7 @@ class RequestPlan:
         if not inject:
             policy.counters.count_not_injected(request.path, not_injected)
         elif insertion is not None:
-            policy.range_requests.learn_page(request, head)
+            policy.range_requests.learn_page(request.path, head.status)
         pipeline = CapturePipeline(
             token=token,
             page_context=PageContext(request, head, origin, policy.now(), eligibility),

@@ -8,6 +8,7 @@ kept if the request shows that it is not for a page.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.html.page_detection import may_be_html, request_reason
@@ -72,12 +73,16 @@ class RangeRequests:
         ):
             self._learn(request.path, is_page=False)
 
-    def learn_page(self, request: RequestHead, response: ResponseHead) -> None:
+    def learn_page(self, path: bytes, status: int) -> None:
         """Remember that a path is that of a changed page, though it may look like that of a file:
         ``/wiki/File:Photo.jpg``."""
-        path = request.path
-        if response.status in _WITH_CONTENT and (self._is_page.get(path) or _is_file(path)):
+        if status in _WITH_CONTENT and (self._is_page.get(path) or _is_file(path)):
             self._learn(path, is_page=True)
+
+    @property
+    def learnt(self) -> Mapping[bytes, list[bool]]:
+        """The paths, each with a list of one member: whether it is that of a changed page."""
+        return self._is_page.entries
 
     def _learn(self, path: bytes, *, is_page: bool) -> None:
         learnt = self._is_page.get(path)

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.errors import BadRequest, BadResponse
 from lbcompanion.html.fast_path import fast_head_end
-from lbcompanion.html.page_detection import Eligibility, may_be_html
+from lbcompanion.html.page_detection import Eligibility, is_sniffed, may_be_html
 from lbcompanion.http1.codings import CodingError, content_coding, decode_whole, encode_whole
 from lbcompanion.http1.field_lines import BODY_DEPENDENT, CONNECTION, HAS_DATE
 from lbcompanion.http1.framing import NO_BODY
@@ -269,6 +269,7 @@ class UsualPages:
             response = self._write(start, coded, 0, 0, b"")
         else:
             response = self._write(start, data, body_start, at, tag)
+        policy.range_requests.learn_page(path, 200)
         counters.injected += 1
         counters.remember(path, "", "")
         url = origin + target.decode("latin-1")
@@ -310,7 +311,8 @@ class UsualPages:
         """What is known about the kind; None if it depends on this message."""
         content_type = head.values.get(b"content-type")
         if content_type is None or not may_be_html(content_type):
-            return ResponseKind("", None, b"", b"")
+            # Whether a page without a type is counted depends on more fields.
+            return _UNUSUAL if is_sniffed(content_type) else ResponseKind("", None, b"", b"")
         if request.kind.reason:
             return ResponseKind(request.kind.reason, None, b"", b"")
         policy = self._policy
