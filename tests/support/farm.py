@@ -244,7 +244,7 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
             return found if all(found.get(token, {}).get("outcome") for token in tokens) else None
 
         try:
-            return wait_for("outcomes", look, seconds)
+            return wait_for("outcomes", look, seconds, pause=0.1)
         except AssertionError as failure:
             found = self.recordings()
             open_ = {token[-4:]: found.get(token) for token in tokens if not found.get(token, {}).get("outcome")}
