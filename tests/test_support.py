@@ -143,6 +143,9 @@ def test_a_variable_that_is_read_at_the_start_needs_a_new_interpreter() -> None:
     for name in ("PYTHONPATH", "PYTHONHASHSEED", "LD_PRELOAD"):
         assert preloaded.arguments_of(command, {name: "1"}) is None
     assert preloaded.arguments_of([sys.executable, "-m", "http.server"], {}) is None
+    module = ["-m", "tests.support.queue_crawler", "folder", "{}"]
+    assert preloaded.arguments_of([sys.executable, *module], {}) == module
+    assert preloaded.arguments_of([sys.executable, *module], {"PYTHONPATH": "1"}) is None
 
 
 #: A command that prints its own state, in the place of ``lbcompanion``.
