@@ -7,8 +7,9 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 SOURCES = lbcompanion tests twisted setup.py $(wildcard bench fuzz docs examples)
 ARGS ?=
-# Many tests wait for programs; a file's tests stay together, and files come in their order, the long ones early.
-PROCESSES ?= -n 2 --dist loadfile --no-loadscope-reorder
+# Many tests wait for programs, so three processes for two cores. A file's tests stay together, and files come in their
+# order, the long ones early.
+PROCESSES ?= -n 3 --dist loadfile --no-loadscope-reorder
 # Tests start hundreds of processes. Without bytecode on disk each compiles the package again, 0.35 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -87,7 +88,7 @@ $(VENV)/react/.ready: | $(VENV)/.ready-test
 test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready $(VENV)/react/.ready $(VENV)/replay/.ready $(VENV)/replaywebpage/.ready lint types
 	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium varnishtest redis-server postgres mariadbd \
 	    varnishd varnish-header pen tomcat systemd-analyze dokuwiki php-fpm rails fastcgi-mono-server4 express curl distribution-python
-	$(BIN)/python -m pytest $(PROCESSES) $(ARGS)
+	TMPDIR=$$(sh .ci/scratch) $(BIN)/python -m pytest $(PROCESSES) -o tmp_path_retention_policy=failed $(ARGS)
 
 # What is marked is left out (pyproject.toml says what each mark means), and few examples of each property are tried.
 # A test is worth more than its log here: nothing reads what was logged. Each plugin that is left out costs CPU at every
