@@ -7,8 +7,9 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 SOURCES = lbcompanion tests twisted setup.py $(wildcard bench fuzz docs examples)
 ARGS ?=
-# Many tests wait for programs; a file's tests stay together, and files come in their order, the long ones early.
-PROCESSES ?= -n 2 --dist loadfile --no-loadscope-reorder
+# Many tests wait for programs, so three processes for two cores. A file's tests stay together, and files come in their
+# order, the long ones early.
+PROCESSES ?= -n 3 --dist loadfile --no-loadscope-reorder
 # Tests start hundreds of processes. Without bytecode on disk each compiles the package again, 0.35 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -46,7 +47,13 @@ $(VENV)/.ready: pyproject.toml setup.py | $(BIN)/python
 $(VENV)/.ready-%: pyproject.toml setup.py $(wildcard lbcompanion/http1/*.[ch]) | $(BIN)/python
 	@sh .ci/programs compiler
 	$(PIP) install -q --config-settings editable_mode=compat -e '.[$*]'
+	$(if $(filter test,$*),@$(COMPILE_TESTS))
 	@touch $(VENV)/.ready $@
+
+# pip compiles the libraries, but neither an editable package nor tests. So that no test run pays for it, compile both as
+# pytest does, which rewrites assertions, and let Hypothesis make its table of Unicode: 6 s of CPU.
+COMPILE_TESTS = $(BIN)/python -c 'from hypothesis.internal.charmap import charmap; charmap()'; \
+    $(QUICK_TESTS) --collect-only >/dev/null || true
 
 demo: $(VENV)/.ready
 	@sh .ci/programs haproxy
@@ -82,7 +89,7 @@ $(VENV)/react/.ready: | $(VENV)/.ready-test
 test: $(VENV)/.ready-test $(VENV)/html5lib/.ready $(VENV)/pages/.ready $(VENV)/react/.ready $(VENV)/replay/.ready $(VENV)/replaywebpage/.ready lint types
 	@sh .ci/programs haproxy nginx nginx-lua apache2 caddy chromium varnishtest redis-server postgres mariadbd \
 	    varnishd varnish-header pen tomcat systemd-analyze dokuwiki php-fpm rails fastcgi-mono-server4 express curl distribution-python
-	$(BIN)/python -m pytest $(PROCESSES) $(ARGS)
+	TMPDIR=$$(sh .ci/scratch) $(BIN)/python -m pytest $(PROCESSES) -o tmp_path_retention_policy=failed $(ARGS)
 
 # What is marked is left out (pyproject.toml says what each mark means), and few examples of each property are tried.
 # A test is worth more than its log here: nothing reads what was logged. Each plugin that is left out costs CPU at every
@@ -94,9 +101,11 @@ QUICK = -p no:logging --capture=sys $(foreach plugin,warnings unraisableexceptio
 quick: $(VENV)/.ready-test
 	@$(MAKE) --no-print-directory -j 2 quick-tests lint types
 
+QUICK_TESTS = LBC_HYPOTHESIS=fast $(BIN)/python -m pytest -q $(QUICK) \
+    -m "not slow and not programs and not browser and not network"
+
 quick-tests: $(VENV)/.ready-test
-	LBC_HYPOTHESIS=fast $(BIN)/python -m pytest -q $(QUICK) \
-	    -m "not slow and not programs and not browser and not network" $(ARGS)
+	$(QUICK_TESTS) $(ARGS)
 
 test-one: $(VENV)/.ready-test
 	@test -n "$(T)" || { echo "name a test: make test-one T=tests/protocol/test_notices.py::test_NAME" >&2; exit 2; }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 
 from lbcompanion.demo.processes import companion_command
 from tests.support import failure_report, page_actions, preloaded
+from tests.support.farm import ProcessFarm, accepts
 from tests.support.programs import need_library
 
 
@@ -140,6 +143,9 @@ def test_a_variable_that_is_read_at_the_start_needs_a_new_interpreter() -> None:
     for name in ("PYTHONPATH", "PYTHONHASHSEED", "LD_PRELOAD"):
         assert preloaded.arguments_of(command, {name: "1"}) is None
     assert preloaded.arguments_of([sys.executable, "-m", "http.server"], {}) is None
+    module = ["-m", "tests.support.queue_crawler", "folder", "{}"]
+    assert preloaded.arguments_of([sys.executable, *module], {}) == module
+    assert preloaded.arguments_of([sys.executable, *module], {"PYTHONPATH": "1"}) is None
 
 
 #: A command that prints its own state, in the place of ``lbcompanion``.
@@ -192,3 +198,13 @@ def test_a_forked_process_inherits_neither_variables_nor_descriptors_nor_random_
         }
         for name in ("n1", "n2")
     ]
+
+
+@pytest.mark.network
+def test_a_balancer_has_stopped_when_its_port_is_free() -> None:
+    """A worker process may hold the port longer than its master lives; the next balancer could not listen."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    master = SimpleNamespace(kill=lambda: threading.Timer(0.3, listening.close).start(), ended=lambda: None)
+    farm = SimpleNamespace(balanced=listening.getsockname()[1], children={"balancer": master})
+    ProcessFarm.stop_balancer(farm)  # type: ignore[arg-type]
+    assert not accepts(farm.balanced)

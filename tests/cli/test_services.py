@@ -21,11 +21,12 @@ def test_drain_where_nothing_runs_is_exit_1(tmp_path: Path) -> None:
 
 @pytest.mark.network
 @pytest.mark.parametrize("command", ["node", "crawler", "drain"])
-def test_help_starts_no_reactor(command: str) -> None:
+def test_help_imports_neither_a_reactor_nor_what_only_others_need(command: str) -> None:
     code = (
         "import sys\nfrom lbcompanion.cli import main\nmain(sys.argv[1:], standalone_mode=False)\n"
         "assert 'twisted.internet.reactor' not in sys.modules\n"
         "assert not [name for name in sys.modules if name.startswith('lbcompanion.' + 'node')]\n"
+        "assert 'rich' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", code, command, "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

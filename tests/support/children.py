@@ -133,15 +133,18 @@ class Children:
         return "\n".join(child.last_words() for child in self._all.values())
 
 
-def wait_for(what: str, condition: Callable[[], _T | None], seconds: float = 60.0, *watched: Child) -> _T:
+def wait_for(
+    what: str, condition: Callable[[], _T | None], seconds: float = 60.0, *watched: Child, pause: float = 0.05
+) -> _T:
     """Check the condition until it holds. The limit is generous: other tests use the same two cores.
 
     :param watched: must live on meanwhile.
+    :param pause: seconds between two checks; longer for a check that costs CPU.
     """
     until = time.monotonic() + seconds
     while not (seen := condition()):
         for child in watched:
             assert not child.died(), f"{child.name} ended\n{child.last_words()}"
         assert time.monotonic() < until, f"{what}: not within {seconds:g} s"
-        time.sleep(0.05)
+        time.sleep(pause)
     return seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -140,6 +141,12 @@ class ProcessFarm:
         running = self.children.start("balancer", command)
         wait_for("balancer", lambda: listens(self.balanced, "/_lbc/whoami", (200, 302)), 60, running)
 
+    def stop_balancer(self) -> None:
+        """Kill it, and wait until its port is free: a worker process may hold the port longer than its master lives."""
+        self.children["balancer"].kill()
+        self.children["balancer"].ended()
+        wait_for("the balancer's port", lambda: not accepts(self.balanced))
+
     def start_companion(self, name: str) -> Child:
         """Start it with the ports that it has now."""
         (self.folder / f"{name}.toml").write_text(self._node_config(name))
@@ -237,7 +244,7 @@ connect = "tcp:127.0.0.1:{self.taps["crawler"].port}"
             return found if all(found.get(token, {}).get("outcome") for token in tokens) else None
 
         try:
-            return wait_for("outcomes", look, seconds)
+            return wait_for("outcomes", look, seconds, pause=0.1)
         except AssertionError as failure:
             found = self.recordings()
             open_ = {token[-4:]: found.get(token) for token in tokens if not found.get(token, {}).get("outcome")}
@@ -330,6 +337,17 @@ def listens(port: int, path: str, statuses: Collection[int] = (200,)) -> bool:
     except (OSError, http.client.HTTPException):
         time.sleep(0.05)
         return False
+
+
+def accepts(port: int) -> bool:
+    """Whether a port takes connections."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
+    except ConnectionRefusedError:
+        return False
+    except ConnectionError:  # its process ended meanwhile
+        return True
+    return True
 
 
 def _listen(port: int) -> str:

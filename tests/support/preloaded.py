@@ -1,4 +1,5 @@
-"""Starts processes of ``lbcompanion`` as copies of one process that has already imported the package.
+"""Starts processes of ``lbcompanion``, and the crawlers of ``tests/support/queue_crawler.py``, as copies of one process
+that has already imported the package.
 
 A command takes about a second of CPU to start, nearly all of it for imports, and a farm is four commands. The tests of
 the commands themselves, of workers, twistd and the demo start interpreters as users do.
@@ -12,6 +13,7 @@ import atexit
 import gc
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -30,6 +32,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 _PREFIX = companion_command()
 _MESSAGE_BYTES = 1_000_000
 _READ_AT_START = ("PYTHON", "LD_")
+#: Modules of the tests that are started in the same way, as ``python -m`` starts them.
+_MODULES = ("tests.support.queue_crawler",)
 #: What the commands import, except the reactors, which exist once in each process.
 _PRELOADED = (
     "encodings.idna",
@@ -101,13 +105,18 @@ def _readable(descriptor: int, seconds: float) -> bool:
 
 
 def arguments_of(command: Sequence[str], environment: Mapping[str, str]) -> Sequence[str] | None:
-    """The arguments of a command of ``lbcompanion``; None for a command that has to start as a new interpreter.
+    """The arguments of a command of ``lbcompanion``, or ``-m``, one of some modules, and its arguments.
 
-    A copy gets its environment too late for variables that the interpreter or the loader reads at its start.
+    None for a command that has to start as a new interpreter. A copy gets its environment too late for variables that
+    the interpreter or the loader reads at its start.
     """
-    if list(command[: len(_PREFIX)]) != _PREFIX or any(name.startswith(_READ_AT_START) for name in environment):
+    if any(name.startswith(_READ_AT_START) for name in environment):
         return None
-    return command[len(_PREFIX) :]
+    if list(command[: len(_PREFIX)]) == _PREFIX:
+        return command[len(_PREFIX) :]
+    if list(command[:2]) == [sys.executable, "-m"] and command[2] in _MODULES:
+        return command[1:]
+    return None
 
 
 class Parent:
@@ -200,7 +209,12 @@ def _main() -> int:
     assert "twisted.internet.reactor" not in sys.modules
     gc.collect()
     gc.freeze()
-    main(list(take_orders(socket.socket(fileno=int(sys.argv[1])))), prog_name="lbcompanion")
+    arguments = list(take_orders(socket.socket(fileno=int(sys.argv[1]))))
+    if arguments[:1] == ["-m"]:
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        main(arguments, prog_name="lbcompanion")
     return 0
 
 

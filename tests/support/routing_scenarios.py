@@ -35,8 +35,7 @@ def visited(visitors: VisitorGroup, case: Case) -> None:
         visitors.join()
     while len(visitors.views) < max(VISITS, warm_up + VISITS // 2):
         visitors.view_page(len(visitors.views) % len(visitors.visitors))
-    found = visitors.finished()
-    farm.check_archived(visitors.views, found)
+    found = visitors.check_archived()
     assert len(found) == len(visitors.views)
     later = [found[view.token] for view in visitors.views[warm_up:]]
     at_once = [said for said in later if len(said["attempts"]) == 1]
@@ -63,7 +62,7 @@ def troubled(visitors: VisitorGroup, case: Case) -> None:
         drained(visitors, case)
     astray = gone_and_back(visitors, case)
     elsewhere(visitors, case, astray)
-    visitors.farm.check_archived(visitors.views, visitors.finished())
+    visitors.check_archived()
     visitors.farm.check_secrecy(visitors.secrets(), [view.token for view in visitors.views])
 
 
@@ -76,7 +75,7 @@ def drained(visitors: VisitorGroup, case: Case) -> None:
     for number in everybody:
         visitors.view_page(number)
     assert AWAY not in {farm.served_page(visitors.join()).node for _ in range(3)}
-    farm.check_archived(visitors.views, visitors.finished())
+    visitors.check_new_archived()
     case.kind.drain(farm, AWAY, False)
     case.kind.sees_up(farm, AWAY)
 
@@ -109,7 +108,7 @@ def gone_and_back(visitors: VisitorGroup, case: Case) -> set[int]:
     farm.start_companion(AWAY)
     farm.wait_ready(AWAY)
     case.kind.sees_up(farm, AWAY)
-    farm.check_archived(visitors.views, visitors.finished(60))
+    visitors.check_new_archived()
     visitors.are_home(set(visitors.everybody) - {stale})
     return {stale}
 
@@ -168,5 +167,5 @@ def elsewhere(visitors: VisitorGroup, case: Case, astray: set[int]) -> None:
     for number in everybody - given:
         visitors.view_page(number)
     visitors.join_on_all_nodes(len(quiet) + 1 if case.sticks else 0)
-    farm.check_archived(visitors.views, visitors.finished(60))
+    visitors.check_new_archived()
     visitors.are_home(everybody)

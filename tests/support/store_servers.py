@@ -33,6 +33,9 @@ IN_URL = "p%40ss%2Fword"
 START_SECONDS = 60
 _STOP_SECONDS = 15
 
+#: By program, the folder with the data of a server that was never started.
+_NEW_DATA: dict[str, Path] = {}
+
 
 class Server(ABC):
     """One server; it begins with :meth:`start`.
@@ -58,6 +61,28 @@ class Server(ABC):
     def prepare(self) -> None:
         """Fill the folder."""
         return
+
+    def make_data(self) -> None:
+        """Make the data of a new server, in ``folder``."""
+        return
+
+    def copy_data(self, *names: str) -> None:
+        """Give this server the folders that :meth:`make_data` makes; the first server of its program makes them.
+
+        To make them costs PostgreSQL 0.9 s of CPU, to copy them 0.1 s.
+
+        :param names: of the folders.
+        """
+        if self.program not in _NEW_DATA:
+            self.make_data()
+            made = Path(tempfile.mkdtemp(prefix=f"lbc-new-{self.program}-"))
+            atexit.register(shutil.rmtree, made, ignore_errors=True)
+            if self._as:
+                os.chown(made, self._as["user"], self._as["group"])
+            self.run("cp", "-a", *names, str(made))
+            _NEW_DATA[self.program] = made
+        else:
+            self.run("cp", "-a", *(str(_NEW_DATA[self.program] / name) for name in names), str(self.folder))
 
     @abstractmethod
     def command(self) -> Sequence[str]:
@@ -175,6 +200,9 @@ class Postgresql(Server):
     program = "postgres"
 
     def prepare(self) -> None:
+        self.copy_data("data")
+
+    def make_data(self) -> None:
         password = self.folder / "password"
         password.write_text(PASSWORD)
         password.chmod(0o644)
@@ -248,6 +276,9 @@ class Mariadb(Server):
     _TABLES = ("mysql_system_tables.sql", "mysql_system_tables_data.sql")
 
     def prepare(self) -> None:
+        self.copy_data("data", "tmp")
+
+    def make_data(self) -> None:
         # What mariadb-install-db does, which asks for further packages.
         share = next(
             one for one in map(Path, ("/usr/share/mysql", "/usr/share/mariadb")) if (one / self._TABLES[0]).exists()

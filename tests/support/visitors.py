@@ -30,6 +30,7 @@ class VisitorGroup:
         self._late = late
         self._addresses = addresses
         self._roaming = False
+        self._checked = 0
 
     @property
     def everybody(self) -> list[int]:
@@ -115,6 +116,22 @@ class VisitorGroup:
 
     def finished(self, seconds: float = 60.0) -> Mapping[str, Mapping[str, Any]]:
         return self.farm.finished([view.token for view in self.views], seconds)
+
+    def check_archived(self, seconds: float = 60.0) -> Mapping[str, Mapping[str, Any]]:
+        """Check that all pages are archived as they were served, and return their recordings."""
+        found = self.finished(seconds)
+        self.farm.check_archived(self.views, found)
+        self._checked = len(self.views)
+        return found
+
+    def check_new_archived(self, seconds: float = 60.0) -> None:
+        """Check the pages since the last check; a check of all pages at the end finds what changed later.
+
+        A crawler uses 5 ms of CPU to show a page.
+        """
+        found = self.finished(seconds)
+        self.farm.check_archived(self.views[self._checked :], found)
+        self._checked = len(self.views)
 
     def are_home(self, numbers: Collection[int]) -> None:
         """Check that no visitor was moved: a request on a new connection reaches the same node as before."""

@@ -39,8 +39,7 @@ class Kind:
 
     def readdress(self, farm: Any, node: str) -> None:
         """Tell it where the node's companion is now; the way that works for all: a new start with a new file."""
-        farm.children["balancer"].kill()
-        farm.children["balancer"].ended()
+        farm.stop_balancer()
         farm.start_balancer()
 
     def sees_up(self, farm: Any, node: str) -> None:
