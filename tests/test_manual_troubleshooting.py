@@ -39,7 +39,8 @@ def returned_texts(function: Callable[..., Any]) -> set[str]:
 
 def test_every_reason_against_copy_or_script_is_explained() -> None:
     reasons = {each.value for each in Refusal} | REASONS
-    for function in (CaptureRules.refusal, RequestPlan.not_captured, PagePolicy.not_injected):
+    rules = (CaptureRules.request_refusal, CaptureRules.visitor_refusal)
+    for function in (*rules, RequestPlan.not_captured, PagePolicy.not_injected):
         reasons |= returned_texts(function)
     assert len(reasons) > 25
     text = section("Script not injected")
