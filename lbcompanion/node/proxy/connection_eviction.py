@@ -1,10 +1,10 @@
 """The limit of connections to the application, and the choice of those that are closed in favour of a new one.
 
 An idle connection may occupy a worker of the application while a new one waits in the kernel's accept queue; the
-companion cannot see that. So only a few connections may wait there at a time (:class:`.DialWindow`). One used connection
-is closed for each that waits beyond those ever accepted, after two requests for each connection. And one other connection (an idle one, or one that was reused repeatedly meanwhile) is closed
-for a new connection without a byte after ``UNANSWERED_SECONDS``, the next after twice that time, and so on: a slow page
-costs a few connections.
+companion cannot see that. So only a few connections may wait there at a time (:class:`.DialWindow`). And one other
+connection (an idle one, or one that was reused repeatedly meanwhile) is closed for a new connection without a byte
+after ``UNANSWERED_SECONDS``, the next after twice that time, and so on: a slow page costs a few connections. For a
+connection beyond those that the application ever accepted at once that happens sooner.
 
 That shows how many connections the application serves at a time, if these are few (:class:`.WorkerEstimate`). Without a
 configured limit the estimate is the limit from then on; beside a configured one it only shows whether that fits. A
@@ -26,6 +26,8 @@ from lbcompanion.node.proxy.worker_estimate import WorkerEstimate
 
 #: A new connection without a byte for this long may be waiting for a worker that an idle connection occupies.
 UNANSWERED_SECONDS = 0.05
+#: The same for a connection beyond those that the application ever accepted at once.
+BEYOND_SECONDS = 0.01
 #: A connection that has been idle for less is likely to be reused soon.
 MIN_IDLE_SECONDS = 0.005
 _MIN_DELAY_SECONDS = 0.001
@@ -154,7 +156,8 @@ class ConnectionEviction(Generic[_Connection]):
 
     def dialled(self, upstream: _Connection) -> None:
         """A new connection is being made."""
-        self.expect_answer(upstream)
+        is_beyond = not self.limit and self._pool.open > self._window.proven
+        self.expect_answer(upstream, BEYOND_SECONDS if is_beyond else UNANSWERED_SECONDS)
         self._estimate.dialled(upstream)
 
     def reused_unanswered(self, upstream: _Connection) -> None:
@@ -213,9 +216,8 @@ class ConnectionEviction(Generic[_Connection]):
         if not (self._is_configured or self._recount_scheduled) and self._worker_is_needed(upstream):
             self._estimate.evicted(self._pool.open)
             self._counters.upstream_made_way += 1
-            if not self.limit and self._monotonic() < self._learns_at:
-                # No estimate may be made: the window alone keeps connections from waiting.
-                self._window.made_way(self.requests_served)
+            if not self.limit:
+                self._window.made_way(self.requests_served, may_learn=self._monotonic() >= self._learns_at)
             return True
         # Also with an estimate: another node may have taken the worker that the closed connection set free.
         overdue = self._overdue(self._monotonic())

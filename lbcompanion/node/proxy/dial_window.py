@@ -4,6 +4,8 @@ from __future__ import annotations
 
 #: The number of connections that are made at once to an application of which nothing is known.
 FIRST_SIZE = 8
+# The window while an estimate may be made. No estimate is made while all connections are accepted.
+_SMALLEST_TO_LEARN = 4
 # After a connection made way for one beyond a window of one, the next one beyond it is made after this many requests
 # for each proven connection, doubled each time.
 _PAUSE_ROUNDS = (2, 32)
@@ -61,10 +63,16 @@ class DialWindow:
         """No request got a connection for a moment."""
         self._resize(2 * self.size)
 
-    def made_way(self, requests: int) -> None:
-        """A connection was closed so that one beyond the proven number is accepted: halve the window, then pause."""
-        if self.size > 1:
-            self._resize(self.size // 2)
+    def made_way(self, requests: int, *, may_learn: bool) -> None:
+        """A connection was closed so that one beyond the proven number is accepted: halve the window, then pause.
+
+        :param may_learn: whether this may lead to an estimate, which needs several unaccepted connections.
+        """
+        smallest = _SMALLEST_TO_LEARN if may_learn else 1
+        if self.size > smallest:
+            self._resize(max(self.size // 2, smallest))
+            return
+        if may_learn:
             return
         self._pause_rounds = min(max(2 * self._pause_rounds, _PAUSE_ROUNDS[0]), _PAUSE_ROUNDS[1])
         self._pause_until = requests + self._pause_rounds * self.proven

@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.connection_eviction import (
+    BEYOND_SECONDS,
     MIN_IDLE_SECONDS,
     STALLED_SECONDS,
     UNANSWERED_SECONDS,
@@ -73,8 +74,12 @@ class _Pool:
         self.eviction.first_answer(upstream)
 
 
-def test_idle_connections_are_closed_one_by_one_with_a_doubled_delay() -> None:
+@pytest.mark.parametrize(("accepted", "patience"), [(4, UNANSWERED_SECONDS), (3, BEYOND_SECONDS)])
+def test_idle_connections_are_closed_one_by_one_with_a_doubled_delay(accepted: int, patience: float) -> None:
+    """The delay is short for a connection beyond those that were ever accepted at once."""
     pool = _Pool()
+    for _ in range(accepted):
+        pool.answer(pool.dial())
     pool.idle, pool.open = [0.0] * 3, 3
     pool.dial()
     closed_at = []
@@ -84,7 +89,7 @@ def test_idle_connections_are_closed_one_by_one_with_a_doubled_delay() -> None:
         closed_at += [step] * (before - len(pool.idle))
     assert len(closed_at) == 3
     first, second, third = closed_at
-    assert abs(first - 1000 * UNANSWERED_SECONDS) < 3
+    assert abs(first - 1000 * patience) < 3
     assert abs((third - second) - 2 * (second - first)) < 6
     assert pool.counters.upstream_made_way == 3
 

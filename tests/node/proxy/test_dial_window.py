@@ -65,13 +65,13 @@ def test_after_an_estimate_one_connection_beyond_the_proven_ones_is_tried_more_a
     window.withdrawn(5)
     assert (window.proven, window.size) == (5, FIRST_SIZE)
     for _ in range(3):
-        window.made_way(0)
+        window.made_way(0, may_learn=False)
     assert window.size == 1
     tried, requests = [], 0
     for requests in count():
         if window.allows(5, 0, requests):
             tried.append(requests)
-            window.made_way(requests)
+            window.made_way(requests, may_learn=False)
         if len(tried) == 7:
             break
     assert [after - before for before, after in pairwise(tried)] == [10, 20, 40, 80, 160, 160]
@@ -83,6 +83,7 @@ def test_it_shrinks_when_connections_make_way() -> None:
     window = DialWindow()
     sizes = []
     for _ in range(5):
-        window.made_way(0)
+        window.made_way(0, may_learn=True)
         sizes.append(window.size)
-    assert sizes == [4, 2, 1, 1, 1]
+    assert sizes == [4, 4, 4, 4, 4]
+    assert window.allows(0, 0, 0), "an estimate needs further ones"

@@ -49,8 +49,19 @@ def test_the_first_burst_of_fast_responses_is_fair_and_makes_few_connections(wor
     seconds = burst.run(_REQUESTS, _AT_ONCE)
     assert max(burst.waits) <= 2 * seconds * _AT_ONCE / _REQUESTS
     if kind.keeps:
-        # The first window, and those with which the number of workers is learned.
-        assert burst.connections <= 8 + 4 * workers + 10
+        # The first window, two windows after its responses, and those with which the number of workers is learned.
+        assert burst.connections <= 8 + 2 * workers + 8
+
+
+@pytest.mark.parametrize(("workers", "kind"), [(16, Prefork), (16, Threads), (32, Prefork)], ids=str)
+@pytest.mark.parametrize("seconds", [0.001, 0.004])
+def test_the_last_of_a_short_first_burst_do_not_wait_for_idle_connections(
+    workers: int, kind: type[Prefork], seconds: float
+) -> None:
+    """The burst ends before the number of workers is known."""
+    burst = _started(lambda clock: kind(clock, seconds, workers))
+    shortest = _REQUESTS * seconds / workers
+    assert burst.run(_REQUESTS, _AT_ONCE) <= shortest + 0.018
 
 
 def test_requests_wait_for_workers_that_keep_no_connection_in_the_first_burst_only() -> None:
