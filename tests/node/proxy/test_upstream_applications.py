@@ -157,3 +157,43 @@ def test_slow_requests_on_new_connections_cost_few_kept_ones() -> None:
     assert burst.pool.workers == 0
     # After 50, 150 and 350 ms.
     assert burst.counters.upstream_made_way - before <= 3 * 20
+
+
+@pytest.mark.parametrize("polls", [1, 8, 20, 100])
+def test_long_polls_from_the_start_hold_nobody_back(polls: int) -> None:
+    """They occupy the first window, and are not answered."""
+    burst = Burst(lambda clock: Application(clock, 0.001))
+    burst.run(2, 2)
+    burst.application.seconds = 60.0
+    for _ in range(polls):
+        Visitor(burst)
+    while burst.pool.waiting:
+        burst.clock.advance(WINDOW_SECONDS)
+    burst.application.seconds = 0.001
+    for _ in range(3):
+        burst.run(_REQUESTS, 16)
+        assert max(burst.waits) <= 2 * _WINDOW_OPENS_SECONDS
+    assert burst.pool.workers == 0
+
+
+def test_long_polls_hold_some_workers_only() -> None:
+    burst = _started(lambda clock: Prefork(clock, 0.001, 8))
+    burst.application.seconds = 60.0
+    for _ in range(3):
+        Visitor(burst)
+    burst.application.seconds = 0.001
+    for _ in range(3):
+        assert burst.run(_REQUESTS, _AT_ONCE) <= 1.25 * _REQUESTS * 0.001 / 5 + 0.005
+        burst.pause(0.3)
+
+
+def test_an_application_that_cannot_be_reached_leaves_nobody_in_the_queue() -> None:
+    """Connections are not established; the companion gives each up after a while."""
+    burst = Burst(lambda clock: Application(clock, 0.001))
+    dialled: list[object] = []
+    burst.pool._dial = dialled.append
+    for _ in range(_AT_ONCE):
+        Visitor(burst)
+    for _ in range(8):
+        burst.clock.advance(WINDOW_SECONDS)
+    assert (len(dialled), burst.pool.waiting) == (_AT_ONCE, 0)
