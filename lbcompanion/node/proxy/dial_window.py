@@ -68,11 +68,11 @@ class DialWindow:
 
         :param may_learn: whether this may lead to an estimate, which needs several unaccepted connections.
         """
-        smallest = _SMALLEST_TO_LEARN if may_learn else 1
-        if self.size > smallest:
-            self._resize(max(self.size // 2, smallest))
-            return
         if may_learn:
+            self._resize(max(self.size // 2, _SMALLEST_TO_LEARN))
+            return
+        if self.size > 1:
+            self._resize(self.size // 2)
             return
         self._pause_rounds = min(max(2 * self._pause_rounds, _PAUSE_ROUNDS[0]), _PAUSE_ROUNDS[1])
         self._pause_until = requests + self._pause_rounds * self.proven

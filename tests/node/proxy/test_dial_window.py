@@ -55,6 +55,12 @@ def test_a_stall_doubles_it() -> None:
     window = DialWindow()
     window.stalled()
     assert window.size == 2 * FIRST_SIZE
+    window.withdrawn(5)
+    for _ in range(4):
+        window.made_way(0, may_learn=False)
+    assert not window.allows(5, 0, 1)
+    window.stalled()
+    assert window.allows(5, 0, 1), "it ends a pause as well"
 
 
 def test_after_an_estimate_one_connection_beyond_the_proven_ones_is_tried_more_and_more_rarely() -> None:
@@ -75,8 +81,9 @@ def test_after_an_estimate_one_connection_beyond_the_proven_ones_is_tried_more_a
         if len(tried) == 7:
             break
     assert [after - before for before, after in pairwise(tried)] == [10, 20, 40, 80, 160, 160]
-    window.stalled()
-    assert window.allows(5, 1, requests)
+    assert not window.allows(5, 0, requests + 1)
+    window.made_way(requests, may_learn=True)
+    assert window.allows(5, 3, requests + 1), "again an estimate may be made, which needs several"
 
 
 def test_it_shrinks_when_connections_make_way() -> None:

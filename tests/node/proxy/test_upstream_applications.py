@@ -197,3 +197,18 @@ def test_an_application_that_cannot_be_reached_leaves_nobody_in_the_queue() -> N
     for _ in range(8):
         burst.clock.advance(WINDOW_SECONDS)
     assert (len(dialled), burst.pool.waiting) == (_AT_ONCE, 0)
+
+
+def test_after_an_estimate_was_withdrawn_few_connections_are_made_and_the_next_estimate_comes() -> None:
+    burst = _started(lambda clock: Prefork(clock, 0.001, 4))
+    burst.run(_REQUESTS, _AT_ONCE)
+    assert isinstance(burst.application, Prefork)
+    burst.application.workers = 5
+    seen = []
+    while burst.clock.seconds() < 3.0:
+        assert burst.run(_REQUESTS, _AT_ONCE) <= 1.25 * _REQUESTS * 0.001 / 4 + 0.005
+        assert burst.connections <= 24
+        seen.append(burst.pool.workers)
+        burst.pause(0.05)
+    assert 0 in seen
+    assert seen[-5:] == [5] * 5
