@@ -1,9 +1,10 @@
 """The limit of connections to the application, and the choice of those that are closed in favour of a new one.
 
 An idle connection may occupy a worker of the application while a new one waits in the kernel's accept queue; the
-companion cannot see that. So one other connection (an idle one, or one that was reused repeatedly meanwhile) is closed
-for a new connection without a byte after ``UNANSWERED_SECONDS``, the next after twice that time, and so on: a slow page
-costs a few connections.
+companion cannot see that. So only a few connections may wait there at a time (:class:`.DialWindow`). And one other
+connection (an idle one, or one that was reused repeatedly meanwhile) is closed for a new connection without a byte
+after ``UNANSWERED_SECONDS``, the next after twice that time, and so on: a slow page costs a few connections. For a
+connection beyond those that the application ever accepted at once that happens sooner.
 
 That shows how many connections the application serves at a time, if these are few (:class:`.WorkerEstimate`). Without a
 configured limit the estimate is the limit from then on; beside a configured one it only shows whether that fits. A
@@ -20,15 +21,20 @@ from typing import Generic, Protocol, TypeVar
 
 from lbcompanion.model import MonotonicClock
 from lbcompanion.node.metrics.counters import Counters
+from lbcompanion.node.proxy.dial_window import DialWindow
 from lbcompanion.node.proxy.worker_estimate import WorkerEstimate
 
 #: A new connection without a byte for this long may be waiting for a worker that an idle connection occupies.
 UNANSWERED_SECONDS = 0.05
+#: The same for a connection beyond those that the application ever accepted at once.
+BEYOND_SECONDS = 0.01
 #: A connection that has been idle for less is likely to be reused soon.
 MIN_IDLE_SECONDS = 0.005
 _MIN_DELAY_SECONDS = 0.001
 #: If no queued request got a connection for this long, the number of workers was perhaps estimated too small.
 STALLED_SECONDS = 0.025
+#: If no queued request got a connection for this long while no limit is known, the window doubles.
+WINDOW_SECONDS = 0.005
 #: Seconds until the next estimate after one turned out to be too small; doubled each time.
 DOUBT_SECONDS = (1.0, 600.0)
 # The application may have closed a connection before it answered another; the companion reads that a little later.
@@ -45,10 +51,12 @@ class Connection(Protocol):
 
     :ivar unanswered: whether the application has sent no byte on it yet (and has perhaps not accepted it).
     :ivar request_number: the number of the request that it was dialled for, counted over the pool.
+    :ivar kept: whether the application kept it after a response.
     """
 
     unanswered: bool
     request_number: int
+    kept: bool
 
     @property
     def user(self) -> object:
@@ -122,6 +130,7 @@ class ConnectionEviction(Generic[_Connection]):
         self._log = log
         self._logged_workers = 0
         self._estimate: WorkerEstimate[_Connection] = WorkerEstimate()
+        self._window = DialWindow()
         self._learns_at = 0.0
         self._doubt_seconds = DOUBT_SECONDS[0]
         self._probe_at = 0
@@ -147,7 +156,8 @@ class ConnectionEviction(Generic[_Connection]):
 
     def dialled(self, upstream: _Connection) -> None:
         """A new connection is being made."""
-        self.expect_answer(upstream)
+        is_beyond = not self.limit and self._pool.open > self._window.proven
+        self.expect_answer(upstream, BEYOND_SECONDS if is_beyond else UNANSWERED_SECONDS)
         self._estimate.dialled(upstream)
 
     def reused_unanswered(self, upstream: _Connection) -> None:
@@ -158,6 +168,8 @@ class ConnectionEviction(Generic[_Connection]):
     def closed(self, upstream: _Connection) -> None:
         """A connection is closed."""
         self._estimate.closed(upstream)
+        if not (self.limit or upstream.unanswered or upstream.kept):
+            self._window.not_kept(self._estimate.unaccepted)
 
     def became_idle(self) -> None:
         """A connection is idle now, and may have to make way."""
@@ -169,10 +181,16 @@ class ConnectionEviction(Generic[_Connection]):
         if not self._is_configured:
             self._schedule_stall_check()
 
+    def may_dial(self) -> bool:
+        """Whether there may be another connection that any request may use."""
+        if self.limit:
+            return self._pool.open < self.limit
+        return self._window.allows(self._pool.open, self._estimate.unaccepted, self.requests_served)
+
     def first_answer(self, upstream: _Connection) -> None:
         """The application sent the first byte on a connection."""
         before = self._estimate.workers
-        may_learn = self._monotonic() >= self._learns_at
+        may_learn = self._monotonic() >= self._learns_at and not self._recount_scheduled
         if self._estimate.answered(upstream, self._pool.open, may_learn=may_learn) and not self._recount_scheduled:
             self._recount_scheduled = True
             self._call_later(_RECOUNT_SECONDS, self._recount)
@@ -181,8 +199,13 @@ class ConnectionEviction(Generic[_Connection]):
             return
         if self._estimate.workers != before:
             self.limit = self._estimate.workers
+            self._window.estimated(self.limit)
             self._probe_at = self._probe_rounds = 0
             self._log_workers()
+        elif not self.limit:
+            self._window.accepted(self._accepted, is_limiting=self._pool.waiting > 0)
+            if self._pool.waiting:
+                self._pool.dial_for_waiting()
 
     # Connections that are closed.
 
@@ -190,9 +213,11 @@ class ConnectionEviction(Generic[_Connection]):
         """Whether to close a connection that has just been used: reused connections may keep a new one unanswered."""
         if not self._unanswered:
             return False
-        if self._estimate.workers and not self._is_configured and self._worker_is_needed(upstream):
+        if not (self._is_configured or self._recount_scheduled) and self._worker_is_needed(upstream):
             self._estimate.evicted(self._pool.open)
             self._counters.upstream_made_way += 1
+            if not self.limit:
+                self._window.made_way(self.requests_served, may_learn=self._monotonic() >= self._learns_at)
             return True
         # Also with an estimate: another node may have taken the worker that the closed connection set free.
         overdue = self._overdue(self._monotonic())
@@ -228,13 +253,19 @@ class ConnectionEviction(Generic[_Connection]):
         return None
 
     def _worker_is_needed(self, upstream: _Connection) -> bool:
-        """Whether, as estimated, a connection that is still to be accepted needs the worker of a used one.
+        """Whether a connection that is still to be accepted seems to need the worker of a used one.
 
-        If requests are queued, the connection serves some of them first: that costs no new connection."""
+        If requests are queued, the connection serves some of them first: that costs no new connection. Without an
+        estimate it always does, and there must be more connections than were ever accepted at once."""
         oldest = self._estimate.oldest_unaccepted()
         if oldest is None or upstream.unanswered:
             return False
-        return not self._pool.waiting or self.requests_served - oldest.request_number >= _ROUNDS * self._pool.open
+        if self._estimate.workers:
+            if not self._pool.waiting:
+                return True
+        elif self._pool.open <= self._window.proven:
+            return False
+        return self.requests_served - oldest.request_number >= _ROUNDS * self._pool.open
 
     def _schedule_check(self) -> None:
         """Schedule the next check for the moment when an idle connection may have to be closed."""
@@ -286,24 +317,40 @@ class ConnectionEviction(Generic[_Connection]):
             self._log("application has few workers", detail)
 
     def _recount(self) -> None:
-        """Withdraw the estimate if the application still serves more connections; the queue is dialled for."""
+        """Withdraw the estimate if the application still serves more connections."""
         self._recount_scheduled = False
         if self._estimate.withdraw(self._pool.open) and not self._is_configured:
             self.limit = 0
+            self._window.withdrawn(self._accepted)
             self._learns_at = self._monotonic() + self._doubt_seconds
             self._doubt_seconds = min(2 * self._doubt_seconds, DOUBT_SECONDS[1])
             self._pool.dial_for_waiting()
 
+    @property
+    def _accepted(self) -> int:
+        """The number of connections that the application is known to have accepted."""
+        return self._pool.open - self._estimate.unaccepted
+
     def _schedule_stall_check(self) -> None:
         if not self._stall_scheduled:
             self._stall_scheduled = True
-            served = self.requests_served
-            self._call_later(STALLED_SECONDS, lambda: self._check_stall(served))
+            served, limit = self.requests_served, self.limit
+            seconds = STALLED_SECONDS if limit else WINDOW_SECONDS
+            self._call_later(seconds, lambda: self._after_reading(served, limit))
 
-    def _check_stall(self, served: int) -> None:
-        """Dial for the whole queue if no request got a connection meanwhile: the estimate may be wrong."""
+    def _after_reading(self, served: int, limit: int) -> None:
+        """Check after the answers that are to be read are read: this process may have been busy meanwhile."""
+        self._call_later(0, lambda: self._check_stall(served, limit))
+
+    def _check_stall(self, served: int, limit: int) -> None:
+        """Make more connections if no request got one meanwhile.
+
+        The estimate may be wrong: dial for the whole queue. Without one: double the window.
+        """
         self._stall_scheduled = False
-        if self._pool.waiting and served == self.requests_served:
-            self._pool.dial_for_waiting(all_of_them=True)
+        if self._pool.waiting and (served, limit) == (self.requests_served, self.limit):
+            if not limit:
+                self._window.stalled()
+            self._pool.dial_for_waiting(all_of_them=limit > 0)
         if self._pool.waiting:
             self._schedule_stall_check()

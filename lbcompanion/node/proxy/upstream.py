@@ -53,6 +53,7 @@ class UpstreamConnection:
 
     :ivar owner: the visitor's connection that it is bound to, because the application may know its user by it.
     :ivar unanswered: whether the application has sent no byte on it yet (and has perhaps not accepted it).
+    :ivar kept: whether the application kept it after a response.
     :ivar request_number: the number of the request that it was dialled for, counted over the pool.
     """
 
@@ -60,6 +61,7 @@ class UpstreamConnection:
         "_pool",
         "closed",
         "idle_since",
+        "kept",
         "owner",
         "request_number",
         "reused",
@@ -73,6 +75,7 @@ class UpstreamConnection:
         self.user: UpstreamUser | None = user
         self.request_number = request_number
         self.unanswered = True
+        self.kept = False
         self.transport: Transport | None = None
         self.reused = False
         self.closed = False
@@ -233,6 +236,11 @@ class UpstreamPool:
                     return True
                 eviction.probe()
                 return user in self._waiting
+        elif not eviction.limit and not fresh and (self._waiting or not eviction.may_dial()):
+            # Requests that wait get a connection in their order.
+            self._queue(user, fresh=False, retry=retry)
+            self.dial_for_waiting()
+            return user in self._waiting
         self._dial_new(user)
         return False
 
@@ -295,6 +303,7 @@ class UpstreamPool:
     def release(self, upstream: UpstreamConnection) -> None:
         """Take back a connection that may serve another request."""
         upstream.user = None
+        upstream.kept = True
         if upstream.closed or upstream.owner is not None or self._eviction.should_evict(upstream):
             upstream.discard()
         elif self._waiting:
@@ -329,15 +338,21 @@ class UpstreamPool:
             self.dial_for_waiting()
 
     def dial_for_waiting(self, *, all_of_them: bool = False) -> None:
-        """Dial for queued users, up to the limit or for all; a loop, so that many failures do not recurse."""
+        """Dial for queued users, as far as the limit allows or for all; a loop: many failures must not recurse."""
         if self._dialling:
             return
         self._dialling = True
         try:
-            while self._waiting and (all_of_them or self.open < self._eviction.limit or not self._eviction.limit):
+            while self._waiting and (all_of_them or self._may_dial_for_first()):
                 self.dial_for_first()
         finally:
             self._dialling = False
+
+    def _may_dial_for_first(self) -> bool:
+        if self._eviction.may_dial():
+            return True
+        # Without a limit a request does not wait if it needs a new connection: it could use no other one.
+        return not self._eviction.limit and next(iter(self._waiting.values()))
 
     def dial_for_first(self) -> None:
         """Dial for the head of the queue."""

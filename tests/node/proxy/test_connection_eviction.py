@@ -8,9 +8,11 @@ from twisted.internet.task import Clock
 
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.connection_eviction import (
+    BEYOND_SECONDS,
     MIN_IDLE_SECONDS,
     STALLED_SECONDS,
     UNANSWERED_SECONDS,
+    WINDOW_SECONDS,
     ConnectionEviction,
 )
 
@@ -21,6 +23,7 @@ class _Dialled:
 
     unanswered: bool = True
     request_number: int = 0
+    kept: bool = False
     user: object = "a user"
 
 
@@ -71,8 +74,12 @@ class _Pool:
         self.eviction.first_answer(upstream)
 
 
-def test_idle_connections_are_closed_one_by_one_with_a_doubled_delay() -> None:
+@pytest.mark.parametrize(("accepted", "patience"), [(4, UNANSWERED_SECONDS), (3, BEYOND_SECONDS)])
+def test_idle_connections_are_closed_one_by_one_with_a_doubled_delay(accepted: int, patience: float) -> None:
+    """The delay is short for a connection beyond those that were ever accepted at once."""
     pool = _Pool()
+    for _ in range(accepted):
+        pool.answer(pool.dial())
     pool.idle, pool.open = [0.0] * 3, 3
     pool.dial()
     closed_at = []
@@ -82,7 +89,7 @@ def test_idle_connections_are_closed_one_by_one_with_a_doubled_delay() -> None:
         closed_at += [step] * (before - len(pool.idle))
     assert len(closed_at) == 3
     first, second, third = closed_at
-    assert abs(first - 1000 * UNANSWERED_SECONDS) < 3
+    assert abs(first - 1000 * patience) < 3
     assert abs((third - second) - 2 * (second - first)) < 6
     assert pool.counters.upstream_made_way == 3
 
@@ -122,6 +129,7 @@ def test_a_used_connection_makes_way_after_two_rounds_of_the_others() -> None:
 
 def test_a_queue_that_stands_still_is_dialled_for() -> None:
     pool = _Pool()
+    pool.eviction.limit = 2  # as estimated
     pool.waiting = 1
     pool.eviction.queued()
     pool.clock.advance(STALLED_SECONDS / 2)
@@ -130,6 +138,64 @@ def test_a_queue_that_stands_still_is_dialled_for() -> None:
     assert pool.dialled == []
     pool.clock.advance(STALLED_SECONDS)
     assert pool.dialled == ["all"]
+
+
+def test_the_window_doubles_while_a_queue_stands_still() -> None:
+    pool = _Pool()
+    for _ in range(8):
+        assert pool.eviction.may_dial()
+        pool.dial()
+    assert not pool.eviction.may_dial()
+    pool.waiting = 1
+    pool.eviction.queued()
+    pool.clock.advance(WINDOW_SECONDS / 2)
+    pool.counters.upstream_reused += 1
+    pool.clock.advance(WINDOW_SECONDS)
+    assert pool.dialled == []
+    pool.clock.advance(WINDOW_SECONDS)
+    assert pool.dialled == ["up to the limit"]
+    assert pool.eviction.may_dial()
+
+
+def test_a_queue_does_not_stand_still_because_this_process_was_busy() -> None:
+    """Its clock went on, but it has not read the answers that came meanwhile."""
+    pool = _Pool()
+    calls = []
+    pool.eviction._call_later = lambda seconds, function: calls.append((seconds, function))
+    pool.waiting = 1
+    pool.eviction.queued()
+    ((seconds, late),) = calls
+    assert seconds == WINDOW_SECONDS
+    late()
+    pool.counters.upstream_reused += 1  # the answers are read
+    _, (seconds, after) = calls
+    assert seconds == 0
+    after()
+    assert pool.dialled == []
+
+
+def test_a_used_connection_makes_way_at_once_for_one_beyond_those_ever_accepted() -> None:
+    pool = _Pool()
+    used = pool.dial()
+    pool.answer(used)
+    pool.dial()
+    pool.counters.upstream_reused += 3
+    assert not pool.eviction.should_evict(used)
+    pool.counters.upstream_reused += 1
+    assert pool.eviction.should_evict(used)
+    assert pool.counters.upstream_made_way == 1
+
+
+def test_a_used_connection_stays_where_as_many_were_accepted_before() -> None:
+    pool = _Pool()
+    used, other = pool.dial(), pool.dial()
+    pool.answer(used)
+    pool.answer(other)
+    pool.open -= 1
+    pool.eviction.closed(other)
+    pool.dial()
+    pool.counters.upstream_reused += 100
+    assert not pool.eviction.should_evict(used), "a page is slow"
 
 
 def test_a_queue_at_a_configured_limit_is_not_dialled_for() -> None:

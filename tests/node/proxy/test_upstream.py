@@ -11,7 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.internet.task import Clock
 
 from lbcompanion.node.metrics.counters import Counters
-from lbcompanion.node.proxy.connection_eviction import MIN_IDLE_SECONDS, STALLED_SECONDS, UNANSWERED_SECONDS
+from lbcompanion.node.proxy.connection_eviction import (
+    MIN_IDLE_SECONDS,
+    STALLED_SECONDS,
+    UNANSWERED_SECONDS,
+    WINDOW_SECONDS,
+)
 from lbcompanion.node.proxy.upstream import UpstreamConnection, UpstreamPool
 from lbcompanion.settings import LimitsTable
 from lbcompanion.testing.memory_transport import RemoteEnd
@@ -246,14 +251,27 @@ def test_those_who_wait_are_served_while_the_node_leaves() -> None:
 
 
 @pytest.mark.slow
-def test_without_a_cap_nobody_waits() -> None:
+def test_without_a_cap_nobody_waits_for_long() -> None:
+    """The application answers nobody: the window doubles until all requests have a connection."""
     companion = capped(0)
     visitors(companion, 300)
-    assert (
-        len(companion.application.connections),
-        companion.upstream_pool.waiting,
-        companion.counters.upstream_waited,
-    ) == (300, 0, 0)
+    made = []
+    while companion.upstream_pool.waiting:
+        made.append(len(companion.application.connections))
+        companion.clock.advance(WINDOW_SECONDS)
+        companion.run()
+    assert made == [8, 16, 32, 64, 128, 256]
+    assert (len(companion.application.connections), companion.counters.upstream_waited) == (300, 292)
+
+
+def test_without_a_cap_a_request_that_needs_a_new_connection_gets_it_at_once() -> None:
+    companion = capped(0)
+    visitors(companion, 20)
+    assert companion.upstream_pool.waiting == 12
+    companion.connect().send(request(b"/form", b"Content-Length: 0", method=b"POST"))
+    companion.run()
+    assert targets(companion)[-1] == b"/form"
+    assert companion.upstream_pool.waiting == 12
 
 
 # Applications with few workers.
@@ -359,6 +377,9 @@ def test_an_application_that_is_slow_for_all_keeps_its_connections() -> None:
 def test_idle_connections_that_nobody_needs_are_halved() -> None:
     companion = capped(0, upstream_idle_seconds=30)
     visitors(companion, 40)
+    while companion.upstream_pool.waiting:
+        companion.clock.advance(WINDOW_SECONDS)
+        companion.run()
     for connection in companion.application.connections:
         connection.send(plain())
     companion.run()
