@@ -112,7 +112,7 @@ def _memory(
     stage: _Stage, kinds: list[type[Peer]], seconds: float, say: Callable[[str], None]
 ) -> dict[str, dict[str, Any]]:
     result = {}
-    for kind in [kind for kind in kinds if seconds and kind.takes_slow_readers]:
+    for kind in [kind for kind in kinds if seconds and kind.takes_streams]:
         result[kind.name] = asdict(memory.measure(stage.peer(kind), stage.load, seconds))
         say(f"slow readers: {kind.name}")
     return result

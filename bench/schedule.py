@@ -105,7 +105,7 @@ class Schedule:
         self._waiting = waiting
         self._effort = effort
         self._log = say
-        self.samples = {case.key: {peer.name: Samples() for peer in peers} for case in cases}
+        self.samples = {case.key: {peer.name: Samples() for peer in self._taking(case)} for case in cases}
 
     def run(self) -> None:
         """Warm up, then run the rounds: each has every case and every peer, in changing order.
@@ -113,20 +113,27 @@ class Schedule:
         :raises PeerFailed: for an answer that is not right, or a copy that is not the page.
         """
         for case in self._cases:
-            for peer in self._peers:
+            for peer in self._taking(case):
                 self._put_load(peer, case, self._requests(peer, case, _WARM_SHARE))
         for number in range(self._effort.rounds):
-            at = number % len(self._peers)
             for case in self._cases:
-                for peer in self._peers[at:] + self._peers[:at]:
+                peers = self._taking(case)
+                at = number % max(len(peers), 1)
+                for peer in peers[at:] + peers[:at]:
                     self._measure(peer, case)
             self._log(f"round {number + 1} of {self._effort.rounds}")
+
+    def _taking(self, case: Case) -> list[Peer]:
+        """The peers that take a case, in the order in which they were given."""
+        return [peer for peer in self._peers if peer.takes_streams or not case.streamed]
 
     def fill(self) -> None:
         """Fill the stores of the peers that capture. A peer with a small share of the requests is left as it is."""
         case = CASES["page-10k"]
         for peer in self._peers:
-            left = self._effort.fill if peer.tagged and peer.share == 1 else 0
+            if not peer.tagged or peer.share != 1:
+                continue
+            left = self._effort.fill
             while left > 0:
                 self._put_load(peer, case, min(left, _FILL_AT_ONCE))
                 left -= _FILL_AT_ONCE

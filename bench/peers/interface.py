@@ -43,14 +43,14 @@ class Peer(ABC):
     :cvar name: as it stands in tables; unique.
     :cvar tagged: whether it captures each page and inserts the tag; False: it only passes pages on.
     :cvar share: of the requests of a round; small for those that take long, so that a run ends in time.
-    :cvar takes_slow_readers: whether other visitors are served while one reads slowly.
+    :cvar takes_streams: False: for whole pages only, no streams and no slow readers.
     :ivar origin_workers: how many connections the application serves at a time; 0: as many as there are.
     """
 
     name: ClassVar[str]
     tagged: ClassVar[bool] = True
     share: ClassVar[float] = 1.0
-    takes_slow_readers: ClassVar[bool] = True
+    takes_streams: ClassVar[bool] = True
 
     def __init__(self, folder: Path, origin_port: int, port: int, admin_port: int) -> None:
         self.folder = folder

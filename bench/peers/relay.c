@@ -1,8 +1,7 @@
 /* The floor of the bench: what the system calls of a proxy cost when nothing else is done.
  *
  * It passes bytes between visitors and application over kept connections. It reads a response only as far as its end has
- * to be known: one Content-Length, or the last chunk at the end of a piece. It is no proxy: it takes one whole request at
- * a time, and no other bytes.
+ * to be known, which is a Content-Length. It is no proxy: it takes one whole request at a time, and no other bytes.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -21,7 +20,7 @@
 typedef struct Connection {
     int fd;
     int is_upstream;
-    long long left; /* bytes of the response; -1: unknown, its head has not come; -2: until the last chunk */
+    long long left; /* bytes of the response; -1: unknown, its head has not come */
     struct Connection *peer, *next;
 } Connection;
 
@@ -90,15 +89,13 @@ on_response(Connection *upstream, size_t size)
     if (upstream->left == -1) {
         char *end = memmem(buffer, size, "\r\n\r\n", 4);
         char *length = memmem(buffer, size, "Content-Length: ", 16);
-        if (end == NULL)
-            fail("a head in pieces");
-        upstream->left = length == NULL ? -2 : atoll(length + 16) + (end + 4 - buffer);
+        if (end == NULL || length == NULL)
+            fail("a head in pieces, or without a length");
+        upstream->left = atoll(length + 16) + (end + 4 - buffer);
     }
     send_all(visitor->fd, size);
-    if (upstream->left >= 0)
-        upstream->left -= (long long)size;
-    int is_complete = upstream->left == 0 || (upstream->left == -2 && size >= 5 && !memcmp(buffer + size - 5, "0\r\n\r\n", 5));
-    if (is_complete) {
+    upstream->left -= (long long)size;
+    if (upstream->left <= 0) {
         upstream->peer = NULL;
         upstream->next = idle;
         idle = upstream;

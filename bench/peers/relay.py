@@ -17,7 +17,7 @@ class Relay(Peer):
 
     name = FLOOR
     tagged: ClassVar[bool] = False
-    takes_slow_readers: ClassVar[bool] = False
+    takes_streams: ClassVar[bool] = False
 
     @classmethod
     def missing(cls) -> str:
