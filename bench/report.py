@@ -123,7 +123,7 @@ def show(console: Console, result: dict[str, Any]) -> None:
     """Print everything."""
     by_case = result["figures"]
     _cpu_tables(console, by_case)
-    if result["figures_full"]:
+    if result.get("figures_full"):
         console.print("The same once the stores are full, as on a farm that has run for a while:", style="bold")
         _cpu_tables(console, result["figures_full"])
     _wait_table(console, by_case)

@@ -121,7 +121,7 @@ def test_every_module_named_on_the_map_exists() -> None:
 
 
 #: Names in the map's table that are no modules below ``lbcompanion``: commands, keys, and another package.
-NO_MODULES = {"init", "drain", "user", "audit", "keep_days", "keep_bytes", "lease_seconds", "bench"}
+NO_MODULES = {"init", "drain", "user", "audit", "keep_days", "session_seconds", "keep_bytes", "lease_seconds", "bench"}
 
 
 def test_every_name_without_a_dot_on_the_map_is_a_module_beside_another_one_of_its_row() -> None:
