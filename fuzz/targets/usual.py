@@ -100,7 +100,14 @@ _TARGETS = (
     b"//x",
     b"/a/%2e%2e/private/x",
 )
-_PAGES = (b"", PAGE + b" " * 100, PAGE.replace(b"</head>", b"<base href=/x></head>"), b"\xff\xfe" + PAGE, PAGE[40:])
+_PAGES = (
+    b"",
+    PAGE + b" " * 100,
+    PAGE + b" " * 100_000,
+    PAGE.replace(b"</head>", b"<base href=/x></head>"),
+    b"\xff\xfe" + PAGE,
+    PAGE[40:],
+)
 
 
 def _settings(number: int) -> dict[str, Any]:
@@ -145,6 +152,7 @@ class Script:
     :ivar ends: what the application does behind its response: ``""``, ``end`` or ``reset``.
     :ivar waits: the seconds that pass before the application answers.
     :ivar visitor_ends: the visitor closes its write side behind its message.
+    :ivar is_slow: the visitor does not read the response in the middle until all of it has been sent.
     """
 
     requests: list[list[bytes]]
@@ -152,6 +160,7 @@ class Script:
     ends: list[str]
     waits: list[float]
     visitor_ends: bool
+    is_slow: bool
 
 
 def trace(script: Script, settings: dict[str, Any], *, usual: bool) -> tuple[list[object], int]:
@@ -169,6 +178,8 @@ def trace(script: Script, settings: dict[str, Any], *, usual: bool) -> tuple[lis
             visitor = node.connect()
         answer, then, wait = script.responses[number], script.ends[number], script.waits[number]
 
+        if script.is_slow and number == len(script.requests) // 2:
+            visitor.stop_reading()
         node.application.on_request = partial(_answer, node, arrived, answer, then, wait)
         ends = script.visitor_ends and number == len(script.requests) - 1
         for piece in pieces:
@@ -178,6 +189,10 @@ def trace(script: Script, settings: dict[str, Any], *, usual: bool) -> tuple[lis
             node.run()
         if wait:
             node.pass_time(wait + 1)
+        if script.is_slow and number == len(script.requests) // 2:
+            seen.append((visitor.received, visitor.closed, node.upstream_pool.idle))
+            visitor.resume_reading()
+            node.run()
         seen.append((visitor.received, visitor.eof, visitor.closed, len(node.application.connections)))
     node.pass_time(2)
     counters = attrs.asdict(node.counters)
@@ -231,6 +246,7 @@ def check(data: bytes) -> Hashable:
         ends,
         [0, 0, (0, 0, 0, 2.0)[choices[2] // 4 % 4], 0, 0, 0],
         bool(choices[3] & 1),
+        bool(choices[1] & 8),
     )
     theirs, _ = trace(script, settings, usual=False)
     ours, took = trace(script, settings, usual=True)
@@ -254,7 +270,7 @@ def one_of_each() -> list[bytes]:
         inputs += [_input(setting, 1, 0, nothing, request(target, *BROWSER)) for target in _TARGETS]
         # The visitor has closed its write side.
         inputs.append(_input(setting, 1, 0, nothing, USUAL_REQUEST, visitor_ends=True))
-        inputs += [_input(setting, 0, 0, nothing, html(page)) for page in _PAGES]
+        inputs += [_input(setting, side, 0, nothing, html(page)) for page in _PAGES for side in (0, 8)]
         inputs += [
             _input(setting, 0, 0, nothing, USUAL_RESPONSE.replace(b"text/html; charset=utf-8", content_type))
             for content_type in (b"*/*", b"html", b"", b"text/plain", b"text/html", b"application/xhtml+xml")

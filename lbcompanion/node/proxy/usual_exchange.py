@@ -109,8 +109,9 @@ class UsualExchange(Generic[_Request, _Copy]):
         context = self._context
         context.counters.responses[200] += 1
         context.counters.usual_responses += 1
-        visitor.transport.write(response)
+        # A full queue must not pause the connection to the application, whose response is read.
         self._clear()
+        visitor.transport.write(response)
         context.upstream_pool.release(upstream)
         visitor.end_exchange(keep_alive=True)
         if copy is not None:
@@ -161,10 +162,12 @@ class UsualExchange(Generic[_Request, _Copy]):
         raise AssertionError("a usual request has no body")
 
     def visitor_full(self) -> None:
-        self._as_exchange().visitor_full()
+        if self._upstream is not None:
+            self._as_exchange().visitor_full()
 
     def visitor_drained(self) -> None:
-        self._as_exchange().visitor_drained()
+        if self._upstream is not None:
+            self._as_exchange().visitor_drained()
 
     def visitor_lost(self) -> None:
         """Close the connection to the application: no visitor waits for its response."""

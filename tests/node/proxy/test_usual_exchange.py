@@ -153,6 +153,28 @@ def test_a_slow_visitor_pauses_the_application() -> None:
     assert len(read_responses(visitor.received, [b"GET"] * 3, eof=False)) == 3
 
 
+@pytest.mark.parametrize("reads", [True, False], ids=["reads", "stops reading"])
+def test_a_page_that_fills_the_queue_leaves_the_connection_to_the_application_usable(reads: bool) -> None:
+    """The transport says that its queue is full while the response is being written."""
+    node, visitor = warmed(REQUEST)
+    large = PAGE + b" " * 200_000
+    node.application.answers(html(large))
+    if not reads:
+        visitor.stop_reading()
+    visitor.send(REQUEST)
+    node.run()
+    visitor.resume_reading()
+    node.run()
+    assert node.counters.usual_responses == 2
+    for _ in range(2):
+        visitor.send(REQUEST)
+        node.run()
+    answers = read_responses(visitor.received, [b"GET"] * 5, eof=False)
+    assert [len(answer.body) for answer in answers[2:]] == [len(answers[0].body) + 200_000] * 3
+    assert node.counters.usual_responses == 4
+    assert node.upstream_pool.open == node.upstream_pool.idle == 1
+
+
 def test_without_the_compiled_part_the_machine_does_all() -> None:
     node = InMemoryNode()
     node.context.new_usual_exchange = None
