@@ -21,7 +21,15 @@ from fuzz.targets import bodies, heads
 from lbcompanion.http1.codings import encode_whole
 from lbcompanion.http1.usual_heads import compiled_usual
 from lbcompanion.settings import CaptureTable, LimitsTable
-from tests.support.in_memory_node import PAGE, ApplicationConnection, InMemoryNode, ReceivedRequest, html, request
+from tests.support.in_memory_node import (
+    PAGE,
+    ApplicationConnection,
+    InMemoryNode,
+    ReceivedRequest,
+    chunked,
+    html,
+    request,
+)
 
 CHOICES = 12
 #: The last choices insert one of the fields below each, or nothing.
@@ -99,6 +107,20 @@ _TARGETS = (
     b"/robots.txt",
     b"//x",
     b"/a/%2e%2e/private/x",
+)
+_CHUNKED = (
+    *(chunked(PAGE), chunked(PAGE[:9], PAGE[9:]), chunked(PAGE, last=False), chunked(), chunked(b"")),
+    *(
+        chunked(PAGE).replace(b"0\r\n\r\n", end)
+        for end in (b"0\r\nX: y\r\n\r\n", b"00\r\n\r\n", b"0;a\r\n\r\n", b"0\r\n\r\nx")
+    ),
+    chunked(PAGE).replace(b"\r\nTransfer", b"\r\nContent-Length: 5\r\nTransfer"),
+    chunked(PAGE).replace(b": chunked", b": Chunked"),
+    chunked(PAGE).replace(b": chunked", b": gzip, chunked"),
+    chunked(PAGE).replace(b"text/html", b"image/png"),
+    html(b"5\r\nabcde\r\n0\r\n\r\n", b"Transfer-Encoding: chunked", b"Date: now", length=False),
+    html(b"5 \r\nabcde\r\n0\r\n\r\n", b"Transfer-Encoding: chunked", length=False),
+    html(b"fffffff\r\nabcde\r\n0\r\n\r\n", b"Transfer-Encoding: chunked", length=False),
 )
 _PAGES = (
     b"",
@@ -276,6 +298,7 @@ def one_of_each() -> list[bytes]:
             for content_type in (b"*/*", b"html", b"", b"text/plain", b"text/html", b"application/xhtml+xml")
         ]
         inputs.append(_input(setting, 0, 0, nothing, USUAL_RESPONSE.replace(b"Content-Type", b"X-Type")))
+        inputs += [_input(setting, 0, 0, nothing, response) for response in _CHUNKED]
     return inputs
 
 
@@ -299,6 +322,7 @@ def _seeds(random: Random) -> Sequence[bytes]:
         html(PAGE.replace(b"</head>", b"<script src=/x.js></script></head>"), b"Connection: keep-alive"),
         b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 3\r\n\r\nabc",
         html(b""),
+        chunked(PAGE[:20], PAGE[20:]),
     ]
     return [
         bytes((random.randrange(8), side | random.randrange(2) << 1)) + random.randbytes(CHOICES - 2) + raw

@@ -15,6 +15,8 @@
 #define MOST_SLOTS 24
 /* Decimal digits of a Content-Length: 99,999,999 bytes are more than one read brings. */
 #define MOST_DIGITS 8
+/* Hexadecimal digits of the size of a chunk. */
+#define MOST_HEX_DIGITS 7
 
 /* In place of a slot: the field makes its message unusual, or does not matter. */
 #define UNUSUAL (-1)
@@ -44,17 +46,17 @@ typedef struct {
 
 static Reader requests, responses;
 /* Slots that are not for the key alone; set by setup(). */
-static int connection_slot, replaceable_slot, appendable_slot, cookie_slot, response_connection_slot, length_slot;
+static int connection_slot, replaceable_slot, appendable_slot, cookie_slot, response_connection_slot, length_slot, coding_slot;
 static int ready = 0;
 
+/* Whether a value is this word, which is in lower case. */
 static int
-is_keep_alive(Span value)
+is_word(Span value, const char *word)
 {
-    static const char name[] = "keep-alive";
-    if (value.size != sizeof(name) - 1)
+    if (value.at == NULL || value.size != (Py_ssize_t)strlen(word))
         return 0;
     for (Py_ssize_t i = 0; i < value.size; i++)
-        if (lower[value.at[i]] != (unsigned char)name[i])
+        if (lower[value.at[i]] != (unsigned char)word[i])
             return 0;
     return 1;
 }
@@ -182,7 +184,7 @@ usual_request(PyObject *module, PyObject *const *args, Py_ssize_t count)
     /* A body, or a further request, is not usual. */
     if (!read_usual_fields(&requests, raw, at, size, replaceable_slot, &head) || head.end != size || head.count > max_lines)
         Py_RETURN_NONE;
-    if (head.values[connection_slot].at != NULL && !is_keep_alive(head.values[connection_slot]))
+    if (head.values[connection_slot].at != NULL && !is_word(head.values[connection_slot], "keep-alive"))
         Py_RETURN_NONE;
     Span appended = head.values[appendable_slot];
     if (appended.at != NULL && appended.size == 0)
@@ -245,6 +247,52 @@ length_in(Span value)
     return length;
 }
 
+/* The size in the line of a chunk that begins at `*at`, in the plainest form; `*at` is set behind the line. -1 for any other. */
+static Py_ssize_t
+chunk_size(const unsigned char *raw, Py_ssize_t size, Py_ssize_t *at)
+{
+    Py_ssize_t chunk = 0, start = *at, here = start;
+    for (; here < size && here - start <= MOST_HEX_DIGITS; here++) {
+        unsigned char c = lower[raw[here]];
+        if (c >= '0' && c <= '9')
+            chunk = chunk * 16 + (c - '0');
+        else if (c >= 'a' && c <= 'f')
+            chunk = chunk * 16 + (c - 'a' + 10);
+        else
+            break;
+    }
+    if (here == start || here - start > MOST_HEX_DIGITS || size - here < 2 || raw[here] != '\r' || raw[here + 1] != '\n')
+        return -1;
+    *at = here + 2;
+    return chunk;
+}
+
+/* The bytes of a whole chunked body without extensions and trailers (RFC 9112 section 7.1), which begins at `at`. NULL
+ * without an exception for any other. */
+static PyObject *
+join_chunks(const unsigned char *raw, Py_ssize_t size, Py_ssize_t at)
+{
+    PyObject *body = PyBytes_FromStringAndSize(NULL, size - at);
+    if (body == NULL)
+        return NULL;
+    char *to = PyBytes_AS_STRING(body);
+    Py_ssize_t written = 0, chunk;
+    while ((chunk = chunk_size(raw, size, &at)) > 0) {
+        if (chunk > size - at - 2 || raw[at + chunk] != '\r' || raw[at + chunk + 1] != '\n')
+            goto unusual;
+        memcpy(to + written, raw + at, (size_t)chunk);
+        written += chunk;
+        at += chunk + 2;
+    }
+    if (chunk < 0 || size - at != 2 || raw[at] != '\r' || raw[at + 1] != '\n')
+        goto unusual;
+    _PyBytes_Resize(&body, written); /* NULL with an exception if it fails */
+    return body;
+unusual:
+    Py_DECREF(body);
+    return NULL;
+}
+
 /* usual_response(raw, prefix, known, max_lines) */
 static PyObject *
 usual_response(PyObject *module, PyObject *const *args, Py_ssize_t count)
@@ -264,8 +312,11 @@ usual_response(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (size < start + 2 || memcmp(raw, status_line, (size_t)start) != 0 ||
         !read_usual_fields(&responses, raw, start, size, UNUSUAL, &head) || head.count > max_lines)
         Py_RETURN_NONE;
-    Span connection = head.values[response_connection_slot];
-    if (length_in(head.values[length_slot]) != size - head.end || (connection.at != NULL && !is_keep_alive(connection)))
+    Span connection = head.values[response_connection_slot], coding = head.values[coding_slot];
+    if (connection.at != NULL && !is_word(connection, "keep-alive"))
+        Py_RETURN_NONE;
+    if (coding.at == NULL ? length_in(head.values[length_slot]) != size - head.end
+                          : !is_word(coding, "chunked") || head.values[length_slot].at != NULL)
         Py_RETURN_NONE;
     PyObject *key = make_key(args[1], &responses, &head, '\1');
     if (key == NULL)
@@ -274,16 +325,20 @@ usual_response(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (found == NULL)
         return PyErr_Occurred() ? (Py_DECREF(key), NULL) : key;
     Py_DECREF(key);
-    return Py_BuildValue("(Oy#nl)", found, (const char *)head.out, head.lines, head.end, head.flags & 0xFFFFFFF);
+    PyObject *joined = coding.at == NULL ? Py_NewRef(Py_None) : join_chunks(raw, size, head.end);
+    if (joined == NULL)
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    return Py_BuildValue(
+        "(Oy#nlN)", found, (const char *)head.out, head.lines, head.end, head.flags & 0xFFFFFFF, joined);
 }
 
-/* write_response(start, body, from, at, inserted): `start`, Content-Length, the empty line, and the bytes of `body` from
- * `from` on, with `inserted` before the byte `at` of those. */
+/* write_response(start, body, from, at, inserted, chunked): `start`, the framing, the empty line, and the bytes of `body`
+ * from `from` on, with `inserted` before the byte `at` of those. A chunked body is one chunk. */
 static PyObject *
 write_response(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
-    if (count != 5 || !PyBytes_Check(args[0]) || !PyBytes_Check(args[1]) || !PyBytes_Check(args[4])) {
-        PyErr_SetString(PyExc_TypeError, "bytes, bytes, two numbers and bytes are needed");
+    if (count != 6 || !PyBytes_Check(args[0]) || !PyBytes_Check(args[1]) || !PyBytes_Check(args[4])) {
+        PyErr_SetString(PyExc_TypeError, "bytes, bytes, two numbers, bytes and a truth value are needed");
         return NULL;
     }
     Py_ssize_t from = PyLong_AsSsize_t(args[2]), at = PyLong_AsSsize_t(args[3]);
@@ -295,9 +350,25 @@ write_response(PyObject *module, PyObject *const *args, Py_ssize_t count)
         PyErr_SetString(PyExc_ValueError, "a place outside of the body");
         return NULL;
     }
-    char length[48];
-    int length_size = snprintf(length, sizeof length, "Content-Length: %zd\r\n\r\n", size + inserted_size);
-    PyObject *result = PyBytes_FromStringAndSize(NULL, start_size + length_size + size + inserted_size);
+    int chunked = PyObject_IsTrue(args[5]);
+    if (chunked < 0)
+        return NULL;
+    char length[64];
+    const char *end = "";
+    int length_size;
+    if (!chunked) {
+        length_size = snprintf(length, sizeof length, "Content-Length: %zd\r\n\r\n", size + inserted_size);
+    } else if (size + inserted_size) {
+        length_size = snprintf(
+            length, sizeof length, "Transfer-Encoding: chunked\r\n\r\n%zx\r\n", (size_t)(size + inserted_size));
+        end = "\r\n0\r\n\r\n";
+    } else {
+        length_size = snprintf(length, sizeof length, "Transfer-Encoding: chunked\r\n\r\n");
+        end = "0\r\n\r\n";
+    }
+    size_t end_size = strlen(end);
+    PyObject *result =
+        PyBytes_FromStringAndSize(NULL, start_size + length_size + size + inserted_size + (Py_ssize_t)end_size);
     if (result == NULL)
         return NULL;
     const char *body = PyBytes_AS_STRING(args[1]) + from;
@@ -311,6 +382,7 @@ write_response(PyObject *module, PyObject *const *args, Py_ssize_t count)
     memcpy(to, PyBytes_AS_STRING(args[4]), (size_t)inserted_size);
     to += inserted_size;
     memcpy(to, body + at, (size_t)(size - at));
+    memcpy(to + (size - at), end, end_size);
     return result;
 }
 
@@ -358,8 +430,8 @@ setup(PyObject *module, PyObject *args)
     if (set_slots(&requests, request_key, request_others, request_ignored) < 0 ||
         set_slots(&responses, response_key, response_others, response_ignored) < 0)
         return NULL;
-    if (PyTuple_GET_SIZE(request_key) < 1 || PyTuple_GET_SIZE(request_others) != 3 || PyTuple_GET_SIZE(response_others) != 2) {
-        PyErr_SetString(PyExc_ValueError, "the others are: Connection, Cookie, X-Forwarded-For; Connection, Content-Length");
+    if (PyTuple_GET_SIZE(request_key) < 1 || PyTuple_GET_SIZE(request_others) != 3 || PyTuple_GET_SIZE(response_others) != 3) {
+        PyErr_SetString(PyExc_ValueError, "3 others of requests and 3 of responses are needed; see usual_heads.py");
         return NULL;
     }
     replaceable_slot = 0;
@@ -368,6 +440,7 @@ setup(PyObject *module, PyObject *args)
     appendable_slot = connection_slot + 2;
     response_connection_slot = responses.key_slots;
     length_slot = response_connection_slot + 1;
+    coding_slot = response_connection_slot + 2;
     ready = 1;
     Py_RETURN_NONE;
 }
@@ -379,10 +452,10 @@ static PyMethodDef methods[] = {
      "usual_request(raw, prefix, known, max_lines): (head to send, what is known, target, Cookie) of a usual request; its "
      "key if nothing is known yet; None of any other."},
     {"usual_response", (PyCFunction)(void (*)(void))usual_response, METH_FASTCALL,
-     "usual_response(raw, prefix, known, max_lines): (what is known, lines to forward, where the body starts, flags) of a usual "
-     "response; its key if nothing is known yet; None of any other."},
+     "usual_response(raw, prefix, known, max_lines): (what is known, lines to forward, where the body starts, flags, the body "
+     "if it is chunked) of a usual response; its key if nothing is known yet; None of any other."},
     {"write_response", (PyCFunction)(void (*)(void))write_response, METH_FASTCALL,
-     "write_response(start, body, from, at, inserted): the response with its Content-Length."},
+     "write_response(start, body, from, at, inserted, chunked): the whole response with its framing."},
     {NULL, NULL, 0, NULL},
 };
 

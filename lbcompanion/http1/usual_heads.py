@@ -32,7 +32,7 @@ _REQUEST_OTHERS: Final = (b"connection", b"cookie", b"x-forwarded-for")
 _HOP_BY_HOP: Final = (b"keep-alive", b"proxy-connection", b"te")
 #: The fields of a response by which it is handled.
 RESPONSE_KEY: Final = (b"content-type", b"content-encoding", b"cache-control")
-_RESPONSE_OTHERS: Final = (b"connection", b"content-length")
+_RESPONSE_OTHERS: Final = (b"connection", b"content-length", b"transfer-encoding")
 #: The fields of a usual response that matter by their flags only.
 RESPONSE_FLAGGED: Final = (
     b"date",

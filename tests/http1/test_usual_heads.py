@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbcompanion.errors import BadRequest
+from lbcompanion.errors import BadRequest, BadResponse
 from lbcompanion.http1 import field_lines, usual_heads
 from lbcompanion.http1.field_lines import REQUEST_FIELDS, RESPONSE_FIELDS
+from lbcompanion.http1.framing import ChunkedReader, chunk, last_chunk
 from lbcompanion.http1.heads import read_request_head, read_response_head, without
 from lbcompanion.http1.usual_heads import REQUEST_KEY, RESPONSE_FLAGGED, RESPONSE_KEY, compiled_usual
 from tests.support.programs import leave_out
@@ -134,7 +135,26 @@ def test_a_response_is_forwarded_as_the_reader_says(lines: list[bytes], body: by
         return
     read = read_response_head(head)
     found = usual.usual_response(head + body, b"p", {key: "kind"}, 100)
-    assert found == ("kind", read.forwardable, len(head), read.flags)
+    assert found == ("kind", read.forwardable, len(head), read.flags, None)
+
+
+@given(body=st.lists(st.binary(max_size=40), max_size=4), cut=st.integers(0, 300), end=st.binary(max_size=3))
+def test_a_chunked_body_is_joined_as_the_reader_says(body: list[bytes], cut: int, end: bytes) -> None:
+    usual = compiled_usual()
+    if usual is None:
+        return
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in body if piece) + b"0\r\n\r\n"
+    key = usual.usual_response(head, b"p", {}, 100)
+    assert usual.usual_response(head + chunks, b"p", {key: "kind"}, 100)[4] == b"".join(body)
+    # Whatever is damaged, it reads nothing that the reader does not read.
+    damaged = chunks[:cut] + end + chunks[cut + 1 :]
+    found = usual.usual_response(head + damaged, b"p", {key: "kind"}, 100)
+    if found is not None:
+        reader = ChunkedReader(BadResponse)
+        assert reader.feed(damaged) == (found[4], b"")
+        assert reader.done
+        assert reader.trailers == []
 
 
 @given(
@@ -204,6 +224,8 @@ def test_an_unusual_request_is_left_to_the_machine(usual: ModuleType, raw: bytes
         b"HTTP/1.1 200 OK\r\nContent-Length: +3\r\n\r\nabc",
         b"HTTP/1.1 200 OK\r\nContent-Length: 000000003\r\n\r\nabc",
         b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
@@ -228,11 +250,14 @@ def test_a_response_is_written(body: bytes, start: int, at: int, inserted: bytes
     sent = body[start:]
     if start > len(body) or at > len(sent):
         with pytest.raises(ValueError, match="outside of the body"):
-            usual.write_response(b"head\r\n", body, start, at, inserted)
+            usual.write_response(b"head\r\n", body, start, at, inserted, False)
         return
-    length = len(sent) + len(inserted)
-    expected = b"head\r\nContent-Length: %d\r\n\r\n" % length + sent[:at] + inserted + sent[at:]
-    assert usual.write_response(b"head\r\n", body, start, at, inserted) == expected
+    written = sent[:at] + inserted + sent[at:]
+    expected = b"head\r\nContent-Length: %d\r\n\r\n" % len(written) + written
+    assert usual.write_response(b"head\r\n", body, start, at, inserted, False) == expected
+    coded = chunk(written) if written else b""
+    expected = b"head\r\nTransfer-Encoding: chunked\r\n\r\n" + coded + last_chunk([])
+    assert usual.write_response(b"head\r\n", body, start, at, inserted, True) == expected
 
 
 @pytest.mark.parametrize(
@@ -244,8 +269,9 @@ def test_a_response_is_written(body: bytes, start: int, at: int, inserted: bytes
         lambda usual: usual.usual_request(b"", b"", {}, "1"),
         lambda usual: usual.usual_response(b"", None, {}, 1),
         lambda usual: usual.usual_response(b"", b"", {}, None),
-        lambda usual: usual.write_response(b"", b"", 0, 0, ""),
-        lambda usual: usual.write_response(b"", b"", "0", 0, b""),
+        lambda usual: usual.write_response(b"", b"", 0, 0, b""),
+        lambda usual: usual.write_response(b"", b"", 0, 0, "", False),
+        lambda usual: usual.write_response(b"", b"", "0", 0, b"", False),
         lambda usual: usual.setup({}, (), (), (), {}, (), ()),
     ],
 )

@@ -97,6 +97,30 @@ class UsualCopy(NamedTuple):
     page: bytes
 
 
+class _Body(NamedTuple):
+    """The body of a response, with its content coding.
+
+    :ivar data: the whole response.
+    :ivar start: where the body starts.
+    :ivar chunks: the bytes of a chunked body; None of a body with a length.
+    """
+
+    data: bytes
+    start: int
+    chunks: bytes | None
+
+    @property
+    def is_chunked(self) -> bool:
+        return self.chunks is not None
+
+    @property
+    def size(self) -> int:
+        return len(self.data) - self.start if self.chunks is None else len(self.chunks)
+
+    def joined(self) -> bytes:
+        return self.data[self.start :] if self.chunks is None else self.chunks
+
+
 #: In place of a kind whose messages are not usual.
 _Unusual = tuple[()]
 _UNUSUAL: _Unusual = ()
@@ -208,22 +232,25 @@ class UsualPages:
             found = self._read_response(data, key, self._responses.entries, self._max_lines)
         if found is None or isinstance(found, bytes):
             return None
-        kind, lines, body_start, flags = found
+        kind, lines, body_start, flags, chunked_body = found
         if not kind or body_start > self._context.limits.upstream_head_bytes:
             return None
         if kind.eligibility is not None:
-            return self._page(request, kind, data, lines, body_start, flags)
+            return self._page(request, kind, data[:body_start], lines, flags, _Body(data, body_start, chunked_body))
         if kind.reason:
             counters = self._policy.counters
             counters.not_captured[kind.reason] += 1
             counters.remember(request.target.partition(b"?")[0], kind.reason, "")
-        return self._write(self._start(lines, flags), data, body_start, 0, b""), None
+        start = self._start(lines, flags)
+        if chunked_body is not None:
+            return self._write(start, chunked_body, 0, 0, b"", True), None
+        return self._write(start, data, body_start, 0, b"", False), None
 
     def _start(self, lines: bytes, flags: int) -> bytes:
         return _STATUS_LINE + (lines if flags & HAS_DATE else self._context.date_line() + lines)
 
     def _page(
-        self, request: UsualRequest, kind: ResponseKind, data: bytes, lines: bytes, body_start: int, flags: int
+        self, request: UsualRequest, kind: ResponseKind, raw_head: bytes, lines: bytes, flags: int, body: _Body
     ) -> tuple[bytes, UsualCopy] | None:
         policy = self._policy
         counters = policy.counters
@@ -232,11 +259,11 @@ class UsualPages:
         origin = request_kind.origin
         if (
             not origin
-            or len(data) - body_start > capture_limits.max_page_bytes
+            or body.size > capture_limits.max_page_bytes
             or len(target) + len(origin) > headers.MAX_PAGE_URL_BYTES
         ):
             return None
-        page = data[body_start:]
+        page = body.joined()
         if kind.coding:
             decoded = self._decoded(kind.coding, page)
             if decoded is None:
@@ -254,7 +281,6 @@ class UsualPages:
         path = target.partition(b"?")[0]
         token = policy.copies.mint_token()
         tag = policy.usual_tag(token, origin, path)
-        raw_head = data[:body_start]
         # Its Connection names nothing, or the response would not be usual.
         head = ResponseHead(11, 200, b"OK", raw_head, lines, {}, flags & ~CONNECTION)
         if policy.keep_cookies is not None:
@@ -266,9 +292,9 @@ class UsualPages:
         start = self._start(lines, flags)
         if kind.coding:
             coded = encode_whole(kind.coding, b"".join((page[:at], tag, page[at:])))
-            response = self._write(start, coded, 0, 0, b"")
+            response = self._write(start, coded, 0, 0, b"", body.is_chunked)
         else:
-            response = self._write(start, data, body_start, at, tag)
+            response = self._write(start, page, 0, at, tag, body.is_chunked)
         policy.range_requests.learn_page(path, 200)
         counters.injected += 1
         counters.remember(path, "", "")

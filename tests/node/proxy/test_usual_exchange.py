@@ -34,7 +34,8 @@ def test_the_second_request_is_usual() -> None:
     [
         (html()[:20], html()[20:]),
         (html()[:-10], html()[-10:]),
-        (chunked(PAGE[:30], PAGE[30:]),),
+        (chunked(PAGE[:30], PAGE[30:])[:-2] + b"X-A: b\r\n\r\n",),
+        (chunked(PAGE)[:-4], chunked(PAGE)[-4:]),
         (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", html()),
         (html(b"x", status=b"404 Not Found"),),
     ],
