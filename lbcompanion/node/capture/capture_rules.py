@@ -39,7 +39,10 @@ class CaptureRules:
         self.consent = Consent(capture)
         self.needs_consent = self.consent.needed
         self.enabled = capture.enabled
-        self._has_path_rules = any(rule is not None for rule in (self._include, self._exclude, self._no_store))
+        #: Whether :meth:`path_key` depends on the path.
+        self.has_path_rules = self.enabled and any(
+            rule is not None for rule in (self._include, self._exclude, self._no_store)
+        )
         self._path_keys: BoundedCache[bytes, bytes] = BoundedCache()
 
     def refusal(self, head: RequestHead) -> str:
@@ -80,7 +83,7 @@ class CaptureRules:
 
     def path_key(self, path: bytes) -> bytes:
         """What the path rules say about a path, as a key: all paths with the same one are handled alike."""
-        if not self._has_path_rules:
+        if not self.has_path_rules:
             return b""
         key = self._path_keys.get(path)
         if key is None:

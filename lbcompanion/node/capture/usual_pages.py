@@ -11,12 +11,13 @@ Kinds are kept for the process, in bounded caches. They are dropped with the set
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.errors import BadRequest, BadResponse
 from lbcompanion.html.fast_path import fast_head_end
-from lbcompanion.html.page_detection import Eligibility, is_sniffed, may_be_html
+from lbcompanion.html.page_detection import Eligibility, is_page_destination, is_sniffed, may_be_html
 from lbcompanion.http1.codings import CodingError, content_coding, decode_whole, encode_whole
 from lbcompanion.http1.field_lines import BODY_DEPENDENT, CONNECTION, HAS_DATE
 from lbcompanion.http1.framing import NO_BODY
@@ -36,6 +37,8 @@ _MAX_KINDS = 8192
 _MAX_KIND_BYTES = 4194304
 _STATUS_LINE = b"HTTP/1.1 200 OK\r\n"
 _ROBOTS_TXT = b"/robots.txt"
+_MAX_PATH_BYTES = 512
+_DESTINATION = re.compile(rb"\r\n(?i:sec-fetch-dest): ([^\r\n]*)\r\n")
 _FORWARDED_FOR = b"\r\nX-Forwarded-For: "
 #: Reasons that depend on one message, not on its kind.
 _OF_ONE_MESSAGE: Final = frozenset(
@@ -167,13 +170,21 @@ class UsualPages:
             return None
 
     def _request(self, data: bytes, visitor: VisitorSide, connection: bytes) -> tuple[bytes, UsualRequest] | None:
+        if not data.startswith(b"GET /"):
+            return None
         rules = self._rules
         target = data[4 : data.find(b" ", 4)]
         path, _, query = target.partition(b"?")
-        # What is below the prefix, or asks for capture by a parameter, is decided by the target.
-        if self._prefix in target or path == _ROBOTS_TXT or (query and rules.may_force(query)):
+        if (
+            # What is below the prefix, or asks for capture by a parameter, is decided by the target.
+            self._prefix in target
+            or path == _ROBOTS_TXT
+            or (query and rules.may_force(query))
+            # The cost of the path rules grows with the path, and the caches keep no long ones.
+            or (rules.has_path_rules and len(path) > _MAX_PATH_BYTES)
+        ):
             return None
-        key = connection + rules.path_key(path)
+        key = connection + (self._path_key(path, data) if rules.has_path_rules else b"")
         found = self._read_request(data, key, self._requests.entries, self._max_lines)
         if isinstance(found, bytes):
             self._learn_request(found, data, visitor)
@@ -181,12 +192,23 @@ class UsualPages:
         if found is None or isinstance(found, bytes):
             return None
         sent, kind, _, cookie = found
-        if not kind.reason:
-            if cookie and rules.refuses_cookie(cookie):
-                return None
-            if rules.needs_consent and rules.consent.refusal(read_request_head(data, self._max_lines)):
-                return None
+        if not kind.reason and self._is_refused(cookie, data):
+            return None
         return sent, UsualRequest(kind, target, cookie, data, visitor)
+
+    def _is_refused(self, cookie: bytes, data: bytes) -> bool:
+        """Whether this visitor's pages are not captured."""
+        rules = self._rules
+        if cookie and rules.refuses_cookie(cookie):
+            return True
+        return rules.needs_consent and bool(rules.consent.refusal(read_request_head(data, self._max_lines)))
+
+    def _path_key(self, path: bytes, data: bytes) -> bytes:
+        """What the path rules say about a request; a fixed text for one that no path makes a page."""
+        destination = _DESTINATION.search(data)
+        if destination is not None and not is_page_destination(destination[1]):
+            return b"-"
+        return self._rules.path_key(path)
 
     def _learn_request(self, key: bytes, data: bytes, visitor: VisitorSide) -> None:
         try:
@@ -196,9 +218,10 @@ class UsualPages:
         reason = self._rules.request_refusal(head)
         scheme = visitor.scheme(head)
         plan = RequestPlan(self._policy, head, visitor.peer, visitor.trusted, scheme)
-        if plan.reason != reason:
-            # By the visitor's cookies: nothing is learnt about the kind.
+        if plan.reason == "failed":
             return
+        # The kind is that of all visitors, whatever this one's cookies say.
+        plan.reason = reason
         added = _added_lines(head, request_head(head, NO_BODY, plan, self._context, None))
         if added is None:
             self._requests.put(key, _UNUSUAL)

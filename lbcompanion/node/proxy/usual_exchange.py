@@ -128,7 +128,8 @@ class UsualExchange(Generic[_Request, _Copy]):
         head = read_request_head(self._data, context.limits.header_lines)
         exchange = Exchange.resumed(visitor, context, head, NO_BODY, upstream=upstream, sent=self._sent)
         exchange.wait_until(self._deadline)
-        upstream.user = exchange
+        if not upstream.closed:
+            upstream.user = exchange
         self._clear()
         visitor.continue_exchange(exchange)
         return exchange

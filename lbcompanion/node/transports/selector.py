@@ -35,7 +35,7 @@ class NodeEventLoop(asyncio.SelectorEventLoop):
         self.direct_readers = selector.readers
         selector.on_error = self._on_reader_error
 
-    def _on_reader_error(self, error: Exception) -> None:
+    def _on_reader_error(self, error: BaseException) -> None:
         self.call_exception_handler({"message": "a reader of a descriptor failed", "exception": error})
 
 
@@ -88,7 +88,7 @@ class DescriptorSelector(selectors.BaseSelector):
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self.readers: dict[int, Callable[[], None]] = {}
-        self.on_error: Callable[[Exception], None] = _raise
+        self.on_error: Callable[[BaseException], None] = _raise
         self._keys = _Keys()
         #: The key of a descriptor or a file object; raises KeyError if it is not registered.
         self.get_key = self._keys.__getitem__  # type: ignore[assignment, method-assign]
@@ -140,17 +140,23 @@ class DescriptorSelector(selectors.BaseSelector):
             found = self._epoll.poll(timeout, _MAX_EVENTS)
         except InterruptedError:
             return []
-        keys = self._keys
         readers = self.readers
-        ready = []
+        others = []
         for descriptor, event in found:
             # A reader that was called before may have removed this one.
             if event == select.EPOLLIN and descriptor in readers:
                 try:
                     readers[descriptor]()
-                except Exception as error:
+                except (KeyboardInterrupt, SystemExit):
+                    raise
+                except BaseException as error:
                     self.on_error(error)
-                continue
+            else:
+                others.append((descriptor, event))
+        # After all readers: a reader may have replaced a key, and asyncio would remove the new one for the old.
+        keys = self._keys
+        ready = []
+        for descriptor, event in others:
             key = keys.get(descriptor)
             if key is not None:
                 # An error or a hang-up counts as both.
@@ -168,7 +174,7 @@ class DescriptorSelector(selectors.BaseSelector):
         self._keys.clear()
 
 
-def _raise(error: Exception) -> None:
+def _raise(error: BaseException) -> None:
     raise error
 
 

@@ -48,6 +48,32 @@ def test_a_visitor_who_is_not_recorded_teaches_nothing_and_is_not_recorded(cooki
     assert node.counters.usual_responses == 2
 
 
+def test_a_visitor_who_is_not_recorded_costs_no_learning_at_each_request() -> None:
+    node = usual_node(capture=CaptureTable(visitor_cookie="lbc-visitor", consent_cookie="yes"))
+    visitor = node.connect()
+    for _ in range(3):
+        visitor.send(request(b"/a", *BROWSER, b"Cookie: lbc-visitor=0"))
+        node.run()
+    pages = node.context.new_usual_exchange.args[0]  # type: ignore[union-attr]
+    assert len(pages._requests) == 1
+    assert not node.captured
+
+
+def test_path_rules_are_not_asked_for_images_nor_for_long_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = usual_node(capture=CaptureTable(exclude=("/private/**",), no_store=("/x/**",)))
+    asked: list[bytes] = []
+    path_key = node.policy.capture_rules.path_key
+    monkeypatch.setattr(node.policy.capture_rules, "path_key", lambda path: asked.append(path) or path_key(path))
+    visitor = node.connect()
+    image = (b"Accept-Encoding: gzip", b"sec-fetch-dest: image", b"Sec-Fetch-Mode: no-cors")
+    for path in (b"/a", b"/a", b"/b.png", b"/" + b"c" * 600):
+        visitor.send(request(path, *(image if path == b"/b.png" else BROWSER)))
+        node.run()
+    assert asked == [b"/a"]
+    assert node.counters.captured == 3
+    assert node.counters.usual_responses == 2
+
+
 def test_a_visitor_with_a_recorded_cookie_is_usual() -> None:
     node, _ = warmed(
         request(b"/a", *BROWSER, b"Cookie: lbc-visitor=1"), capture=CaptureTable(visitor_cookie="lbc-visitor")

@@ -154,6 +154,41 @@ def test_a_slow_visitor_pauses_the_application() -> None:
     assert len(read_responses(visitor.received, [b"GET"] * 3, eof=False)) == 3
 
 
+def test_a_connection_that_ends_without_an_answer_gets_no_user_again() -> None:
+    """A closed connection with a user would count as one that waits for an answer, for which others are closed."""
+    node, first = warmed(REQUEST)
+    held: list[object] = []
+    node.application.on_request = lambda connection, received: held.append(connection)
+    first.send(REQUEST)  # it occupies the only connection
+    node.run()
+    leaver, last = node.connect(), node.connect()
+    leaver.send(REQUEST)
+    node.loop._queue.popleft()()  # the companion dials
+    leaver.reset()
+    node.run()
+    assert node.upstream_pool.idle == 1  # a connection that was never used
+    ended: list[object] = []
+
+    def end_once(connection: object, received: object) -> None:
+        if ended:
+            connection.send(html())  # type: ignore[attr-defined]
+        else:
+            ended.append(connection)
+            connection.end()  # type: ignore[attr-defined]
+
+    node.application.on_request = end_once
+    last.send(REQUEST)
+    node.run()
+    held[0].send(html())  # type: ignore[attr-defined]
+    node.run()
+    for _ in range(8):
+        node.clock.advance(0.06)
+        last.send(REQUEST)
+        node.run()
+    assert node.counters.upstream_made_way == 0
+    assert node.upstream_pool.open == node.upstream_pool.idle == 2
+
+
 @pytest.mark.parametrize("reads", [True, False], ids=["reads", "stops reading"])
 def test_a_page_that_fills_the_queue_leaves_the_connection_to_the_application_usable(reads: bool) -> None:
     """The transport says that its queue is full while the response is being written."""

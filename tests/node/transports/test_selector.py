@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from lbcompanion.node.transports import selector
 from lbcompanion.node.transports.selector import DescriptorSelector, new_event_loop
+from lbcompanion.node.transports.socket_transport import SocketTransport
 from tests.support.programs import leave_out
 
 
@@ -199,7 +200,7 @@ def test_readers_are_called_at_once_and_their_errors_are_reported() -> None:
             theirs.send(b"x")
         first, second, third = (ours.fileno() for ours, _ in pairs)
         called: list[int] = []
-        errors: list[Exception] = []
+        errors: list[BaseException] = []
         chosen.on_error = errors.append
 
         def fail() -> None:
@@ -268,3 +269,70 @@ def test_the_loop_calls_readers_and_reports_what_fails() -> None:
         assert [type(report["exception"]) for report in reported] == [RuntimeError]
         ours.close()
         theirs.close()
+
+
+def test_a_reader_may_pause_and_resume_another_transport_whose_event_is_in_the_same_batch() -> None:
+    """Its key is replaced within the batch. asyncio would unregister the new one for the old one's handle."""
+    with closing(new_event_loop()) as loop:
+        received: dict[str, bytes] = {}
+        transports: dict[str, SocketTransport] = {}
+        far_ends: dict[str, socket.socket] = {}
+
+        class Handler:
+            def __init__(self, name: str) -> None:
+                self.name = name
+
+            def data_received(self, data: bytes) -> None:
+                received[self.name] = received.get(self.name, b"") + data
+                if self.name == "toggles":
+                    transports["writes"].pause_reading()
+                    transports["writes"].resume_reading()
+
+            def __getattr__(self, name: str) -> Any:
+                return lambda *_: False
+
+        for name in ("writes", "toggles"):
+            ours, far_ends[name] = socket.socketpair()
+            ours.setblocking(False)
+            far_ends[name].setblocking(False)
+            transports[name] = SocketTransport(loop, ours, Handler(name))
+            transports[name].start()
+        while not transports["writes"].get_write_buffer_size():
+            transports["writes"].write(b"z" * 4096)
+        with suppress(BlockingIOError):
+            while far_ends["writes"].recv(1 << 20):
+                pass
+        # Now the first is both writable and readable, the second readable.
+        far_ends["writes"].send(b"first")
+        far_ends["toggles"].send(b"x")
+        for sent in (b"", b"second"):
+            far_ends["writes"].send(sent)
+            loop.call_later(0.1, loop.stop)
+            loop.run_forever()
+        assert received == {"writes": b"firstsecond", "toggles": b"x"}
+        for transport in transports.values():
+            transport.abort()
+        loop.run_until_complete(asyncio.sleep(0))
+        for far_end in far_ends.values():
+            far_end.close()
+
+
+def test_a_reader_that_is_cancelled_does_not_end_the_loop() -> None:
+    with ExitStack() as stack:
+        chosen = stack.enter_context(closing(DescriptorSelector()))
+        ours, theirs = socket.socketpair()
+        stack.enter_context(ours)
+        stack.enter_context(theirs)
+        chosen.register(ours.fileno(), _READ, None)
+        theirs.send(b"x")
+        errors: list[BaseException] = []
+        chosen.on_error = errors.append
+        for error, reported in ((asyncio.CancelledError(), 1), (KeyboardInterrupt(), 1)):
+
+            def fail(error: BaseException = error) -> None:
+                raise error
+
+            chosen.readers[ours.fileno()] = fail
+            with suppress(KeyboardInterrupt):
+                chosen.select(1)
+            assert len(errors) == reported
