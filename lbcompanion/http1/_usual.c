@@ -127,7 +127,7 @@ read_usual_fields(const Reader *reader, const unsigned char *raw, Py_ssize_t at,
 /* The key: the prefix, then each value of a key slot. No value has a control character, so two keys cannot be confused.
  * Returns NULL without an exception if it is too long. */
 static PyObject *
-make_key(PyObject *prefix, const Reader *reader, const Head *head, int more)
+make_key(PyObject *prefix, const Reader *reader, const Head *head, int has_appended)
 {
     Py_ssize_t size = PyBytes_GET_SIZE(prefix) + 1;
     for (int i = 0; i < reader->key_slots; i++)
@@ -140,7 +140,7 @@ make_key(PyObject *prefix, const Reader *reader, const Head *head, int more)
     char *to = PyBytes_AS_STRING(key);
     memcpy(to, PyBytes_AS_STRING(prefix), (size_t)PyBytes_GET_SIZE(prefix));
     to += PyBytes_GET_SIZE(prefix);
-    *to++ = (char)more;
+    *to++ = has_appended ? '\1' : '\2';
     for (int i = 0; i < reader->key_slots; i++) {
         const Span *value = &head->values[i];
         *to++ = value->at != NULL ? '\1' : '\2';
@@ -150,6 +150,28 @@ make_key(PyObject *prefix, const Reader *reader, const Head *head, int more)
         }
     }
     return key;
+}
+
+/* Looks up what is known of a message's kind. Returns 1 with `*found` (borrowed), or 0 with what the caller returns: the
+ * key if nothing is known yet, None if the key is too long, NULL with an exception. */
+static int
+look_up_kind(PyObject *prefix, PyObject *known, const Reader *reader, const Head *head, int has_appended, PyObject **found,
+             PyObject **answer)
+{
+    PyObject *key = make_key(prefix, reader, head, has_appended);
+    *answer = NULL;
+    if (key == NULL) {
+        if (!PyErr_Occurred())
+            *answer = Py_NewRef(Py_None);
+        return 0;
+    }
+    *found = PyDict_GetItemWithError(known, key);
+    if (*found == NULL && !PyErr_Occurred()) {
+        *answer = key;
+        return 0;
+    }
+    Py_DECREF(key);
+    return *found != NULL;
 }
 
 static PyObject *
@@ -176,7 +198,6 @@ usual_request(PyObject *module, PyObject *const *args, Py_ssize_t count)
     Py_ssize_t at = 4;
     while (kinds[raw[at]] & 4) /* ends at the latest at the NUL behind the bytes */
         at++;
-    Py_ssize_t target_size = at - 4;
     if (size - at < 13 || memcmp(raw + at, " HTTP/1.1\r\n", 11) != 0)
         Py_RETURN_NONE;
     at += 11;
@@ -189,13 +210,9 @@ usual_request(PyObject *module, PyObject *const *args, Py_ssize_t count)
     Span appended = head.values[appendable_slot];
     if (appended.at != NULL && appended.size == 0)
         Py_RETURN_NONE;
-    PyObject *key = make_key(args[1], &requests, &head, appended.at != NULL ? '\1' : '\2');
-    if (key == NULL)
-        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
-    PyObject *found = PyDict_GetItemWithError(args[2], key); /* borrowed */
-    if (found == NULL)
-        return PyErr_Occurred() ? (Py_DECREF(key), NULL) : key;
-    Py_DECREF(key);
+    PyObject *found, *answer;
+    if (!look_up_kind(args[1], args[2], &requests, &head, appended.at != NULL, &found, &answer))
+        return answer;
     if (!PyTuple_Check(found) || PyTuple_GET_SIZE(found) < 3 || !PyBytes_Check(PyTuple_GET_ITEM(found, 1)) ||
         !PyBytes_Check(PyTuple_GET_ITEM(found, 2)))
         Py_RETURN_NONE; /* known not to be usual */
@@ -223,11 +240,9 @@ usual_request(PyObject *module, PyObject *const *args, Py_ssize_t count)
     memcpy(to, PyBytes_AS_STRING(after), (size_t)after_size);
     to += after_size;
     memcpy(to, "\r\n", 2);
-    Span target = {raw + 4, target_size};
-    PyObject *target_bytes = bytes_of(target), *cookie = bytes_of(head.values[cookie_slot]);
-    PyObject *result = target_bytes && cookie ? PyTuple_Pack(4, sent, found, target_bytes, cookie) : NULL;
+    PyObject *cookie = bytes_of(head.values[cookie_slot]);
+    PyObject *result = cookie ? PyTuple_Pack(3, sent, found, cookie) : NULL;
     Py_DECREF(sent);
-    Py_XDECREF(target_bytes);
     Py_XDECREF(cookie);
     return result;
 }
@@ -318,13 +333,9 @@ usual_response(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (coding.at == NULL ? length_in(head.values[length_slot]) != size - head.end
                           : !is_word(coding, "chunked") || head.values[length_slot].at != NULL)
         Py_RETURN_NONE;
-    PyObject *key = make_key(args[1], &responses, &head, '\1');
-    if (key == NULL)
-        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
-    PyObject *found = PyDict_GetItemWithError(args[2], key); /* borrowed */
-    if (found == NULL)
-        return PyErr_Occurred() ? (Py_DECREF(key), NULL) : key;
-    Py_DECREF(key);
+    PyObject *found, *answer;
+    if (!look_up_kind(args[1], args[2], &responses, &head, 0, &found, &answer))
+        return answer;
     PyObject *joined = coding.at == NULL ? Py_NewRef(Py_None) : join_chunks(raw, size, head.end);
     if (joined == NULL)
         return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
@@ -449,8 +460,8 @@ static PyMethodDef methods[] = {
     {"setup", setup, METH_VARARGS,
      "setup(of_request, key, others, ignored, of_response, key, others, ignored): what fields mean; see usual_heads.py."},
     {"usual_request", (PyCFunction)(void (*)(void))usual_request, METH_FASTCALL,
-     "usual_request(raw, prefix, known, max_lines): (head to send, what is known, target, Cookie) of a usual request; its "
-     "key if nothing is known yet; None of any other."},
+     "usual_request(raw, prefix, known, max_lines): (head to send, what is known, Cookie) of a usual request; its key "
+     " if nothing is known yet; None of any other."},
     {"usual_response", (PyCFunction)(void (*)(void))usual_response, METH_FASTCALL,
      "usual_response(raw, prefix, known, max_lines): (what is known, lines to forward, where the body starts, flags, the body "
      "if it is chunked) of a usual response; its key if nothing is known yet; None of any other."},

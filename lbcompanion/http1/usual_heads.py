@@ -13,7 +13,7 @@ from typing import Final
 
 from lbcompanion.http1.field_lines import REQUEST_FIELDS, RESPONSE_FIELDS
 
-#: The fields of a request by which it is handled. The first may be replaced by another line.
+#: The fields of a request that decide how it is handled. Another line may replace that of the first.
 REQUEST_KEY: Final = (
     b"accept-encoding",
     b"host",
@@ -30,7 +30,7 @@ REQUEST_KEY: Final = (
 _REQUEST_OTHERS: Final = (b"connection", b"cookie", b"x-forwarded-for")
 # They are not forwarded, and decide nothing.
 _HOP_BY_HOP: Final = (b"keep-alive", b"proxy-connection", b"te")
-#: The fields of a response by which it is handled.
+#: The fields of a response that decide how it is handled.
 RESPONSE_KEY: Final = (b"content-type", b"content-encoding", b"cache-control")
 _RESPONSE_OTHERS: Final = (b"connection", b"content-length", b"transfer-encoding")
 #: The fields of a usual response that matter by their flags only.

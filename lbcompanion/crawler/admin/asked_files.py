@@ -14,7 +14,7 @@ from lbcompanion.crawler.admin.endpoint import HttpError
 from lbcompanion.crawler.replay.documents import Replayed
 from lbcompanion.html.urls import MAX_URL_CHARS, origin_of, resolve_url, target_of
 
-#: A page may ask for any number of addresses: those of this many recordings are kept, and so many of each.
+#: A page may ask for any number of addresses. These limits hold: recordings, and addresses of each of them.
 MAX_RECORDINGS, MAX_FILES = 100, 200
 _NOT_ALLOWED = frozenset("*\\")
 

@@ -50,7 +50,7 @@ class CaptureRules:
         return self.request_refusal(head) or self.visitor_refusal(head)
 
     def request_refusal(self, head: RequestHead) -> str:
-        """The same by method, path and destination alone, whoever the visitor is."""
+        """The same by method, path and destination alone. The visitor does not matter."""
         if not self.enabled:
             return "capture is off"
         if head.method not in self.methods and head.method != b"HEAD":
@@ -83,8 +83,6 @@ class CaptureRules:
 
     def path_key(self, path: bytes) -> bytes:
         """What the path rules say about a path, as a key: all paths with the same one are handled alike."""
-        if not self.has_path_rules:
-            return b""
         key = self._path_keys.get(path)
         if key is None:
             is_included = self._include is None or self._include.includes(path)

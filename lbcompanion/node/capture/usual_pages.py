@@ -1,10 +1,10 @@
 """The usual path: usual messages are handled as the Python machine handled others of the same kind.
 
-The decisions are those of :class:`~lbcompanion.node.capture.plan.RequestPlan`. For the first request of a kind it is
-asked, and its result is kept: which lines are added, whether a page is captured, and how. Kinds are told apart by all
-that the decisions depend on (:mod:`lbcompanion.http1.usual_heads`); what depends on more (the visitor's cookies, the
-target, sizes) is checked for each message. ``tests/node/capture/test_usual_pages.py`` and the fuzz target ``usual``
-compare this path with the machine.
+:class:`~lbcompanion.node.capture.plan.RequestPlan` decides about the first request of a kind. Its result is kept: which
+lines are added, whether a page is captured, and how. Two messages are of one kind if the fields are equal on which the
+decisions depend (:mod:`lbcompanion.http1.usual_heads`). What depends on more is checked for each message: the visitor's
+cookies, the target, sizes. ``tests/node/capture/test_usual_pages.py`` and the fuzz target ``usual`` compare this path
+with the machine.
 
 Kinds are kept for the process, in bounded caches. They are dropped with the settings: a new policy has a new object.
 """
@@ -17,12 +17,18 @@ from typing import Final, NamedTuple
 from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.errors import BadRequest, BadResponse
 from lbcompanion.html.fast_path import fast_head_end
-from lbcompanion.html.page_detection import Eligibility, is_page_destination, is_sniffed, may_be_html
+from lbcompanion.html.page_detection import (
+    RELEVANT_REQUEST_FIELDS,
+    Eligibility,
+    is_page_destination,
+    is_sniffed,
+    may_be_html,
+)
 from lbcompanion.http1.codings import CodingError, content_coding, decode_whole, encode_whole
 from lbcompanion.http1.field_lines import BODY_DEPENDENT, CONNECTION, HAS_DATE
 from lbcompanion.http1.framing import NO_BODY
 from lbcompanion.http1.heads import RequestHead, ResponseHead, read_request_head, read_response_head, without
-from lbcompanion.http1.usual_heads import compiled_usual
+from lbcompanion.http1.usual_heads import REQUEST_KEY, compiled_usual
 from lbcompanion.node.capture.page_copy import CopyFacts, finish_copy
 from lbcompanion.node.capture.page_policy import PagePolicy
 from lbcompanion.node.capture.pipeline import max_decoded_bytes
@@ -37,9 +43,12 @@ _MAX_KINDS = 8192
 _MAX_KIND_BYTES = 4194304
 _STATUS_LINE = b"HTTP/1.1 200 OK\r\n"
 _ROBOTS_TXT = b"/robots.txt"
+# Path rules are asked about shorter paths only.
 _MAX_PATH_BYTES = 512
 _DESTINATION = re.compile(rb"\r\n(?i:sec-fetch-dest): ([^\r\n]*)\r\n")
 _FORWARDED_FOR = b"\r\nX-Forwarded-For: "
+# The fields of a usual request that decide about its response; detect_page() reads no others.
+_READ_BY_ELIGIBILITY = tuple(name for name in REQUEST_KEY if name in RELEVANT_REQUEST_FIELDS)
 #: Reasons that depend on one message, not on its kind.
 _OF_ONE_MESSAGE: Final = frozenset(
     {"larger than max_page_bytes", "no valid host", "address too long", "capture memory is full"}
@@ -52,7 +61,7 @@ class RequestKind(NamedTuple):
     :ivar replaces_accept_encoding: whether the visitor's ``Accept-Encoding`` line is left out.
     :ivar before: the lines that are added, up to the place of the value of the visitor's ``X-Forwarded-For``.
     :ivar after: the lines that are added, from that place on.
-    :ivar reason: why no response is captured, whoever the visitor is; empty if one may be.
+    :ivar reason: why no response to any visitor is captured; empty if one may be.
     :ivar origin: the public origin; empty if the request has no valid host.
     :ivar response_key: the part of the key of a response's kind that the request determines.
     :ivar is_uncacheable: whether a captured page is sent with ``no-store``.
@@ -191,7 +200,7 @@ class UsualPages:
             found = self._read_request(data, key, self._requests.entries, self._max_lines)
         if found is None or isinstance(found, bytes):
             return None
-        sent, kind, _, cookie = found
+        sent, kind, cookie = found
         if not kind.reason and self._is_refused(cookie, data):
             return None
         return sent, UsualRequest(kind, target, cookie, data, visitor)
@@ -227,12 +236,11 @@ class UsualPages:
             self._requests.put(key, _UNUSUAL)
             return
         values = head.values
-        read_by_eligibility = [b"sec-fetch-dest", b"sec-fetch-mode", b"upgrade-insecure-requests", b"cache-control"]
         origin = self._policy.origin(head, trusted=visitor.trusted, scheme=scheme)
         response_key = b"\0".join(
             [
                 reason.encode(),
-                *(b"-" if (value := values.get(name)) is None else b"+" + value for name in read_by_eligibility),
+                *(b"-" if (value := values.get(name)) is None else b"+" + value for name in _READ_BY_ELIGIBILITY),
             ]
         )
         self._requests.put(key, RequestKind(*added, reason, origin, response_key, self._rules.uncacheable(head)))

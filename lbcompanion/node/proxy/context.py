@@ -13,7 +13,7 @@ from lbcompanion.http1.heads import Field, RequestHead, ResponseHead
 from lbcompanion.model import MonotonicClock
 from lbcompanion.node.metrics.counters import Counters
 from lbcompanion.node.proxy.dates import DateLine
-from lbcompanion.node.proxy.interface import ExchangeInterface, Transport, VisitorSide
+from lbcompanion.node.proxy.interface import Transport, UsualExchangeInterface, UsualVisitor
 from lbcompanion.node.proxy.upstream import UpstreamPool
 from lbcompanion.protocol import headers
 from lbcompanion.settings import LimitsTable
@@ -140,22 +140,6 @@ class Connection(Protocol):
 
     def close_if_idle(self) -> None:
         """Close unless an exchange is running."""
-        ...
-
-
-class UsualVisitor(VisitorSide, Protocol):
-    """A visitor's connection, as the exchange of a usual request uses it."""
-
-    def continue_exchange(self, exchange: ExchangeInterface) -> None:
-        """Another object continues the running exchange."""
-        ...
-
-
-class UsualExchangeInterface(ExchangeInterface, Protocol):
-    """The usual exchanges of one visitor connection (:mod:`lbcompanion.node.proxy.usual_exchange`)."""
-
-    def takes(self, data: bytes) -> bool:
-        """Whether these bytes are a usual request that can be sent now. If so, ``start`` has to follow."""
         ...
 
 

@@ -114,20 +114,19 @@ class Exchange:
         *,
         upstream: UpstreamConnection,
         sent: bytes,
+        deadline: float,
     ) -> Exchange:
         """An exchange in the state *waiting*, whose request another object has sent.
 
         :param sent: the request head for the application, as :meth:`start` would have sent it.
+        :param deadline: when the application has to have answered, by the context's monotonic clock.
         """
         exchange = cls(visitor, context, head, framing)
         exchange._plan = context.plan(head, visitor.peer, visitor.trusted, visitor.scheme(head))
         exchange._unsent_request = [sent]
         exchange._upstream = upstream
+        exchange._deadline = deadline
         return exchange
-
-    def wait_until(self, deadline: float) -> None:
-        """Wait for the response until then."""
-        self._deadline = deadline
 
     # The request.
 

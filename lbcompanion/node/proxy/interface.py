@@ -171,6 +171,22 @@ class VisitorSide(Protocol):
         ...
 
 
+class UsualVisitor(VisitorSide, Protocol):
+    """A visitor's connection, as the exchange of a usual request uses it."""
+
+    def continue_exchange(self, exchange: ExchangeInterface) -> None:
+        """Another object continues the running exchange."""
+        ...
+
+
+class UsualExchangeInterface(ExchangeInterface, Protocol):
+    """The usual exchanges of one visitor connection (:mod:`lbcompanion.node.proxy.usual_exchange`)."""
+
+    def takes(self, data: bytes) -> bool:
+        """Whether these bytes are a usual request that can be sent now. If so, ``start`` has to follow."""
+        ...
+
+
 def reset(transport: Transport) -> None:
     """Close with a TCP reset: a response that ends with the connection must not look complete.
 

@@ -12,9 +12,9 @@ from typing import Generic, Protocol, TypeVar
 
 from lbcompanion.http1.framing import NO_BODY
 from lbcompanion.http1.heads import Field, read_request_head
-from lbcompanion.node.proxy.context import ProxyContext, UsualVisitor
+from lbcompanion.node.proxy.context import ProxyContext
 from lbcompanion.node.proxy.exchange import Exchange
-from lbcompanion.node.proxy.interface import VisitorSide
+from lbcompanion.node.proxy.interface import UsualVisitor, VisitorSide
 from lbcompanion.node.proxy.upstream import UpstreamConnection
 
 _Request = TypeVar("_Request")
@@ -126,8 +126,9 @@ class UsualExchange(Generic[_Request, _Copy]):
         visitor, context, upstream = self._visitor, self._context, self._upstream
         assert upstream is not None
         head = read_request_head(self._data, context.limits.header_lines)
-        exchange = Exchange.resumed(visitor, context, head, NO_BODY, upstream=upstream, sent=self._sent)
-        exchange.wait_until(self._deadline)
+        exchange = Exchange.resumed(
+            visitor, context, head, NO_BODY, upstream=upstream, sent=self._sent, deadline=self._deadline
+        )
         if not upstream.closed:
             upstream.user = exchange
         self._clear()

@@ -39,9 +39,16 @@ from lbcompanion.http1.framing import NO_BODY, BodyReader, ChunkedReader, body_r
 from lbcompanion.http1.heads import RequestHead, has_bare_lf, head_end, read_request_head, whole_request_head
 from lbcompanion.node.proxy.answers import write_refusal
 from lbcompanion.node.proxy.client_info import scheme_of
-from lbcompanion.node.proxy.context import ProxyContext, UsualExchangeInterface
+from lbcompanion.node.proxy.context import ProxyContext
 from lbcompanion.node.proxy.exchange import Exchange
-from lbcompanion.node.proxy.interface import ExchangeInterface, Transport, VisitorSide, peer_host, reset
+from lbcompanion.node.proxy.interface import (
+    ExchangeInterface,
+    Transport,
+    UsualExchangeInterface,
+    VisitorSide,
+    peer_host,
+    reset,
+)
 from lbcompanion.node.proxy.internal import InternalExchange
 
 # Pipelined requests buffered, in bytes; reading pauses beyond that.

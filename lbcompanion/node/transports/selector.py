@@ -3,8 +3,8 @@
 Each connection is registered once and unregistered once. Python's own selectors take a dozen calls for that, and build
 the text of an exception that asyncio ignores.
 
-What can be read is told to :attr:`DescriptorSelector.readers` at once. Without that, asyncio queues a handle for each
-event, and runs it in a context afterwards.
+If there are bytes to read, the selector calls the function in :attr:`DescriptorSelector.readers` itself. asyncio would
+queue a handle for each event, and run it in a context afterwards.
 """
 
 from __future__ import annotations
