@@ -11,7 +11,7 @@
 
 /* A head that is longer is not usual: the lines to forward are collected on the stack. */
 #define LONGEST_HEAD 16384
-#define LONGEST_KEY 2048
+#define LONGEST_KEY 768
 #define MOST_SLOTS 24
 /* Decimal digits of a Content-Length: 99,999,999 bytes are more than one read brings. */
 #define MOST_DIGITS 8

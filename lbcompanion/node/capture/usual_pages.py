@@ -38,9 +38,10 @@ from lbcompanion.node.proxy.interface import VisitorSide
 from lbcompanion.node.proxy.request_head import request_head
 from lbcompanion.protocol import headers
 
-# Enough for the visitors of a busy site without a balancer in front: their addresses are part of the kind.
-_MAX_KINDS = 8192
-_MAX_KIND_BYTES = 4194304
+# Enough for the kinds of a site behind a balancer, and for many visitors without one: their addresses are part of the
+# kind. Strangers can fill the caches.
+_MAX_KINDS = 4096
+_MAX_KIND_BYTES = 1048576
 _STATUS_LINE = b"HTTP/1.1 200 OK\r\n"
 _ROBOTS_TXT = b"/robots.txt"
 # Path rules are asked about shorter paths only.
@@ -156,10 +157,10 @@ class UsualPages:
         self._prefix = context.prefix
         self._max_lines = context.limits.header_lines
         self._requests: BoundedCache[bytes, RequestKind | _Unusual] = BoundedCache(
-            max_entries=_MAX_KINDS, max_bytes=_MAX_KIND_BYTES, max_key_bytes=4096
+            max_entries=_MAX_KINDS, max_bytes=_MAX_KIND_BYTES
         )
         self._responses: BoundedCache[bytes, ResponseKind | _Unusual] = BoundedCache(
-            max_entries=_MAX_KINDS, max_bytes=_MAX_KIND_BYTES, max_key_bytes=4096
+            max_entries=_MAX_KINDS, max_bytes=_MAX_KIND_BYTES
         )
 
     @staticmethod

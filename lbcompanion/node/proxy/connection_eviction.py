@@ -46,6 +46,10 @@ _ROUNDS = 2
 _PROBE_ROUNDS = (2, 32)
 
 
+# Entries of closed and of answered connections are removed when there are this many entries.
+_CLEAN_UP_AT = 64
+
+
 class Connection(Protocol):
     """A connection to the application.
 
@@ -69,6 +73,10 @@ class Connection(Protocol):
 
 
 _Connection = TypeVar("_Connection", bound=Connection)
+
+
+def _waits_for_answer(upstream: Connection) -> bool:
+    return upstream.unanswered and upstream.user is not None
 
 
 class Pool(Protocol):
@@ -139,6 +147,7 @@ class ConnectionEviction(Generic[_Connection]):
         self._recount_scheduled = False
         # Heap: when to close another connection, a tie-breaker, the delay, the new connection (perhaps answered).
         self._unanswered: list[tuple[float, int, float, _Connection]] = []
+        self._clean_up_at = _CLEAN_UP_AT
         self._order = itertools.count()
         self._check_scheduled = False
 
@@ -168,6 +177,8 @@ class ConnectionEviction(Generic[_Connection]):
     def closed(self, upstream: _Connection) -> None:
         """A connection is closed."""
         self._estimate.closed(upstream)
+        if not self._pool.open:
+            self._unanswered.clear()
         if not (self.limit or upstream.unanswered or upstream.kept):
             self._window.not_kept(self._estimate.unaccepted)
 
@@ -239,6 +250,11 @@ class ConnectionEviction(Generic[_Connection]):
 
     def expect_answer(self, upstream: _Connection, patience: float = UNANSWERED_SECONDS) -> None:
         """Close another connection if this one has received no byte after ``patience`` seconds."""
+        if len(self._unanswered) >= self._clean_up_at:
+            # If the application keeps no connection, none is ever idle, and nothing else looks at these entries.
+            self._unanswered = [entry for entry in self._unanswered if _waits_for_answer(entry[3])]
+            heapq.heapify(self._unanswered)
+            self._clean_up_at = max(2 * len(self._unanswered), _CLEAN_UP_AT)
         heapq.heappush(self._unanswered, (self._monotonic() + patience, next(self._order), patience, upstream))
         if self._pool.longest_idle_since() is not None:
             self._schedule_check()
@@ -247,7 +263,7 @@ class ConnectionEviction(Generic[_Connection]):
         """The unanswered connection whose delay ends first, if it has ended."""
         while self._unanswered:
             due, _, _, upstream = self._unanswered[0]
-            if upstream.unanswered and upstream.user is not None:
+            if _waits_for_answer(upstream):
                 return upstream if due <= now else None
             heapq.heappop(self._unanswered)
         return None

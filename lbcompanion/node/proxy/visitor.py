@@ -196,6 +196,8 @@ class VisitorConnection:
         if exchange is not None:
             exchange.visitor_lost()
         self._context.upstream_pool.owner_lost(self)
+        # It has this connection: without the cycle both are freed now, and not by the garbage collector.
+        self._usual = None
 
     def pause_writing(self) -> None:
         self.write_paused = True

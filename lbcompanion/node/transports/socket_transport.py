@@ -40,6 +40,32 @@ def without_delay(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+class _NoHandler:
+    """The handler of a closed connection."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Ignored."""
+
+    def data_received(self, data: bytes) -> None:
+        """Ignored."""
+
+    def eof_received(self) -> bool:
+        """Ignored."""
+        return False
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Ignored."""
+
+    def pause_writing(self) -> None:
+        """Ignored."""
+
+    def resume_writing(self) -> None:
+        """Ignored."""
+
+
+_NO_HANDLER = _NoHandler()
+
+
 class SocketTransport:
     """A transport that owns a connected socket.
 
@@ -340,6 +366,8 @@ class SocketTransport:
             self._handler.connection_lost(error)
         finally:
             self._socket.close()
+            # The handler has this transport: without the cycle both are freed now, and not by the garbage collector.
+            self.set_protocol(_NO_HANDLER)
 
     def _on_handler_error(self, error: Exception, callback: str) -> None:
         """Log an exception of the handler and abort this connection only."""

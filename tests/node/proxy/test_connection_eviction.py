@@ -226,3 +226,19 @@ def test_a_defect_in_a_check_does_not_end_the_checks(monkeypatch: pytest.MonkeyP
     for _ in range(100):
         pool.clock.advance(1)
     assert not pool.idle
+
+
+@pytest.mark.parametrize("open_at_a_time", [1, 2, 100])
+def test_closed_connections_are_not_kept(open_at_a_time: int) -> None:
+    """The application keeps no connection, so none is ever idle."""
+    pool = _Pool()
+    in_use: list[_Dialled] = []
+    for _ in range(5000):
+        in_use.append(pool.dial())
+        if len(in_use) == open_at_a_time:
+            first = in_use.pop(0)
+            pool.answer(first)
+            first.user = None
+            pool.open -= 1
+            pool.eviction.closed(first)
+    assert len(pool.eviction._unanswered) <= max(64, 2 * open_at_a_time)

@@ -7,6 +7,7 @@ import errno
 import gc
 import os
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, closing
@@ -16,10 +17,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lbcompanion.node.proxy.exchange import Exchange
 from lbcompanion.node.proxy.interface import ConnectionHandler, reset
+from lbcompanion.node.proxy.internal import InternalExchange
+from lbcompanion.node.proxy.upstream import UpstreamConnection
+from lbcompanion.node.proxy.usual_exchange import UsualExchange
+from lbcompanion.node.proxy.visitor import VisitorConnection
 from lbcompanion.node.transports.connecting import Target, connect_socket
 from lbcompanion.node.transports.selector import new_event_loop
 from lbcompanion.node.transports.socket_transport import HIGH_WATER_BYTES, SocketServer, SocketTransport
+from tests.support.in_memory_node import InMemoryNode
 
 pytestmark = pytest.mark.network
 
@@ -507,3 +514,92 @@ def _no_descriptor_leaks() -> Iterator[None]:
     yield
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+_PARTS = (SocketTransport, VisitorConnection, UpstreamConnection, UsualExchange, Exchange, InternalExchange)
+_BODY = b"Host: a\r\nContent-Length: 60000\r\n\r\n" + b"x" * 50000
+_SENT = {
+    "nothing": b"",
+    "half a head": b"GET / HTTP/1.1\r\nX: " + b"x" * 60000,
+    "half a body": b"POST /a HTTP/1.1\r\n" + _BODY,
+    "half a notice": b"POST /_lbc/notice HTTP/1.1\r\n" + _BODY,
+    "a request": b"GET /a HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n",
+    "no request": b"GET\r\n\r\n",
+}
+
+
+class _AnsweredUpstream:
+    """Dials connections that are socket pairs, and answers each request that has no body, twice; the third waits."""
+
+    def __init__(self) -> None:
+        self._answered = 0
+        self._far_ends: list[socket.socket] = []
+
+    def __call__(self, upstream: UpstreamConnection) -> None:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        for one in (ours, theirs):
+            one.setblocking(False)
+        self._far_ends.append(theirs)
+        loop.add_reader(theirs.fileno(), self._answer, theirs)
+        SocketTransport(loop, ours, upstream).start()
+
+    def _answer(self, theirs: socket.socket) -> None:
+        asked = theirs.recv(65536)
+        if not asked:
+            asyncio.get_running_loop().remove_reader(theirs.fileno())
+            theirs.close()
+            return
+        if asked.startswith(b"GET") and self._answered < 2:
+            self._answered += 1
+            theirs.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>")
+
+    def close(self) -> None:
+        for one in self._far_ends:
+            if one.fileno() >= 0:
+                asyncio.get_running_loop().remove_reader(one.fileno())
+                one.close()
+
+
+@pytest.mark.parametrize("reset", [True, False], ids=["reset", "closed"])
+@pytest.mark.parametrize("sent", _SENT.values(), ids=_SENT)
+def test_a_closed_connection_is_freed_without_the_garbage_collector(sent: bytes, reset: bool) -> None:
+    """Else the requests of many closed connections stay in memory while the node has nothing to do."""
+
+    def parts() -> int:
+        return sum(isinstance(one, _PARTS) for one in gc.get_objects())
+
+    async def go() -> None:
+        node = InMemoryNode()
+        upstream = _AnsweredUpstream()
+        node.upstream_pool._dial = upstream
+        before = parts()
+        for _ in range(3):
+            ours, theirs = socket.socketpair()
+            for one in (ours, theirs):
+                one.setblocking(False)
+            SocketTransport(asyncio.get_running_loop(), ours, VisitorConnection(node.context)).start()
+            theirs.send(sent)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            if reset:
+                theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            theirs.close()
+            del ours
+            async with asyncio.timeout(WAIT):
+                while node.counters.connections_open or node.context.rejected:
+                    node.clock.advance(3)
+                    node.context.tick(node.clock.seconds())
+                    await asyncio.sleep(0.001)
+        node.upstream_pool.close()
+        async with asyncio.timeout(WAIT):
+            while parts() > before:
+                await asyncio.sleep(0.01)
+        upstream.close()
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(go())
+    finally:
+        gc.enable()
