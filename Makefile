@@ -176,12 +176,13 @@ SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sani
 sanitize: $(VENV)/.ready-test
 	rm -rf build/sanitize && mkdir -p build/sanitize
 	cp -r lbcompanion tests twisted fuzz setup.py pyproject.toml README.md LICENSE build/sanitize/
-	cd build/sanitize && rm -f lbcompanion/http1/*.so && CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" \
+	cd build/sanitize && rm -f lbcompanion/http1/*.so lbcompanion/node/transports/*.so && CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" \
 	    $(abspath $(BIN))/python setup.py -q build_ext --inplace --force
 	cd build/sanitize && export LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 && \
 	    $(abspath $(BIN))/python -m pytest -q -p no:cacheprovider tests/http1/test_usual_heads.py tests/http1/test_field_lines.py \
-	    tests/http1/test_kept_head.py tests/node/proxy/test_usual_exchange.py && \
+	    tests/http1/test_kept_head.py tests/node/proxy/test_usual_exchange.py tests/node/transports/test_socket_io.py \
+	    tests/node/transports/test_socket_transport.py tests/node/transports/test_selector.py && \
 	    $(abspath $(BIN))/python -m fuzz $(or $(ARGS),usual heads --seconds 120)
 
 chaos: $(VENV)/.ready-test $(VENV)/replay/.ready

@@ -10,17 +10,16 @@ queue a handle for each event, and run it in a context afterwards.
 from __future__ import annotations
 
 import asyncio
-import math
 import select
 import selectors
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from lbcompanion.node.transports.socket_io import SOCKET_IO, milliseconds_of
+
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
-# epoll_wait(2) reports the other descriptors next time.
-_MAX_EVENTS = 1024
 
 
 class NodeEventLoop(asyncio.SelectorEventLoop):
@@ -87,6 +86,7 @@ class DescriptorSelector(selectors.BaseSelector):
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
+        self._wait = SOCKET_IO.waiter(self._epoll)
         self.readers: dict[int, Callable[[], None]] = {}
         self.on_error: Callable[[BaseException], None] = _raise
         self._keys = _Keys()
@@ -129,30 +129,9 @@ class DescriptorSelector(selectors.BaseSelector):
 
         :param timeout: in seconds; None waits without a limit.
         """
-        if timeout is None:
-            timeout = -1
-        elif timeout > 0:
-            # epoll_wait(2) counts in milliseconds: rounded up, it does not return too early.
-            timeout = math.ceil(timeout * 1e3) * 1e-3
-        else:
-            timeout = 0
-        try:
-            found = self._epoll.poll(timeout, _MAX_EVENTS)
-        except InterruptedError:
+        others = self._wait(milliseconds_of(timeout), self.readers, self.on_error)
+        if not others:
             return []
-        readers = self.readers
-        others = []
-        for descriptor, event in found:
-            # A reader that was called before may have removed this one.
-            if event == select.EPOLLIN and descriptor in readers:
-                try:
-                    readers[descriptor]()
-                except (KeyboardInterrupt, SystemExit):
-                    raise
-                except BaseException as error:
-                    self.on_error(error)
-            else:
-                others.append((descriptor, event))
         # After all readers: a reader may have replaced a key, and asyncio would remove the new one for the old.
         keys = self._keys
         ready = []

@@ -17,6 +17,9 @@ from itertools import islice
 from typing import Any
 
 from lbcompanion.node.proxy.interface import ConnectionHandler
+from lbcompanion.node.transports.socket_io import SOCKET_IO
+
+_receive, _send = SOCKET_IO.receive, SOCKET_IO.send
 
 #: Queue sizes in bytes at which ``pause_writing`` and ``resume_writing`` are called (asyncio's defaults).
 HIGH_WATER_BYTES = 65536
@@ -145,7 +148,7 @@ class SocketTransport:
             self._enqueue(data)
             return
         try:
-            sent = self._socket.send(data)
+            sent = _send(self._fd, data)
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError as error:
@@ -225,7 +228,7 @@ class SocketTransport:
     def _readable(self) -> None:
         size = self._read_bytes
         try:
-            data = self._socket.recv(size)
+            data = _receive(self._fd, size)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:

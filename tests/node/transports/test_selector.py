@@ -6,7 +6,7 @@ import asyncio
 import select
 import selectors
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from typing import Any
 
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from lbcompanion.node.transports import selector
 from lbcompanion.node.transports.selector import DescriptorSelector, new_event_loop
+from lbcompanion.node.transports.socket_io import IN_PYTHON, SOCKET_IO
 from lbcompanion.node.transports.socket_transport import SocketTransport
 from tests.support.programs import leave_out
 
@@ -38,6 +39,14 @@ _STEPS = st.lists(
         st.booleans(),
     )
 )
+
+
+@pytest.fixture(scope="module", autouse=True, params=[SOCKET_IO, IN_PYTHON], ids=["compiled", "python"])
+def _socket_io(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test runs with the compiled wait, if there is one, and with the one in Python."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selector, "SOCKET_IO", request.param)
+        yield
 
 
 class _Pairs:

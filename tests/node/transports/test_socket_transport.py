@@ -23,8 +23,10 @@ from lbcompanion.node.proxy.internal import InternalExchange
 from lbcompanion.node.proxy.upstream import UpstreamConnection
 from lbcompanion.node.proxy.usual_exchange import UsualExchange
 from lbcompanion.node.proxy.visitor import VisitorConnection
+from lbcompanion.node.transports import selector, socket_transport
 from lbcompanion.node.transports.connecting import Target, connect_socket
 from lbcompanion.node.transports.selector import new_event_loop
+from lbcompanion.node.transports.socket_io import IN_PYTHON, SOCKET_IO
 from lbcompanion.node.transports.socket_transport import HIGH_WATER_BYTES, SocketServer, SocketTransport
 from tests.support.in_memory_node import InMemoryNode
 
@@ -123,6 +125,14 @@ def _loop(request: pytest.FixtureRequest) -> Iterator[None]:
     _loops.append(request.param)
     yield
     _loops.pop()
+
+
+@pytest.fixture(autouse=True, params=[SOCKET_IO, IN_PYTHON], ids=["compiled", "python"])
+def _socket_io(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test runs with the compiled calls, if there are any, and with those in Python."""
+    monkeypatch.setattr(socket_transport, "_receive", request.param.receive)
+    monkeypatch.setattr(socket_transport, "_send", request.param.send)
+    monkeypatch.setattr(selector, "SOCKET_IO", request.param)
 
 
 def test_bytes_come_and_go() -> None:
