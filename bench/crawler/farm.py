@@ -23,6 +23,7 @@ from lbcompanion.demo.ports import ReservedPorts
 from lbcompanion.model import Notice, NoticeSource
 from lbcompanion.protocol.notices import write_notices
 from lbcompanion.protocol.signatures import Signer
+from lbcompanion.testing.stopped_processes import stop_processes
 
 _ROOT = Path(__file__).resolve().parents[2]
 _NODES = ("n1", "n2")
@@ -124,7 +125,10 @@ class Crawler(Peer):
         return [command[0], *self.prefix, *command[1:]]
 
     def send(self, how: signal.Signals) -> None:
-        """Send a signal to its processes."""
+        """Send a signal to its processes; after SIGSTOP they have stopped."""
+        if how is signal.SIGSTOP:
+            stop_processes(self.pids)
+            return
         for pid in self.pids:
             os.kill(pid, how)
 

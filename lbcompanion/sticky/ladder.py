@@ -56,7 +56,8 @@ class Knowledge:
     :ivar recorded_misleading: whether exactly these cookies led to another node a moment ago.
     :ivar owner_alive: whether the owner gave a proven answer a moment ago, by any route.
     :ivar owner_reached: whether the balancer sends the owner's visitors to it now: a request with a routing cookie of
-        the crawler's own reached it a moment ago. Only this allows a replay that could move the visitor.
+        the crawler's own, sent in this round, reached it a moment ago. Only this allows a replay that could move the
+        visitor.
     :ivar own: the crawler's own route to the owner, in whatever state; only a proven one is used for a fetch.
     :ivar may_mint: whether the crawler may ask the balancer for a cookie of its own now.
     :ivar computed: the owner's routing cookie from configuration or computation.

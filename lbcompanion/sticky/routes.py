@@ -246,11 +246,14 @@ class Routes:
         """Note that a request that was meant for the node was answered by another one, or not at all."""
         self._missed_at[site, node] = now
 
-    def is_reached(self, site: str, node: str, now: float) -> bool:
+    def is_reached(self, site: str, node: str, now: float, since: float = 0.0) -> bool:
         """Whether the balancer sends the node's visitors to it, as far as can be known: a request with a routing cookie
-        of the node reached it within the last :data:`REACHED_SECONDS`, and was sent after the last one that did not."""
+        of the node reached it within the last :data:`REACHED_SECONDS`, and was sent after the last one that did not.
+
+        :param since: a request that was sent before this time does not count.
+        """
         reached_at, missed_at = self._reached_at.get((site, node)), self._missed_at.get((site, node))
-        if reached_at is None or (missed_at is not None and reached_at <= missed_at):
+        if reached_at is None or reached_at < since or (missed_at is not None and reached_at <= missed_at):
             return False
         return _is_recent(reached_at, now, REACHED_SECONDS)
 

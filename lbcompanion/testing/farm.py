@@ -64,9 +64,9 @@ class FarmKind:
 
 
 #: By name: HAProxy's cookie insertion as it is mostly written, the same hidden from scripts and nodes, a balancer of
-#: no known kind, one that sticks not at all, one that remembers sessions in a table of its own (of its two forms, the
-#: crawler of the second one knows the nodes' addresses, and prefers the visitor's cookie), one that writes into a
-#: cookie of the application's, and one before two others.
+#: no known kind, one that sticks not at all, one that remembers sessions in a table of its own (of its three forms, the
+#: crawler of the second one knows the nodes' addresses, and prefers the visitor's cookie; that of the third one fetches
+#: by the visitor's cookie), one that writes into a cookie of the application's, and one before two others.
 KINDS: Mapping[str, FarmKind] = {
     "insert": FarmKind(CookieInsertion, StickyTable(cookies=("SRV",))),
     "indirect": FarmKind(
@@ -92,6 +92,12 @@ KINDS: Mapping[str, FarmKind] = {
         session_routes=True,
         direct=True,
         ladder=(RouteKind.RECORDED.value, RouteKind.OWN.value, RouteKind.ANY.value),
+    ),
+    "table and visitors' cookies": FarmKind(
+        StickTable,
+        StickyTable("haproxy-table", cookies=("sess",), allow_credentials=("sess",)),
+        session_routes=True,
+        ladder=(RouteKind.ANY.value, RouteKind.RECORDED.value),
     ),
 }
 

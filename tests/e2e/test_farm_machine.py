@@ -35,7 +35,8 @@ from lbcompanion.protocol.notices import write_notices
 from lbcompanion.protocol.tokens import Tokens
 from lbcompanion.sticky.cookies import parse
 from lbcompanion.sticky.routes import REACHED_SECONDS
-from lbcompanion.testing.application import SESSION_COOKIE, csrf_token
+from lbcompanion.testing.application import SESSION_COOKIE, csrf_token, session_id
+from lbcompanion.testing.balancer import ForwardedRequest
 from lbcompanion.testing.clients import UntrustedClient, View, Visitor
 from lbcompanion.testing.farm import KINDS, SECRET, FarmKind, InMemoryFarm, is_archived
 from lbcompanion.testing.network import ConnectionEnd
@@ -104,6 +105,9 @@ class FarmMachine(RuleBasedStateMachine):
         self.looked_at = 0
         self.asked: Counter[str] = Counter()
         self.first_asked: dict[str, float] = {}
+        #: When the crawler's own value last reached each node, and when a page's visitor's value was last sent.
+        self.reached_at: dict[str, float] = {}
+        self.replayed_at: dict[str, float] = {}
         self.confirmed: set[str] = set()
 
     # What is listened to all the time.
@@ -441,6 +445,8 @@ class FarmMachine(RuleBasedStateMachine):
         forwarded = self.farm.balancer.forwarded[self.looked_at :]
         self.looked_at = len(self.farm.balancer.forwarded)
         for each in forwarded:
+            if each.client == self.farm.crawlers.address and self.kind.session_routes:
+                self._moves_nobody(each)
             token = each.path.removesuffix("/done").rpartition("/")[2]
             if each.client != self.farm.crawlers.address or token not in self.fates:
                 continue
@@ -450,13 +456,28 @@ class FarmMachine(RuleBasedStateMachine):
             self.asked[token] += 1
             self.first_asked.setdefault(token, each.at)
             assert self.asked[token] <= (MOST_ROUNDS + self.farm.crawler_starts) * TRIES_PER_ROUND
-            if self.kind.session_routes:
-                owner = self.fates[token].view.served_by
-                cookies = parse(each.raw.partition(b"\r\nCookie: ")[2].partition(b"\r\n")[0])
-                if cookies.get(SESSION_COOKIE, "").startswith("hush-"):
-                    # The visitor's own value: only while the page's node is known to be up.
-                    away_since = min(self.down_since.get(owner, each.at), self.maintained_since.get(owner, each.at))
-                    assert each.at - away_since <= REACHED_SECONDS, "a visitor may be moved by a fetch"
+
+    def _moves_nobody(self, request: ForwardedRequest) -> None:
+        """Check a request of the crawler: a visitor's own value is sent for the page only, and only after a request
+        with a value of the crawler's own has reached the page's node. Each replay needs another such request."""
+        cookies = parse(request.raw.partition(b"\r\nCookie: ")[2].partition(b"\r\n")[0])
+        session = cookies.get(SESSION_COOKIE, "")
+        is_visitors = session.startswith("hush-") and session.encode() in map(
+            session_id, self.farm.application_log.visitor_sessions
+        )
+        if not is_visitors:
+            if session:
+                self.reached_at[request.choice.node] = request.at
+            return
+        token = request.path.rpartition("/")[2]
+        assert (request.method, request.path) == ("GET", f"/_lbc/page/{token}"), "not for the page"
+        owner = self.fates[token].view.served_by
+        reached_at = self.reached_at.get(owner, float("-inf"))
+        assert request.at - reached_at <= REACHED_SECONDS, "a visitor may be moved by a fetch"
+        assert reached_at >= self.replayed_at.get(token, reached_at), "a replay without a look of its own"
+        away_since = min(self.down_since.get(owner, request.at), self.maintained_since.get(owner, request.at))
+        assert request.at - away_since <= REACHED_SECONDS, "a visitor may be moved by a fetch"
+        self.replayed_at[token] = request.at
 
     @invariant()
     def nothing_leaks(self) -> None:

@@ -63,6 +63,8 @@ def test_that_a_node_is_alive_does_not_say_that_visitors_are_sent_to_it() -> Non
     assert not table.is_reached("main", "n1", 100.1 + REACHED_SECONDS)
     assert not table.is_reached("main", "n1", 99.0)
     assert not table.is_reached("main", "n2", 100.0)
+    assert table.is_reached("main", "n1", 100.5, since=100.0)
+    assert not table.is_reached("main", "n1", 100.5, since=100.1)
 
 
 _EVENTS = st.lists(st.tuples(st.sampled_from(["alive", "reached", "missed"]), st.integers(0, 12)), max_size=12)

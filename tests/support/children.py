@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from lbcompanion.demo.processes import companion_command
+from lbcompanion.testing.stopped_processes import stop_processes
 from tests.support import failure_report, preloaded
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -61,8 +62,12 @@ class Child:
         return self._process.pid
 
     def send(self, how: signal.Signals) -> None:
-        """Send a signal, where it runs."""
-        if self._process is not None and self._process.poll() is None:
+        """Send a signal, where it runs; after SIGSTOP it has stopped."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        if how is signal.SIGSTOP:
+            stop_processes([self._process.pid])
+        else:
             self._process.send_signal(how)
 
     def kill(self) -> None:

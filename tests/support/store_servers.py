@@ -21,6 +21,7 @@ import pymysql
 import redis
 
 from lbcompanion.demo.ports import ReservedPorts
+from lbcompanion.testing.stopped_processes import stop_processes
 from tests.support import failure_report
 from tests.support.failure_report import LoggedProcess
 from tests.support.programs import need_program
@@ -135,12 +136,22 @@ class Server(ABC):
         return self._process is not None
 
     def freeze(self, how: signal.Signals) -> None:
-        """Send SIGSTOP or SIGCONT to it and to the processes that it made for its clients."""
+        """Send SIGSTOP or SIGCONT to it and to the processes that it made for its clients; after SIGSTOP all of them
+        have stopped."""
+        assert self._process is not None
+        pid = self._process.pid
+        if how is signal.SIGSTOP:
+            stop_processes([pid])  # first: then it makes no more processes
+            stop_processes(self._children())
+            return
+        for each in (pid, *self._children()):
+            with suppress(ProcessLookupError):
+                os.kill(each, how)
+
+    def _children(self) -> list[int]:
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        for pid in (self._process.pid, *map(int, children)):
-            with suppress(ProcessLookupError):
-                os.kill(pid, how)
+        return list(map(int, children))
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it; what it has on disk stays."""

@@ -18,7 +18,7 @@ from lbcompanion.protocol.confirmations import MAX_TOKENS
 
 #: How long a node gets single requests after it did not answer one for several copies. An upgrade may follow soon.
 SINGLE_SECONDS = 60.0
-#: Statuses that confirm a copy: the node removed it now (204), or has it no more (404).
+#: Statuses that confirm a copy: the node removed it now (204), or does not have it any more (404).
 _DONE = frozenset({204, 404})
 
 
@@ -108,7 +108,8 @@ class Confirmations:
             return {}
         try:
             # The newest cookies: a balancer may accept only these.
-            statuses = await batch_key.fetcher.confirm_several([each.token for each in batch], batch[-1].fetch_path)
+            path, tokens = batch[-1].fetch_path, [each.token for each in batch]
+            statuses = await batch_key.fetcher.confirm_several(tokens, path, batch_key.owner)
         except FetchFailed:
             return {}
         if statuses is None:

@@ -52,7 +52,8 @@ class RoundResult:
 
     :ivar attempts: the attempts of this round.
     :ivar copy: the copy that the last attempt fetched, or None.
-    :ivar fetch_path: the path of the last attempt.
+    :ivar fetch_path: the path for the page's files and its confirmation. It is that of the last attempt, except after
+        a visitor's cookies that could move the visitor: these are sent for nothing but the page.
     :ivar route: the rung of the last attempt; empty without one.
     """
 
@@ -95,11 +96,11 @@ class RoundRunner:
         notes: list[str] = []
         context.minter.note_page(job.page_url)
         context.minter.note_visitor_cookies(job.owner, job.cookies)
-        fetch_path, route = FetchPath(), ""
+        fetch_path, route, begun = FetchPath(), "", self._now()
         while True:
             age = self._now() - job.received_at
             if copy is None:  # with a copy the round is over, whatever is known
-                knowledge = self._knowledge(context, job)
+                knowledge = self._knowledge(context, job, begun)
             step = next_step(context.settings.ladder, knowledge, state, age, self._limits, self._jitter())
             self._report(step, job.owner)
             if isinstance(step, Wait | Fetched | Finish):
@@ -107,18 +108,23 @@ class RoundRunner:
                     notes += [
                         f"{rung.value} not tried: {why}" for rung, why in self._skipped(context, knowledge, state)
                     ]
+                elif route == RouteKind.RECORDED.value and not knowledge.recorded_safe:
+                    fetch_path = self._safe_path(context, copy.node)
+                    copy = evolve(copy, set_cookies=())  # they answer the visitor's cookies, not those of this path
                 return RoundResult(step, _annotated(state.attempts, notes), copy, fetch_path, route)
             if isinstance(step, Mint):
                 await context.minter.mint(job.owner)
                 state = evolve(state, minted=True)
                 notes.append(self._describe_mint(context, job.owner))
             elif isinstance(step, ProbeOwner):
-                state = evolve(state, probed=True, minted=await self._probe_owner(context, job) or state.minted)
-                reached = self._routes.is_reached(context.settings.name, job.owner, self._now())
+                state = evolve(state, probed=True, minted=await self._probe_owner(context, job, begun) or state.minted)
+                reached = self._routes.is_reached(context.settings.name, job.owner, self._now(), begun)
                 notes.append(f"the balancer {'sends' if reached else 'is not known to send'} visitors to {job.owner}")
             else:
                 route = step.route.value
-                fetch_path = FetchPath(step.cookies, step.direct, f"{route} {job.owner}")
+                # A request on a kept connection may be sent again later, when the visitor's cookies may not be used.
+                may_move = step.route is RouteKind.RECORDED and not knowledge.recorded_safe
+                fetch_path = FetchPath(step.cookies, step.direct, "" if may_move else f"{route} {job.owner}")
                 attempt, copy = await self._request_page(context, job, step.route, fetch_path)
                 attempt = _annotated((attempt,), notes, before=True)[0]
                 notes.clear()
@@ -136,10 +142,9 @@ class RoundRunner:
         self._report_step(words)
         return words
 
-    def _knowledge(self, context: SiteContext, job: PendingNotice) -> Knowledge:
+    def _knowledge(self, context: SiteContext, job: PendingNotice, begun: float) -> Knowledge:
         site, owner, now = context.settings, job.owner, self._now()
-        configured = site.nodes.get(owner, KnownNode())
-        computed = configured_cookies(configured.cookie) or self._computed(context, owner)
+        computed = self._computed(context, owner)
         pairs = [(each.name, each.value) for each in job.cookies]
         return Knowledge(
             owner=owner,
@@ -151,17 +156,33 @@ class RoundRunner:
             ),
             recorded_misleading=self._routes.is_misleading(site.name, owner, job.cookies, now),
             owner_alive=self._routes.is_alive(site.name, owner, now),
-            owner_reached=self._routes.is_reached(site.name, owner, now),
+            owner_reached=self._routes.is_reached(site.name, owner, now, begun),
             own=self._routes.current(site.name, owner, now),
             may_mint=self._may_mint(context, job),
             computed=computed,
             computed_misleading=self._routes.is_misleading(site.name, owner, computed, now),
-            direct=configured.direct,
+            direct=site.nodes.get(owner, KnownNode()).direct,
         )
 
+    def _safe_path(self, context: SiteContext, node: str) -> FetchPath:
+        """Return a path to a node without a visitor's cookie. If none is known, it is without a cookie: then any node
+        answers."""
+        site, own = context.settings, self._routes.current(context.settings.name, node, self._now())
+        if own is not None and own.state is RouteState.PROVEN:
+            return FetchPath(own.cookies, route=f"{RouteKind.OWN.value} {node}")
+        computed = self._computed(context, node)
+        if computed and not self._routes.is_misleading(site.name, node, computed, self._now()):
+            return FetchPath(computed, route=f"{RouteKind.COMPUTED.value} {node}")
+        if direct := site.nodes.get(node, KnownNode()).direct:
+            return FetchPath(direct=direct, route=f"{RouteKind.DIRECT.value} {node}")
+        return FetchPath(route=f"{RouteKind.ANY.value} {node}")
+
     def _computed(self, context: SiteContext, owner: str) -> tuple[RoutingCookie, ...]:
-        """Compute the owner's cookies by the configured dialect, or by a rule that fits the proven routes."""
+        """Return the owner's configured cookies, or compute them by the configured dialect, or by a rule that fits the
+        proven routes."""
         site = context.settings
+        if configured := configured_cookies(site.nodes.get(owner, KnownNode()).cookie):
+            return configured
 
         def facts(node: str) -> NodeFacts:
             return NodeFacts(node, site.nodes.get(node, KnownNode()).address, site.key)
@@ -174,14 +195,17 @@ class RoundRunner:
         may have it, and a campaign for a route to that node would only cost seconds."""
         return not job.loss_reason and context.minter.may_mint(job.owner)
 
-    async def _probe_owner(self, context: SiteContext, job: PendingNotice) -> bool:
+    async def _probe_owner(self, context: SiteContext, job: PendingNotice, begun: float) -> bool:
         """Check whether the balancer sends visitors to the owner, without the visitor's cookie; True if that took a
-        campaign. The owner's own address is not asked: it answers during maintenance, too."""
+        campaign. The owner's own address is not asked: it answers during maintenance, too.
+
+        :param begun: when the round began: what was asked before says nothing about now.
+        """
         site, owner = context.settings.name, job.owner
         own = self._routes.get(site, owner)
         if own is not None and own.state is not RouteState.STALE:
             await context.minter.reverify(owner)
-        if self._routes.is_reached(site, owner, self._now()) or not self._may_mint(context, job):
+        if self._routes.is_reached(site, owner, self._now(), begun) or not self._may_mint(context, job):
             return False
         await context.minter.mint(owner)
         return True

@@ -46,6 +46,8 @@ NOT_DOWN = UNUSABLE | {PAUSED}
 #: Answers of firewalls and of earlier nodes to a method that they do not allow.
 _METHOD_REFUSED = frozenset({403, 405, 501})
 _MISSES = frozenset(reason.value for reason in MissReason)
+#: Reasons with which a node says that the copy is at none of the places that it knows.
+_GONE = _MISSES - {MissReason.MISROUTED.value}
 
 
 @frozen
@@ -209,21 +211,24 @@ class SiteFetcher:
         return await self._send_signed("GET", "/debug", self._nonce(), fetch_path, MAX_PAGE_BYTES)
 
     async def confirm(self, token: str, fetch_path: FetchPath) -> bool:
-        """Confirm that the copy is archived, and return whether the node accepted it.
+        """Confirm that the copy is archived, and return whether its node accepted it. The answer ``misrouted`` of
+        another node confirms nothing.
 
         ``POST .../done`` comes first, because firewalls often refuse ``DELETE``. Nodes of version 0.1 know only that.
         """
         for method, path in (("POST", f"/page/{token}/done"), ("DELETE", f"/page/{token}")):
-            status = await self._confirm_by(method, path, fetch_path)
+            status = await self._confirm_by(method, path, token, fetch_path)
             if status not in _METHOD_REFUSED:
                 return status in {204, 404}
         return False
 
-    async def confirm_several(self, tokens: Sequence[str], fetch_path: FetchPath) -> dict[str, int] | None:
+    async def confirm_several(self, tokens: Sequence[str], fetch_path: FetchPath, owner: str) -> dict[str, int] | None:
         """Confirm that several copies of one node are archived, in one request.
 
-        :returns: the status of each token, as it would be alone; None if the answer is not proven. Then the node may
-            be one of an earlier version, which does not know this request.
+        :param owner: the node that made the pages.
+        :returns: the status of each token, as it would be alone, without those that the answering node may not know;
+            None if the answer is not proven. Then the node may be one of an earlier version, which does not know this
+            request.
         :raises FetchFailed: if no complete response came.
         """
         nonce = self._nonce()
@@ -232,18 +237,26 @@ class SiteFetcher:
         if reply.status != 200 or self._check(reply, "", nonce, digest_of(reply.body)) is not None:
             return None
         try:
-            return read_results(reply.body, tokens)
+            results = read_results(reply.body, tokens)
         except ConfirmationError:
             return None
+        if answering_node(reply.header) == owner:
+            return results
+        # There is no reason beside the status: 404 of another node may mean ``misrouted``.
+        return {token: status for token, status in results.items() if status != 404}
 
-    async def _confirm_by(self, method: str, path: str, fetch_path: FetchPath) -> int:
-        """Return the status of the answer; ask once more if none comes or the server fails. 0: no answer."""
+    async def _confirm_by(self, method: str, path: str, token: str, fetch_path: FetchPath) -> int:
+        """Return the status of the answer; ask once more if none comes or the server fails. 0: no answer of a node that
+        knows the copy."""
         status = 0
         for _ in range(2):
+            nonce = self._nonce()
             try:
-                reply = await self._send_signed(method, path, self._nonce(), fetch_path, _MAX_SMALL_BYTES)
+                reply = await self._send_signed(method, path, nonce, fetch_path, _MAX_SMALL_BYTES)
             except FetchFailed:
                 continue
+            if reply.status == 404 and self._read_miss(reply, token, nonce).result not in _GONE:
+                return 0
             status = reply.status
             if status < 500 or status in _METHOD_REFUSED:
                 break

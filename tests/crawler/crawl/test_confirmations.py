@@ -30,7 +30,8 @@ class Node:
             self.pending.append(Deferred())
             await self.pending[-1]
 
-    async def confirm_several(self, tokens: list[str], _path: FetchPath) -> dict[str, int] | None:
+    async def confirm_several(self, tokens: list[str], _path: FetchPath, owner: str) -> dict[str, int] | None:
+        assert owner in {"n1", "n2"}
         self.requests.append(list(tokens))
         await self._wait()
         if isinstance(self.answer, Exception):

@@ -21,7 +21,7 @@ class Fetcher:
     def __init__(self) -> None:
         self.confirmed: list[tuple[tuple[str, ...], FetchPath]] = []
 
-    async def confirm_several(self, tokens: list[str], path: FetchPath) -> dict[str, int]:
+    async def confirm_several(self, tokens: list[str], path: FetchPath, _owner: str) -> dict[str, int]:
         self.confirmed.append((tuple(tokens), path))
         return dict.fromkeys(tokens, 204)
 

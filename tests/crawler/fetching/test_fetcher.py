@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from typing import Any
 
 import pytest
@@ -211,6 +212,42 @@ class FetcherTests(SynchronousTestCase):
             done = self.successResultOf(Deferred.fromCoroutine(self.fetcher.confirm(self.token, ONE)))
             self.assertEqual([method for method, _, _ in self.n1.asked], asked)
             self.assertEqual(done, statuses[-1] == 204 and len(asked) == 2, refused)
+
+    def confirmed(self, fetch_path: FetchPath) -> bool:
+        done: bool = self.successResultOf(Deferred.fromCoroutine(self.fetcher.confirm(self.token, fetch_path)))
+        return done
+
+    def test_only_a_node_that_knows_the_copy_confirms_that_it_is_gone(self) -> None:
+        self.assertFalse(self.confirmed(FetchPath((RoutingCookie("SRV", "n2"),))))  # it answers "misrouted"
+        self.assertIn(self.token, self.n1.pages)
+        self.override(b"no such page", 404)  # the application, or a node of another farm
+        self.assertFalse(self.confirmed(ONE))
+        self.n1.override = lambda _request: None
+        for reason in ("expired", "pulled", "evicted", "unknown"):
+            self.n1.forget(self.token, reason)
+            self.assertTrue(self.confirmed(ONE), reason)
+
+    def test_a_peer_that_passes_a_confirmation_on_confirms_it(self) -> None:
+        self.farm.nodes["n2"].peers["n1"] = self.n1
+        self.assertTrue(self.confirmed(FetchPath((RoutingCookie("SRV", "n2"),))))
+        self.assertTrue(self.confirmed(FetchPath((RoutingCookie("SRV", "n2"),))))  # the reason is "pulled" now
+        self.assertEqual(self.n1.miss_reasons, {self.token: "pulled"})
+
+    def test_several_that_another_node_does_not_have_are_not_confirmed(self) -> None:
+        statuses = {self.token: 404, "other": 204}
+
+        def answer(request: Request) -> bytes:
+            body = json.dumps({"results": statuses}).encode()
+            digest = tokens.repr_digest(tokens.digest_of(body))
+            request.setHeader(b"lbc-node", b"n1")
+            request.setHeader(b"repr-digest", digest.encode())
+            request.setHeader(b"lbc-proof", tokens.proof(SECRET, "n1", "", "nonce-1", digest).encode())
+            return body
+
+        self.n1.override = answer
+        for owner, confirmed in (("n1", statuses), ("n2", {"other": 204})):
+            asking = Deferred.fromCoroutine(self.fetcher.confirm_several([self.token, "other"], ONE, owner))
+            self.assertEqual(self.successResultOf(asking), confirmed)
 
     def test_a_bad_cookie_is_not_sent(self) -> None:
         self.assertEqual(self.page(FetchPath((RoutingCookie("SRV", "n1\r\nX: y"),))), FetchMiss("", "bad cookie"))

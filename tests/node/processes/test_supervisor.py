@@ -22,6 +22,7 @@ from twisted.internet.task import Clock
 
 from lbcompanion.node.processes.supervisor import Supervisor
 from lbcompanion.protocol.tokens import is_valid_proof
+from lbcompanion.testing.stopped_processes import stop_processes
 from lbcompanion.testing.strategies import SECRET
 from tests.support.commands import WAIT, read_on
 from tests.support.in_memory_node import PAGE, VisitorResponse, read_responses, request, settings, without_tag
@@ -50,9 +51,8 @@ LONG = PAGE.replace(b"<p>", b"<p>" + b"word " * 4000)
 def only(node_process: NodeProcess, worker: int) -> Iterator[None]:
     """All other workers are stopped, so that new connections get this one."""
     others = [pid for number, pid in enumerate(pids(node_process)) if number != worker]
-    for pid in others:
-        os.kill(pid, signal.SIGSTOP)
     try:
+        stop_processes(others)
         yield
     finally:
         for pid in others:
@@ -212,7 +212,7 @@ def test_a_worker_that_is_killed_comes_again(tmp_path: Path, application: RawApp
             token = page(asking)
             before = node_process.metric("lbcompanion_node_requests_total")
             # What waits in the port's queue while a worker dies is another's to take.
-            os.kill(first, signal.SIGSTOP)
+            stop_processes([first])
             os.kill(first, signal.SIGKILL)
             for _ in range(100):
                 (answer,) = node_process.ask(request(b"/page", LAST))
