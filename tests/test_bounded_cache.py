@@ -102,7 +102,7 @@ def _tagged(rig: InMemoryNode, number: int) -> None:
 
 
 def _usual_tag(rig: InMemoryNode, number: int) -> None:
-    rig.policy.usual_tag("token", "", b"/" + _large(number) + b"/")
+    rig.policy.usual_tag_parts("", b"/" + _large(number) + b"/")
 
 
 def _eligibility(rig: InMemoryNode, number: int) -> None:

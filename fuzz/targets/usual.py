@@ -20,7 +20,7 @@ from fuzz.target import Target
 from fuzz.targets import bodies, heads
 from lbcompanion.http1.codings import encode_whole
 from lbcompanion.http1.usual_heads import compiled_usual
-from lbcompanion.settings import CaptureTable, LimitsTable
+from lbcompanion.settings import CaptureTable, InjectTable, LimitsTable
 from tests.support.in_memory_node import (
     PAGE,
     ApplicationConnection,
@@ -57,7 +57,12 @@ _FIELDS: tuple[bytes, ...] = (
     *(b"X-Forwarded-Proto: https", b"X-Forwarded-Port: 8443", b"Forwarded: for=192.0.2.1", b"X_Forwarded_For: 1"),
     *(b"TE: trailers", b"Keep-Alive: 5", b"X-A: b", b'ETag: "a"', b'ETag: W/"b"', b"Content-Encoding: gzip"),
     *(b"Content-Encoding: identity", b"Content-Encoding: br", b"Content-Disposition: attachment"),
-    *(b"Content-Security-Policy: default-src 'self'", b"Cache-Control: no-transform", b"Cache-Control: no-store"),
+    *(b"Content-Security-Policy: default-src 'self'", b"Content-Security-Policy: script-src 'none'"),
+    *(b"Content-Security-Policy: script-src 'nonce-abc'", b"content-security-policy: script-src 'Nonce-abc' 'self'"),
+    *(b"Content-Security-Policy: script-src http://www.example.com/_lbc/", b"Content-Security-Policy:"),
+    *(b"Content-Security-Policy: sandbox", b"Content-Security-Policy: frame-ancestors 'self'; report-uri /x"),
+    *(b"Content-Security-Policy: " + b"script-src 'self'; " * 100, b"Content-Security-Policy: default-src 'self', *"),
+    *(b"Cache-Control: no-transform", b"Cache-Control: no-store"),
     *(b"Sec-Purpose: prefetch", b"Purpose: prefetch", b"HX-Request: true", b"X-Requested-With: XMLHttpRequest"),
     *(b'If-None-Match: "a-lbcs"', b"Lbc-Capture: 1", b"Cookie: lbc-visitor=0", b"Cookie: lbc-visitor=1", b"DNT: 1"),
     *(b"Host: other.example", b"Host: other.example:8080", b"Host:", b"Accept-Encoding: br", b"Accept-Encoding:"),
@@ -141,7 +146,10 @@ def _settings(number: int) -> dict[str, Any]:
         {"capture": CaptureTable(consent_cookie="a", consent_values=("b*",), respect_dnt=True)},
         {"node": {"public_origin": "https://public.example"}, "capture": CaptureTable(revalidate="no-store")},
         {"capture": CaptureTable(max_page_bytes=60, mask=("title",))},
-        {"capture": CaptureTable(force_parameter="lbc-force=1", include=("/a/**",))},
+        {
+            "capture": CaptureTable(force_parameter="lbc-force=1", include=("/a/**",)),
+            "inject": InjectTable(csp="adapt"),
+        },
         {"limits": LimitsTable(header_lines=9, requests_per_connection=4, capturing_bytes=100)},
     )[number]
 

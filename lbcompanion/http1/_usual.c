@@ -11,7 +11,9 @@
 
 /* A head that is longer is not usual: the lines to forward are collected on the stack. */
 #define LONGEST_HEAD 16384
-#define LONGEST_KEY 768
+/* Strangers choose the values of a request; a content security policy is long. */
+#define LONGEST_REQUEST_KEY 768
+#define LONGEST_RESPONSE_KEY 4096
 #define MOST_SLOTS 24
 /* Decimal digits of a Content-Length: 99,999,999 bytes are more than one read brings. */
 #define MOST_DIGITS 8
@@ -27,6 +29,7 @@ typedef struct {
     Table table;
     short slots[MOST_NAMES]; /* for each entry of the table: a slot, UNUSUAL or IGNORED */
     int key_slots;           /* the slots before this one are the key */
+    Py_ssize_t longest_key;
 } Reader;
 
 typedef struct {
@@ -44,9 +47,10 @@ typedef struct {
     unsigned char out[LONGEST_HEAD]; /* the lines to forward */
 } Head;
 
-static Reader requests, responses;
+static Reader requests = {.longest_key = LONGEST_REQUEST_KEY}, responses = {.longest_key = LONGEST_RESPONSE_KEY};
 /* Slots that are not for the key alone; set by setup(). */
-static int connection_slot, replaceable_slot, appendable_slot, cookie_slot, response_connection_slot, length_slot, coding_slot;
+static int connection_slot, replaceable_slot, appendable_slot, cookie_slot, response_connection_slot, length_slot, coding_slot,
+    policy_slot;
 static int ready = 0;
 
 /* Whether a value is this word, which is in lower case. */
@@ -59,6 +63,23 @@ is_word(Span value, const char *word)
         if (lower[value.at[i]] != (unsigned char)word[i])
             return 0;
     return 1;
+}
+
+/* Whether a value has the nonce of a content security policy: it is of one response, not of a kind. */
+static int
+has_nonce(Span value)
+{
+    static const char word[] = "'nonce-";
+    const Py_ssize_t size = sizeof(word) - 1;
+    for (Py_ssize_t i = 0; i + size <= value.size; i++) {
+        const unsigned char *quote = memchr(value.at + i, '\'', (size_t)(value.size - i));
+        if (quote == NULL)
+            return 0;
+        i = quote - value.at;
+        if (i + size <= value.size && is_word((Span){quote, size}, word))
+            return 1;
+    }
+    return 0;
 }
 
 /* Reads the field lines from `at` up to the empty line. Returns 0 if one is not in the usual form, or the head is not
@@ -132,7 +153,7 @@ make_key(PyObject *prefix, const Reader *reader, const Head *head, int has_appen
     Py_ssize_t size = PyBytes_GET_SIZE(prefix) + 1;
     for (int i = 0; i < reader->key_slots; i++)
         size += head->values[i].size + 1;
-    if (size > LONGEST_KEY)
+    if (size > reader->longest_key)
         return NULL;
     PyObject *key = PyBytes_FromStringAndSize(NULL, size);
     if (key == NULL)
@@ -333,6 +354,8 @@ usual_response(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (coding.at == NULL ? length_in(head.values[length_slot]) != size - head.end
                           : !is_word(coding, "chunked") || head.values[length_slot].at != NULL)
         Py_RETURN_NONE;
+    if (head.values[policy_slot].size && has_nonce(head.values[policy_slot]))
+        Py_RETURN_NONE;
     PyObject *found, *answer;
     if (!look_up_kind(args[1], args[2], &responses, &head, 0, &found, &answer))
         return answer;
@@ -441,7 +464,7 @@ setup(PyObject *module, PyObject *args)
     if (set_slots(&requests, request_key, request_others, request_ignored) < 0 ||
         set_slots(&responses, response_key, response_others, response_ignored) < 0)
         return NULL;
-    if (PyTuple_GET_SIZE(request_key) < 1 || PyTuple_GET_SIZE(request_others) != 3 || PyTuple_GET_SIZE(response_others) != 3) {
+    if (PyTuple_GET_SIZE(request_key) < 1 || PyTuple_GET_SIZE(response_key) < 1 || PyTuple_GET_SIZE(request_others) != 3 || PyTuple_GET_SIZE(response_others) != 3) {
         PyErr_SetString(PyExc_ValueError, "3 others of requests and 3 of responses are needed; see usual_heads.py");
         return NULL;
     }
@@ -452,6 +475,7 @@ setup(PyObject *module, PyObject *args)
     response_connection_slot = responses.key_slots;
     length_slot = response_connection_slot + 1;
     coding_slot = response_connection_slot + 2;
+    policy_slot = 0;
     ready = 1;
     Py_RETURN_NONE;
 }

@@ -30,8 +30,8 @@ REQUEST_KEY: Final = (
 _REQUEST_OTHERS: Final = (b"connection", b"cookie", b"x-forwarded-for")
 # They are not forwarded, and decide nothing.
 _HOP_BY_HOP: Final = (b"keep-alive", b"proxy-connection", b"te")
-#: The fields of a response that decide how it is handled.
-RESPONSE_KEY: Final = (b"content-type", b"content-encoding", b"cache-control")
+#: The fields of a response that decide how it is handled. A response with a nonce in the first is not usual.
+RESPONSE_KEY: Final = (b"content-security-policy", b"content-type", b"content-encoding", b"cache-control")
 _RESPONSE_OTHERS: Final = (b"connection", b"content-length", b"transfer-encoding")
 #: The fields of a usual response that matter by their flags only.
 RESPONSE_FLAGGED: Final = (

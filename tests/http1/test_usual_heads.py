@@ -83,7 +83,7 @@ def test_a_response_field_that_the_machine_handles_by_itself_is_unusual(usual: M
     lines = b"" if name == b"content-length" else b"Content-Length: 2\r\n"
     raw = b"HTTP/1.1 200 OK\r\n" + lines + name + (b": 2" if not lines else b": x") + b"\r\n\r\nok"
     read = field_lines.HAS_FRAMING | field_lines.HAS_CODING | field_lines.BODY_DEPENDENT | field_lines.HAS_DATE
-    special = _PUBLIC_FLAGS & ~read
+    special = _PUBLIC_FLAGS & ~(read | field_lines.HAS_CSP)
     is_known = name in {*RESPONSE_KEY, *RESPONSE_FLAGGED, *usual_heads._HOP_BY_HOP, b"content-length"}
     usual_key = usual.usual_response(raw, b"p", {}, 100)
     assert (usual_key is not None) == (is_known and not RESPONSE_FIELDS[name] & special)
@@ -278,3 +278,24 @@ def test_the_compiled_part_has_no_name_of_its_own() -> None:
     words = set(re.findall(r'"([a-z-]+)"', source))
     # The value of Connection.
     assert words & {name.decode() for name in (*REQUEST_FIELDS, *RESPONSE_FIELDS)} == {"keep-alive"}
+
+
+@pytest.mark.parametrize(
+    ("csp", "is_usual"),
+    [
+        (b"script-src 'self'", True),
+        (b"script-src 'none", True),
+        (b"'nonce", True),
+        (b"nonce-a 'self'", True),
+        (b"script-src 'nonce-a'", False),
+        (b"'self' 'NONCE-", False),
+        (b"''nonce-a", False),
+        (b"a" * 4080, True),
+        (b"a" * 4096, False),
+    ],
+)
+def test_a_policy_is_part_of_the_kind_but_one_with_a_nonce(usual: ModuleType, csp: bytes, is_usual: bool) -> None:
+    raw = b"HTTP/1.1 200 OK\r\nContent-Security-Policy: " + csp + b"\r\nContent-Length: 2\r\n\r\nok"
+    key = usual.usual_response(raw, b"p", {}, 100)
+    assert (key is not None) == is_usual
+    assert not is_usual or csp in key

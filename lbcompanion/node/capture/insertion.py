@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import urljoin
 
 from lbcompanion.html.charset import utf16_variant
 from lbcompanion.html.fast_path import fast_head_end, fast_head_start
@@ -57,7 +56,7 @@ class Insertion:
         self._script_path = policy.script_url
         if policy.uses_default_tag and not csp_headers and not eligibility.xhtml:
             self._script_path = ""
-            self._snippets = (policy.usual_tag(token, origin, path), b"")
+            self._snippets = (token.encode().join(policy.usual_tag_parts(origin, path)), b"")
             return
         snippets = self._snippets_allowed_by(())
         if isinstance(snippets, str):
@@ -111,11 +110,7 @@ class Insertion:
         if self._csp_headers or meta_csp:
             inserted = policy.inserted_for(self._token, origin, xhtml=self._eligibility.xhtml)
             policies: list[bytes | str] = [*self._csp_headers, *meta_csp]
-            verdict = policy.verdict(policies, self._absolute_url(script_path), inserted)
-            if not verdict.allowed and script_path != policy.script_url:
-                # The policies may allow the script's URL below the prefix only.
-                script_path = policy.script_url
-                verdict = policy.verdict(policies, origin + script_path, inserted)
+            script_path, verdict = policy.allowed_script_path(script_path, policies, self._path, origin, inserted)
             if not verdict.allowed:
                 return verdict.directive
             nonce = self._nonce = verdict.nonce
@@ -141,8 +136,3 @@ class Insertion:
 
     def _snippets_after_base(self) -> tuple[bytes, bytes]:
         return self._policy.fill_snippets(self._token, self._origin, self._nonce, after_base=True)
-
-    def _absolute_url(self, script_path: str) -> str:
-        if script_path.startswith("/"):
-            return self._origin + script_path
-        return urljoin(self._origin + self._path.decode("latin-1"), script_path)

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from urllib.parse import urljoin
 
 from attrs import evolve, frozen
 
 from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.html import integrity_policy
-from lbcompanion.html.csp import DEFAULT_TAG, InsertedScripts, ScriptVerdict, evaluate
+from lbcompanion.html.csp import ALLOWED, DEFAULT_TAG, InsertedScripts, ScriptVerdict, evaluate
 from lbcompanion.html.csp_adapt import adapt
 from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
 from lbcompanion.html.integrity_policy import blocks_scripts
@@ -100,7 +101,7 @@ class PagePolicy:
         self._accept_encodings: BoundedCache[bytes, bytes] = BoundedCache()
         self._script_paths: BoundedCache[bytes, str] = BoundedCache()
         self._tags: BoundedCache[tuple[str, str, bool, bool], tuple[bytes, bytes, bytes]] = BoundedCache()
-        self._usual_tags: BoundedCache[tuple[str, bytes], tuple[bytes, bytes, bytes]] = BoundedCache()
+        self._usual_tags: BoundedCache[tuple[str, bytes, bytes], tuple[bytes, ...]] = BoundedCache(max_key_bytes=8192)
         self.uses_default_tag = self.top is None and self.bottom is None
         self._eligibility: BoundedCache[tuple[object, ...], Eligibility] = BoundedCache()
         snippets = [snippet for snippet in (self.top, self.bottom) if snippet is not None]
@@ -198,15 +199,44 @@ class PagePolicy:
             return origin + script_path
         return origin.removeprefix("http:") + script_path
 
-    def usual_tag(self, token: str, origin: str, path: bytes) -> bytes:
-        """The default tag for an HTML page with this path, without a nonce, and with no ``<base>`` before it."""
-        key = (origin, _folder_key(path))
+    def usual_tag_parts(self, origin: str, path: bytes, csp: bytes = b"") -> tuple[bytes, ...]:
+        """The default tag for an HTML page with this path, without a nonce, and with no ``<base>`` before it.
+
+        :param csp: the value of the page's ``Content-Security-Policy``; empty if it has none.
+        :returns: the parts between which the token stands; empty if the policy forbids the tag, or wants a nonce.
+        """
+        key = (origin, _folder_key(path), csp)
         parts = self._usual_tags.get(key)
         if parts is None:
-            address = self._address(origin, self.script_path_for(path), after_base=False)
-            parts = default_tag_parts(self.copy_base_url(origin), address, None, xhtml=False, integrity=self._integrity)
+            script_path, verdict = self.script_path_for(path), ALLOWED
+            if csp:
+                script_path, verdict = self.allowed_script_path(script_path, (csp,), path, origin, self.inserted)
+            parts = ()
+            if verdict.allowed and verdict.nonce is None:
+                address = self._address(origin, script_path, after_base=False)
+                base = self.copy_base_url(origin)
+                parts = default_tag_parts(base, address, None, xhtml=False, integrity=self._integrity)
             self._usual_tags.put(key, parts)
-        return token.encode().join(parts)
+        return parts
+
+    def allowed_script_path(
+        self,
+        script_path: str,
+        policies: Sequence[bytes | str],
+        path: bytes,
+        origin: str,
+        inserted: InsertedScripts,
+    ) -> tuple[str, ScriptVerdict]:
+        """The script's address that a page's policies allow, and their verdict on it.
+
+        :param script_path: the preferred address.
+        :param path: the page's path.
+        """
+        verdict = self.verdict(policies, _absolute_url(origin, path, script_path), inserted)
+        if verdict.allowed or script_path == self.script_url:
+            return script_path, verdict
+        # The policies may allow the script's URL below the prefix only.
+        return self.script_url, self.verdict(policies, origin + self.script_url, inserted)
 
     def script_tag(
         self, token: str, origin: str, script_path: str, nonce: str | None, *, xhtml: bool, after_base: bool = False
@@ -263,6 +293,12 @@ class PagePolicy:
         if eligibility is None:
             eligibility = self._eligibility.put(key, detect_page(request.fields, head.status, head.fields, method))
         return eligibility
+
+
+def _absolute_url(origin: str, path: bytes, script_path: str) -> str:
+    if script_path.startswith("/"):
+        return origin + script_path
+    return urljoin(origin + path.decode("latin-1"), script_path)
 
 
 def _folder_key(path: bytes) -> bytes:

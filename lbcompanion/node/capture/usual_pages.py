@@ -42,6 +42,10 @@ from lbcompanion.protocol import headers
 # kind. Strangers can fill the caches.
 _MAX_KINDS = 4096
 _MAX_KIND_BYTES = 1048576
+# As much as _usual.c allows: a content security policy is long.
+_MAX_RESPONSE_KEY_BYTES = 8192
+# How many content security policies kinds are kept for.
+_MAX_POLICIES = 64
 _STATUS_LINE = b"HTTP/1.1 200 OK\r\n"
 _ROBOTS_TXT = b"/robots.txt"
 # Path rules are asked about shorter paths only.
@@ -85,12 +89,14 @@ class ResponseKind(NamedTuple):
     :ivar eligibility: of a page that is captured; else None.
     :ivar coding: its content coding; empty for none.
     :ivar content_type: the value of its ``Content-Type``.
+    :ivar csp: the value of its ``Content-Security-Policy``; empty for none.
     """
 
     reason: str
     eligibility: Eligibility | None
     coding: bytes
     content_type: bytes
+    csp: bytes = b""
 
 
 class UsualRequest(NamedTuple):
@@ -160,8 +166,9 @@ class UsualPages:
             max_entries=_MAX_KINDS, max_bytes=_MAX_KIND_BYTES
         )
         self._responses: BoundedCache[bytes, ResponseKind | _Unusual] = BoundedCache(
-            max_entries=_MAX_KINDS, max_bytes=_MAX_KIND_BYTES
+            max_entries=_MAX_KINDS, max_bytes=_MAX_KIND_BYTES, max_key_bytes=_MAX_RESPONSE_KEY_BYTES
         )
+        self._policies: set[bytes] = set()
 
     @staticmethod
     def is_for(policy: PagePolicy) -> bool:
@@ -308,11 +315,12 @@ class UsualPages:
         if counters.capturing_bytes + len(page) > capture_limits.capturing_bytes:
             return None
         at = fast_head_end(page, eligibility.charset, 0, base_allowed=not policy.absolute_after_base)
-        if at is None:
-            return None
         path = target.partition(b"?")[0]
+        tag_parts = policy.usual_tag_parts(origin, path, kind.csp)
+        if at is None or not tag_parts:
+            return None
         token = policy.copies.mint_token()
-        tag = policy.usual_tag(token, origin, path)
+        tag = token.encode().join(tag_parts)
         # Its Connection names nothing, or the response would not be usual.
         head = ResponseHead(11, 200, b"OK", raw_head, lines, {}, flags & ~CONNECTION)
         if policy.keep_cookies is not None:
@@ -358,6 +366,9 @@ class UsualPages:
             head = read_response_head(raw)
         except BadResponse:
             return
+        csp = head.values.get(b"content-security-policy", b"")
+        if csp and not self._learns_csp(csp):
+            return
         request_head = read_request_head(request.data, self._max_lines)
         kind = self._response_kind(request_head, request, head)
         if kind is not None:
@@ -380,10 +391,19 @@ class UsualPages:
         why = plan.not_captured(head, eligibility, request.kind.origin)
         if why in _OF_ONE_MESSAGE:
             return None
-        if why or policy.not_injected(head, eligibility) or eligibility.xhtml or eligibility.charset is None:
+        csp = head.values.get(b"content-security-policy", b"")
+        if why or policy.not_injected(head, eligibility) or (csp and policy.adapts_csp):
+            return _UNUSUAL
+        if eligibility.xhtml or eligibility.charset is None:
             return _UNUSUAL
         coding = head.values.get(b"content-encoding")
-        return ResponseKind("", eligibility, b"" if coding is None else content_coding((coding,)), content_type)
+        return ResponseKind("", eligibility, b"" if coding is None else content_coding((coding,)), content_type, csp)
+
+    def _learns_csp(self, csp: bytes) -> bool:
+        """Whether to keep a kind with this policy. Only a few: an application may send another one with each page."""
+        if len(self._policies) < _MAX_POLICIES:
+            self._policies.add(csp)
+        return csp in self._policies
 
 
 def _added_lines(head: RequestHead, sent: bytes) -> tuple[bool, bytes, bytes] | None:

@@ -11,7 +11,16 @@ from lbcompanion.http1.codings import encode_whole
 from lbcompanion.node.capture.page_policy import PagePolicy
 from lbcompanion.node.capture.usual_pages import UsualPages
 from lbcompanion.settings import CaptureTable, InjectTable, LimitsTable
-from tests.support.in_memory_node import PAGE, TAG_START, InMemoryNode, html, read_responses, request
+from tests.support.in_memory_node import (
+    PAGE,
+    TAG_START,
+    ApplicationConnection,
+    InMemoryNode,
+    ReceivedRequest,
+    html,
+    read_responses,
+    request,
+)
 from tests.support.usual_node import usual_node, warmed
 
 BROWSER = (b"Accept-Encoding: gzip", b"Sec-Fetch-Dest: document", b"Sec-Fetch-Mode: navigate")
@@ -220,3 +229,59 @@ def test_another_policy_class_is_asked_through_the_same_methods() -> None:
         visitor.send(REQUEST)
         node.run()
     assert node.counters.not_captured == {"no valid host": 3}
+
+
+@pytest.mark.parametrize(
+    ("csp", "is_usual", "has_script"),
+    [
+        (b"default-src 'self'", True, True),
+        (b"frame-ancestors 'none'; upgrade-insecure-requests", True, True),
+        (b"script-src http://www.example.com/_lbc/", True, True),
+        (b"script-src 'none'", False, False),
+        (b"script-src 'nonce-abc'", False, True),
+        (b"sandbox", False, False),
+        (b"", True, True),
+    ],
+)
+def test_pages_with_a_policy_are_usual_if_it_allows_the_script(csp: bytes, is_usual: bool, has_script: bool) -> None:
+    node = usual_node()
+    node.application.answers(html(PAGE, b"Content-Security-Policy: " + csp))
+    visitor = node.connect()
+    for _ in range(3):
+        visitor.send(REQUEST)
+        node.run()
+    answers = read_responses(visitor.received, [b"GET"] * 3, eof=False)
+    assert [TAG_START in answer.body or b"<script" in answer.body for answer in answers] == [has_script] * 3
+    assert [answer.get(b"content-security-policy") for answer in answers] == [csp] * 3
+    assert node.counters.usual_responses == 2 * is_usual
+    assert len(node.captured) == 3
+
+
+def test_an_adapted_policy_is_left_to_the_machine() -> None:
+    node = usual_node(inject=InjectTable(csp="adapt"))
+    node.application.answers(html(PAGE, b"Content-Security-Policy: script-src 'none'"))
+    visitor = node.connect()
+    for _ in range(3):
+        visitor.send(REQUEST)
+        node.run()
+    assert node.counters.usual_responses == 0
+    assert node.counters.injected == 3
+
+
+def test_an_application_with_another_policy_for_each_page_does_not_fill_the_cache() -> None:
+    node = usual_node()
+    number = 0
+
+    def answer(connection: ApplicationConnection, received: ReceivedRequest) -> None:
+        nonlocal number
+        number += 1
+        connection.send(html(PAGE, b"Content-Security-Policy: default-src 'self'; report-uri /r?%d" % number))
+
+    node.application.on_request = answer
+    visitor = node.connect()
+    for _ in range(200):
+        visitor.send(REQUEST)
+        node.run()
+    pages = node.context.new_usual_exchange.args[0]  # type: ignore[union-attr]
+    assert len(pages._responses) <= 64
+    assert node.counters.injected == 200
