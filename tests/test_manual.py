@@ -120,23 +120,39 @@ def test_every_module_named_on_the_map_exists() -> None:
     assert {name for name, path in files.items() if not path.is_dir() and not path.with_suffix(".py").exists()} == set()
 
 
-#: Names in the map's table that are no modules below ``lbcompanion``: commands, keys, and another package.
-NO_MODULES = {"init", "drain", "user", "audit", "keep_days", "session_seconds", "keep_bytes", "lease_seconds", "bench"}
+def rows_of_the_map() -> list[tuple[str, list[str], list[str]]]:
+    """The rows of the map's tables: what may be changed, and the modules and the files where it is changed."""
+    tables, _, _ = (DOCS / "house.rst").read_text().partition("\nRooms\n")
+    rows = []
+    for row in re.split(r"(?m)^   \* - ", tables)[1:]:
+        what, _, where = row.partition("\n     - ")
+        where, _, _ = where.partition("\n\n")
+        modules = re.findall(r"``([a-z_0-9]+(?:\.[a-z_0-9]+)*)``", where)
+        rows.append((what, modules, re.findall(r"``([a-z_0-9]+/[a-z_0-9/.]*)``", where)))
+    return rows
 
 
-def test_every_name_without_a_dot_on_the_map_is_a_module_beside_another_one_of_its_row() -> None:
+def test_a_row_of_the_map_names_one_or_two_places_that_exist() -> None:
+    """With more of them a reader has to guess which one is meant."""
     package = DOCS.parent / "lbcompanion"
-    table, _, _ = (DOCS / "house.rst").read_text().partition("\nRooms\n")
-    missing = set()
-    for row in re.split(r"(?m)^   \* - ", table)[1:]:
-        folders = {package}
-        for name in re.findall(r"``([a-z_0-9]+(?:\.[a-z_0-9]+)*)``", row):
-            if "." in name:
-                path = package.joinpath(*name.split("."))
-                folders |= {path, path.parent}
-            elif not any((at / name).is_dir() or (at / f"{name}.py").exists() for at in folders):
-                missing.add(name)
-    assert missing == NO_MODULES
+    for what, modules, files in rows_of_the_map():
+        paths = [package.joinpath(*name.split(".")) for name in modules]
+        assert [path for path in paths if not path.is_dir() and not path.with_suffix(".py").exists()] == [], what
+        assert [name for name in files if not (package / name).exists() and not (DOCS.parent / name).exists()] == []
+        assert 1 <= len(modules) + len(files) <= 2, what
+
+
+def test_no_two_rows_of_the_map_are_about_the_same() -> None:
+    subjects = [what for what, _, _ in rows_of_the_map()]
+    assert sorted(set(subjects)) == sorted(subjects)
+
+
+def test_every_module_is_in_a_row_of_the_map() -> None:
+    """A module by its own name, or by the name of its folder where all modules of the folder are of one kind."""
+    package = DOCS.parent / "lbcompanion"
+    named = {name for _, modules, _ in rows_of_the_map() for name in modules}
+    paths = [path.relative_to(package).with_suffix("") for path in package.rglob("*.py") if path.name != "__init__.py"]
+    assert [path for path in paths if not {".".join(path.parts), ".".join(path.parent.parts)} & named] == []
 
 
 def test_every_limit_is_in_the_table_of_limits_with_its_default() -> None:

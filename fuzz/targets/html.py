@@ -19,9 +19,9 @@ from lbcompanion.html import charset
 from lbcompanion.html.bytesearch import lowered
 from lbcompanion.html.fast_path import fast_head_end, fast_head_start
 from lbcompanion.html.inject import Injector
-from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
 from lbcompanion.html.masks import KEPT_ATTRIBUTES, Masks, RedactionError
 from lbcompanion.html.page_detection import Refusal
+from lbcompanion.html.place_patterns import InsertionPoint, InsertionPoints
 from lbcompanion.html.redaction import redact
 from lbcompanion.settings import CaptureTable
 from tests.html.cases.position import PAGES

@@ -7,8 +7,8 @@ import re
 from lbcompanion.html.body_end import has_base
 from lbcompanion.html.charset import prescan
 from lbcompanion.html.held_input import Mark, joined
-from lbcompanion.html.insertion_points import InsertionPoints, find_insertion_point
 from lbcompanion.html.page_detection import Refusal
+from lbcompanion.html.place_patterns import InsertionPoints, find_insertion_point
 from lbcompanion.html.stream import InjectionSpec, StreamingInjector
 
 

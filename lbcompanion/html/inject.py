@@ -11,8 +11,8 @@ import re
 from lbcompanion.html import charset, utf16
 from lbcompanion.html.buffered import BufferedInjector
 from lbcompanion.html.held_input import Mark, joined
-from lbcompanion.html.insertion_points import InsertionPoints
 from lbcompanion.html.page_detection import Refusal
+from lbcompanion.html.place_patterns import InsertionPoints
 from lbcompanion.html.stream import AfterBase, InjectionSpec, OnPolicies, PageTransformer, StreamingInjector
 
 # The length of the longest byte order mark.

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from lbcompanion.errors import StoreError
 from lbcompanion.model import LossCode, LossReason
 from lbcompanion.node.copies.peer_export import PeerExport
-from lbcompanion.node.copies.shared_store import SuccessorExport
+from lbcompanion.node.copies.sibling_stores import SuccessorExport
 from lbcompanion.node.notices.sender import NoticeSender
 from lbcompanion.node.notices.spool import Spool
 from lbcompanion.node.processes.siblings import Siblings

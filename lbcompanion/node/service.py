@@ -25,7 +25,7 @@ from lbcompanion.malloc_tuning import RETURN_MEMORY_SECONDS, raise_malloc_thresh
 from lbcompanion.model import RoutingCookie, WallClock
 from lbcompanion.node.copies.peer_export import PeerExport
 from lbcompanion.node.copies.peers import Peers
-from lbcompanion.node.copies.shared_store import SharedStore, SiblingRequestHandler
+from lbcompanion.node.copies.sibling_stores import SiblingRequestHandler, SiblingStores
 from lbcompanion.node.copy_drain import HAND_OVER_SECONDS, CopyDrain
 from lbcompanion.node.endpoints.application_client import UpstreamClient
 from lbcompanion.node.endpoints.used_nonces import SharedNonces, UsedNonces
@@ -117,7 +117,7 @@ class NodeService(NodeProcess):
         # Only a reactor with real sockets can have sibling processes; an in-memory reactor (tests) has none.
         self._siblings = self._find_siblings() if IReactorSocket.providedBy(reactor) else None
         inner = with_timeout(open_store(settings.store, self._now, self._store_thread), reactor)
-        self.store = SharedStore(inner, self._siblings)
+        self.store = SiblingStores(inner, self._siblings)
         tokens = Tokens(node.secret, node.name, os.urandom)
         self._peers = Peers(
             node=node.name,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lbcompanion.html.body_end import BodyEndInserter
 from lbcompanion.html.held_input import joined
-from lbcompanion.html.insertion_points import InsertionPoint, find_insertion_point
+from lbcompanion.html.place_patterns import InsertionPoint, find_insertion_point
 from tests.support.html_tree import Tree
 
 SNIPPET = b"<script>x()</script>"
@@ -56,7 +56,7 @@ def test_a_long_tag_is_read_a_few_times_only(kind, ends):
 @pytest.mark.parametrize("kind", LONG)
 @pytest.mark.parametrize("ends", [True, False])
 def test_an_anchor_within_a_long_tag_does_not_count(kind, ends, monkeypatch):
-    monkeypatch.setattr("lbcompanion.html.insertion_points.BodyEndInserter", _Counting)
+    monkeypatch.setattr("lbcompanion.html.place_patterns.BodyEndInserter", _Counting)
     fed = []
     monkeypatch.setattr(
         _Counting,

@@ -11,8 +11,8 @@ import pytest
 from lbcompanion.html import body_end, in_head, utf16
 from lbcompanion.html.held_input import HeldInput, joined
 from lbcompanion.html.inject import Injector
-from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
 from lbcompanion.html.page_detection import Refusal
+from lbcompanion.html.place_patterns import InsertionPoint, InsertionPoints
 from tests.support.html_fragments import BOTTOM, TOP
 
 ANCHOR = InsertionPoints(InsertionPoint(re.compile(b"<main>"), True), None)

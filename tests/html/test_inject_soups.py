@@ -13,8 +13,8 @@ from hypothesis import given, target
 from hypothesis import strategies as st
 
 from lbcompanion.html.inject import Injector
-from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
 from lbcompanion.html.page_detection import Refusal
+from lbcompanion.html.place_patterns import InsertionPoint, InsertionPoints
 from tests.support.html_fragments import BOTTOM, PAGES, TOP
 
 CODES = st.sampled_from(["utf-8", "utf-16-le", "utf-16-be"])

@@ -15,9 +15,9 @@ from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.html import integrity_policy
 from lbcompanion.html.csp import ALLOWED, DEFAULT_TAG, InsertedScripts, ScriptVerdict, evaluate
 from lbcompanion.html.csp_adapt import adapt
-from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
 from lbcompanion.html.integrity_policy import blocks_scripts
 from lbcompanion.html.page_detection import Eligibility, detect_page
+from lbcompanion.html.place_patterns import InsertionPoint, InsertionPoints
 from lbcompanion.html.snippets import (
     Snippet,
     default_tag_parts,

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from lbcompanion.html.insertion_points import InsertionPoint, InsertionPoints
 from lbcompanion.html.page_detection import Refusal
+from lbcompanion.html.place_patterns import InsertionPoint, InsertionPoints
 from tests.support.html_fragments import page_of
 from tests.support.injecting import filled, run
 

@@ -24,7 +24,7 @@ _SILENT = "a process of this node does not respond, and may have the copy"
 _CONCURRENCY = 8
 
 
-class SharedStore(DelegatingStore):
+class SiblingStores(DelegatingStore):
     """Stores in the inner store, and looks copies up in the siblings' stores too. Other calls use the inner store only.
 
     :param inner: this process's own store.

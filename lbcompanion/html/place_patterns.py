@@ -1,4 +1,4 @@
-"""Configured insertion points: patterns over the page, which match only where a tag would be read as a tag."""
+"""Patterns of the places that ``[inject]`` configures; they match only where a tag would be read as a tag."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from lbcompanion.errors import PageNotReady
 from lbcompanion.model import Miss, MissReason, Page
-from lbcompanion.node.copies.shared_store import SharedStore, SiblingRequestHandler
+from lbcompanion.node.copies.sibling_stores import SiblingRequestHandler, SiblingStores
 from lbcompanion.node.processes.siblings import SiblingAnswers
 from lbcompanion.protocol.copies import Frame
 from lbcompanion.settings import StoreTable
@@ -41,9 +41,9 @@ def result(deferred: Deferred[Any]) -> Any:
     return found[0]
 
 
-def two(is_pending: bool = False) -> tuple[SharedStore, MemoryStore]:
+def two(is_pending: bool = False) -> tuple[SiblingStores, MemoryStore]:
     other = store()
-    return SharedStore(store(), Siblings(one=SiblingRequestHandler(other, lambda token: is_pending))), other  # type: ignore[arg-type]
+    return SiblingStores(store(), Siblings(one=SiblingRequestHandler(other, lambda token: is_pending))), other  # type: ignore[arg-type]
 
 
 def test_a_siblings_copy_is_found_and_goes_when_it_was_sent() -> None:
@@ -68,7 +68,7 @@ def test_a_copy_on_its_way_elsewhere_is_worth_waiting_for() -> None:
 
 
 def test_alone_it_is_the_store_inside() -> None:
-    shared = SharedStore(store(), None)
+    shared = SiblingStores(store(), None)
     result(shared.put(make_page("token")))
     assert result(shared.peek("token")) == make_page("token")
     assert result(shared.drop("nowhere")) is False
@@ -80,9 +80,9 @@ def test_a_question_without_sense_is_refused() -> None:
         SiblingRequestHandler(other, lambda token: False).answer(Frame({"do": "dance"})).send(None)
 
 
-def with_a_silent_one() -> tuple[SharedStore, MemoryStore]:
+def with_a_silent_one() -> tuple[SiblingStores, MemoryStore]:
     other = store()
-    return SharedStore(store(), Siblings("two", one=SiblingRequestHandler(other, lambda token: False))), other  # type: ignore[arg-type]
+    return SiblingStores(store(), Siblings("two", one=SiblingRequestHandler(other, lambda token: False))), other  # type: ignore[arg-type]
 
 
 def test_a_sibling_that_does_not_respond_may_have_the_copy() -> None:
