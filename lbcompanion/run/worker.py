@@ -47,6 +47,8 @@ def main() -> int:
 
     # The supervisor has made a store already, so a ConfigError cannot occur here.
     service = NodeService(spec.settings, reactor, loop, role=ProcessRole(spec.group, spec.number, sockets))
+    # The supervisor sends SIGHUP to each worker that has started. Without a handler the signal would end it.
+    foreground.reload_on_sighup(reactor, service.reload)
     service.started.addCallback(lambda _: os.write(REPORTS_FD, STARTED))
     service.started.addErrback(lambda _: None)
     threading.Thread(target=_wait_for_leave_order, args=(reactor, service), daemon=True).start()
