@@ -74,6 +74,9 @@ from lbcompanion.crawler.threads import Threads
 from lbcompanion.crawler.webhooks import senders
 from lbcompanion.crawler.webhooks.delivery import body_writer
 from lbcompanion.crawler.webhooks.sender import SenderParts
+from lbcompanion.endpoints.certificates import BadCertificate, ServerCertificate
+from lbcompanion.endpoints.strings import parse
+from lbcompanion.endpoints.tls_listeners import tls_factory
 from lbcompanion.errors import CompanionError
 from lbcompanion.loops import SteadyLoop
 from lbcompanion.malloc_tuning import RETURN_MEMORY_SECONDS, return_freed_memory
@@ -218,6 +221,7 @@ class CrawlerService(MultiService):
         self._unconfirmed: Unconfirmed | None = None
         self._erasure: ErasureService | None = None
         self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
+        self._certificates: list[tuple[ServerCertificate, int]] = []
         self._locks = Locks(f"{self._name} (state directory {settings.crawler.state_dir})")
         self._is_recovered = False
         self._trigger: Any = None
@@ -478,10 +482,32 @@ class CrawlerService(MultiService):
     async def _listen(self, endpoint_text: str, site: Site) -> int:
         factory = WrappingFactory(site)
         factory.noisy = False
-        endpoint = serverFromString(self._reactor, endpoint_text)
-        listening = cast(IListeningPort, await endpoint.listen(factory))
+        endpoint = parse(endpoint_text)
+        served: Any = factory
+        certificate = None
+        if endpoint.encrypted:
+            # Twisted's own listener would read the certificate only once.
+            certificate = ServerCertificate(endpoint)
+            served = tls_factory(served, certificate)
+            options = {name: endpoint.options[name] for name in ("interface", "backlog") if name in endpoint.options}
+            endpoint = evolve(endpoint, kind="tcp", options=options)
+        listener = serverFromString(self._reactor, str(endpoint))
+        listening = cast(IListeningPort, await listener.listen(served))
         self._ports.append((listening, factory))
-        return int(getattr(listening.getHost(), "port", 0))
+        port = int(getattr(listening.getHost(), "port", 0))
+        if certificate is not None:
+            self._certificates.append((certificate, port))
+        return port
+
+    def reload(self) -> None:
+        """Reload the certificates of the listeners; one that cannot be used is logged, and the old one stays."""
+        for certificate, port in self._certificates:
+            try:
+                certificate.reload()
+            except BadCertificate as error:
+                self._log.warn("certificate not reloaded, the old one stays: {why}", why=str(error))
+            else:
+                self._log.info("certificate reloaded: port {port}", port=port)
 
     def _origins(self) -> list[str]:
         return [site.origin for site in self.settings.sites.values()]

@@ -7,7 +7,7 @@ from twisted.python import usage
 
 from lbcompanion import config, plugins
 from lbcompanion.errors import ConfigError
-from lbcompanion.run.foreground import log_config_warnings
+from lbcompanion.run.foreground import make_crawler
 from lbcompanion.run.tap import exit_with_config_error, stop_reactor_on_failure
 from lbcompanion.settings import CrawlerSettings
 
@@ -33,7 +33,4 @@ def makeService(options: Options) -> IService:
     """Make the crawler's service, on twistd's reactor."""
     from twisted.internet import reactor
 
-    from lbcompanion.crawler.service import CrawlerService
-
-    log_config_warnings(options.settings)
-    return stop_reactor_on_failure(CrawlerService(options.settings, reactor), reactor)
+    return stop_reactor_on_failure(make_crawler(options.settings, reactor), reactor)

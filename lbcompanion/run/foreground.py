@@ -26,6 +26,7 @@ from lbcompanion.node.transports.selector import new_event_loop
 from lbcompanion.settings import CrawlerSettings, NodeSettings
 
 if TYPE_CHECKING:
+    from lbcompanion.crawler.service import CrawlerService
     from lbcompanion.node.processes.supervisor import Supervisor
     from lbcompanion.node.service import NodeService
 
@@ -136,10 +137,17 @@ def run_crawler(settings: CrawlerSettings, *, json_lines: bool | None = None) ->
     """
     from twisted.internet import reactor
 
+    return run_service(make_crawler(settings, reactor), reactor, json_lines=json_lines)
+
+
+def make_crawler(settings: CrawlerSettings, reactor: Any) -> CrawlerService:
+    """Make the service of a crawler."""
     from lbcompanion.crawler.service import CrawlerService
 
     log_config_warnings(settings)
-    return run_service(CrawlerService(settings, reactor), reactor, json_lines=json_lines)
+    service = CrawlerService(settings, reactor)
+    reload_on_sighup(reactor, service.reload)
+    return service
 
 
 def log_config_warnings(settings: NodeSettings | CrawlerSettings) -> None:

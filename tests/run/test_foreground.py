@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from click.testing import CliRunner
 from lbcompanion.cli import main
 from lbcompanion.demo.processes import companion_command
 from tests.support.commands import ROOT, TWISTD
+from tests.support.listener_certificates import AUTHORITY
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.network
@@ -145,6 +147,62 @@ def test_a_bad_configuration_is_exit_2(farm: Farm, kind: str, way) -> None:  # t
         out, err = process.communicate(timeout=START_SECONDS)
     assert process.returncode == 2, out + err
     assert "state_dri is no known key; allowed: did you mean state_dir?" in err
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ["node", "crawler"])
+def test_a_service_goes_on_after_sighup(farm: Farm, kind: str, way) -> None:  # type: ignore[no-untyped-def]
+    """The units of systemd reload by it. It would end the process that has no handler."""
+    with started(way(kind, farm.file(kind)), farm.folder) as process:
+        wait_until_healthy(farm, kind, process)
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        wait_until_healthy(farm, kind, process)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=STOP_SECONDS)
+    assert "Traceback" not in out + err
+
+
+def test_sighup_makes_the_crawler_read_its_certificates_again(farm: Farm) -> None:
+    certificate, _ = AUTHORITY.write(farm.folder, "a", "127.0.0.1")
+    port = farm.admin["crawler"]
+    farm._replace("crawler.toml", f"tcp:{port}", f"ssl:{port}:privateKey=a.key:certKey=a.pem")
+    context = ssl.create_default_context(cadata=AUTHORITY.pem.decode())
+
+    def shown() -> bytes:
+        plain = socket.create_connection(("127.0.0.1", port), 60)
+        with plain, context.wrap_socket(plain, server_hostname="127.0.0.1") as asking:
+            assert asking.version() == "TLSv1.3"
+            asking.sendall(b"GET /healthz HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+            assert asking.recv(100).startswith(b"HTTP/1.")
+            return asking.getpeercert(True) or b""
+
+    def first_shown() -> bytes:
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return shown()
+            except ConnectionRefusedError:
+                assert time.monotonic() < end, "it does not listen"
+                time.sleep(0.1)
+
+    with started(by_command("crawler", farm.file("crawler")), farm.folder) as process:
+        first = first_shown()
+        AUTHORITY.write(farm.folder, "a", "127.0.0.1")
+        process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + START_SECONDS
+        while shown() == first:
+            assert time.monotonic() < end, "the old certificate stays"
+        second = shown()
+        certificate.write_bytes(b"rubbish")
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        assert shown() == second
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=STOP_SECONDS)
+    assert (out + err).count("certificate reloaded") == 1
+    assert (out + err).count("certificate not reloaded, the old one stays") == 1
+    assert "Traceback" not in out + err
 
 
 def test_a_fetch_of_no_token_is_exit_1(farm: Farm) -> None:

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
 from lbcompanion.endpoints.strings import EndpointString, parse
+from lbcompanion.endpoints.tls_listeners import tls_factory
 from lbcompanion.node.proxy.interface import ConnectionHandler
 from lbcompanion.node.proxy.proxy_protocol import PendingConnections
 from lbcompanion.node.proxy.upstream import UpstreamConnection
@@ -28,7 +29,6 @@ from lbcompanion.node.transports.twisted_transport import (
     ProxyHeaderFactory,
     SharedUnixPort,
     TlsDialFactory,
-    tls_factory,
 )
 
 _TWISTED_TIMEOUT_SECONDS = 30

@@ -7,24 +7,23 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
     IHandshakeListener,
-    IOpenSSLServerConnectionCreator,
     IPushProducer,
     ISSLTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.tcp import Port as TcpPort
 from twisted.internet.unix import Port as UnixPort
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lbcompanion.endpoints.certificates import ServerCertificate
+from lbcompanion.endpoints.tls_listeners import tls_factory
 from lbcompanion.node.proxy.interface import ConnectionHandler
 from lbcompanion.node.proxy.proxy_header import ProxyHeader
 from lbcompanion.node.proxy.proxy_protocol import PendingConnections, ProxyHeaderHandler, WithClientAddress
@@ -268,26 +267,6 @@ class TlsDialFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol:
         """The protocol around the handler."""
         return _TlsDialProtocol(self._upstream, self._timeout_seconds, self._reactor)
-
-
-@implementer(IOpenSSLServerConnectionCreator)
-class _TlsContextSource:
-    """Creates TLS connections from the certificate as last loaded, so that a reload takes effect."""
-
-    def __init__(self, certificate: ServerCertificate) -> None:
-        self._certificate = certificate
-
-    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        """A new server-side TLS connection."""
-        return SSL.Connection(self._certificate.twisted_context, None)
-
-
-def tls_factory(factory: Factory, certificate: ServerCertificate) -> Factory:
-    """Wrap a factory in TLS."""
-    wrapped: Any = TLSMemoryBIOFactory(_TlsContextSource(certificate), False, factory)
-    wrapped.noisy = False
-    tls_wrapped: Factory = wrapped
-    return tls_wrapped
 
 
 class ProxyHeaderFactory(Factory):

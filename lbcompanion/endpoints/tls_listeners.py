@@ -1,0 +1,33 @@
+"""TLS of Twisted's listeners, with a certificate that can be reloaded while they run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.internet.protocol import Factory
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
+
+from lbcompanion.endpoints.certificates import ServerCertificate
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class _TlsContextSource:
+    """Creates TLS connections from the certificate as last loaded, so that a reload takes effect."""
+
+    def __init__(self, certificate: ServerCertificate) -> None:
+        self._certificate = certificate
+
+    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """A new server-side TLS connection."""
+        return SSL.Connection(self._certificate.twisted_context, None)
+
+
+def tls_factory(factory: Factory, certificate: ServerCertificate) -> Factory:
+    """Wrap a factory in TLS."""
+    wrapped: Any = TLSMemoryBIOFactory(_TlsContextSource(certificate), False, factory)
+    wrapped.noisy = False
+    tls_wrapped: Factory = wrapped
+    return tls_wrapped
