@@ -16,7 +16,7 @@ from lbcompanion.node.proxy.proxy_header import ProxyHeader
 from lbcompanion.node.proxy.proxy_protocol import ClientAddressTransport, PendingConnections, ProxyHeaderHandler
 from lbcompanion.node.proxy.upstream import UpstreamConnection
 from lbcompanion.node.transports.connecting import Address, Connecting, Target, connect_socket
-from lbcompanion.node.transports.socket_transport import SocketServer, SocketTransport
+from lbcompanion.node.transports.socket_transport import SocketServer, SocketTransport, without_delay
 from lbcompanion.node.transports.sockets import BACKLOG
 
 #: Connections accepted per iteration if several processes share the socket, so that none accepts them all.
@@ -52,6 +52,9 @@ async def serve_socket(
     if certificate is None:
         listening.listen(BACKLOG)
         return SocketServer(loop, listening, factory, accept_batch)
+    # asyncio does this only for sockets that name their protocol; accepted ones do not. Otherwise the first response
+    # would wait until the visitor acknowledges the session tickets that follow the handshake.
+    without_delay(listening)
     server = await loop.create_server(factory, sock=listening, backlog=accept_batch)
     # asyncio uses backlog= as batch size of accept too, so the backlog is set separately.
     listening.listen(BACKLOG)

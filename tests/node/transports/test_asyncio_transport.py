@@ -8,7 +8,7 @@ import socket
 import ssl
 import tracemalloc
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -27,13 +27,16 @@ _WAIT = 60.0
 
 
 class _Echo:
-    """A handler that sends back what it receives."""
+    """A handler that sends back what it receives; ``sockets`` are those of all connections."""
+
+    sockets: ClassVar[list[Any]] = []
 
     def __init__(self) -> None:
         self.pause_writing = self.resume_writing = self.eof_received = lambda: None
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        self.sockets.append(transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
         self.transport.write(data)
@@ -68,7 +71,8 @@ def opened(context: ssl.SSLContext, port: int, data: bytes) -> ssl.SSLSocket:
 
 async def serving(certificate: ServerCertificate) -> tuple[Any, int]:
     """A server that sends back what it receives, and its port."""
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.bind(("127.0.0.1", 0))
     server = await serve_socket(asyncio.get_running_loop(), listening, _Echo, certificate)
     return server, listening.getsockname()[1]
 
@@ -104,3 +108,20 @@ def test_connections_that_receive_at_once_do_not_mix(certificate: ServerCertific
             server.close()
 
     asyncio.run(exchange())
+
+
+def test_responses_do_not_wait_for_the_session_tickets(
+    certificate: ServerCertificate, context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Echo, "sockets", [])
+
+    async def exchange() -> int:
+        server, port = await serving(certificate)
+        visitor = await asyncio.to_thread(opened, context, port, b"hello")
+        try:
+            return int(_Echo.sockets[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        finally:
+            visitor.close()
+            server.close()
+
+    assert asyncio.run(exchange())
