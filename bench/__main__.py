@@ -142,7 +142,7 @@ def _few_workers(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
 def _profile(console: Console, cases: list[Case], scale: float, how: str) -> None:
     with _stage() as stage:
         for case in cases:
-            peer = stage.peer(profiled.Profiled)
+            peer = stage.peer(profiled.Profiled, case.workers, case.tls)
             assert isinstance(peer, profiled.Profiled)
             peer.how = how
             try:

@@ -185,7 +185,7 @@ class Visitors:
             visitor.socket.setblocking(False)
             try:
                 closed += not visitor.socket.recv(1)
-            except BlockingIOError:
+            except (BlockingIOError, ssl.SSLWantReadError):
                 pass
             except OSError:
                 closed += 1
