@@ -13,7 +13,7 @@ PROCESSES ?= -n 3 --dist loadfile --no-loadscope-reorder
 # Tests start hundreds of processes. Without bytecode on disk each compiles the package again, 0.35 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test quick quick-tests test-one lint format types docs pictures bench bench-crawler soak simulate fuzz sanitize chaos changes clean
+.PHONY: help demo test quick quick-tests test-one lint format types docs pictures bench bench-crawler bench-growth soak simulate fuzz sanitize chaos changes clean
 
 help:
 	@echo "make demo    a whole farm on this machine (ARGS='--once --json' and so on are handed on)"
@@ -25,6 +25,7 @@ help:
 	@echo "make pictures   the README's pictures, from the running demo"
 	@echo "make bench   figures: CPU, waits and memory beside other proxies (ARGS='--quick': under a minute)"
 	@echo "make bench-crawler   the cost of an archived page beside Scrapy (also at the end of make bench)"
+	@echo "make bench-growth   memory and CPU with many idle connections, stored copies and rules (ARGS=--quick: a minute)"
 	@echo "make soak    a million mixed requests: do memory or descriptors grow?"
 	@echo "make simulate  routing at 1,000 nodes and a million visits, without a socket"
 	@echo "make fuzz    at random and for long (ARGS='html --seconds 3600': that target alone, for an hour)"
@@ -160,6 +161,9 @@ bench-crawler: $(VENV)/.ready-bench .venv-scrapy/.ready .venv-scrapy-warc/.ready
 	$(if $(ARGS),,$(BIN)/python -m bench.crawler --files)
 	$(if $(ARGS),,$(BIN)/python -m bench.crawler --crawlers 4)
 	$(if $(ARGS),,$(BIN)/python -m bench.crawler --pending 1000000)
+
+bench-growth: $(VENV)/.ready-bench
+	$(BIN)/python -m bench.growth $(ARGS)
 
 soak: $(VENV)/.ready-bench
 	$(BIN)/python -m bench.soak $(ARGS)

@@ -26,14 +26,14 @@ from bench.peers import PEERS, QUICK
 from bench.peers.interface import Peer, PeerFailed
 from bench.schedule import Effort, Origin, Schedule
 from bench.targets import verdicts
-from bench.workload import CASES, Case
+from bench.workload import CASES, GROUPS, Case
 from lbcompanion import __version__
 from lbcompanion.demo.ports import ReservedPorts
 
 #: So many of a round's requests are looked at.
 _PROFILE_TIMES = {"sampled": 10, "calls": 3}
 _RESULTS = Path(__file__).parent / "results"
-_MEASURED = {key: case for key, case in CASES.items() if case.group != "memory"}
+_MEASURED = {key: case for key, case in CASES.items() if case.group in GROUPS}
 #: Cases with which the wait of one visitor is measured.
 _WAITING = ("page-10k", "page-100k", "asset-10k")
 
@@ -55,6 +55,11 @@ def _chosen(names: tuple[str, ...], quick: bool) -> tuple[list[type[Peer]], dict
     return [peer for peer in wanted if peer.name not in left_out], left_out
 
 
+def chosen_cases(keys: tuple[str, ...], quick: bool) -> list[Case]:
+    """The cases to measure: those of the keys, or without keys all of them; in a quick run only the usual ones."""
+    return [case for key, case in _MEASURED.items() if (key in keys if keys else case.usual or not quick)]
+
+
 class _Stage:
     """The application, the load, and folders and ports for peers."""
 
@@ -65,11 +70,17 @@ class _Stage:
         self._ports = ports
         self._number = 0
 
-    def peer(self, kind: type[Peer]) -> Peer:
-        """One that is not started yet."""
+    def peer(self, kind: type[Peer], workers: int = 1, tls: bool = False) -> Peer:
+        """One that is not started yet.
+
+        :param tls: whether it listens with TLS as well, if it can.
+        """
         self._number += 1
         folder = self._folder / str(self._number)
-        return kind(folder, self.origin.port, self._ports.take(), self._ports.take())
+        tls_port = self._ports.take() if tls and kind.takes_tls else 0
+        peer = kind(folder, self.origin.port, self._ports.take(), self._ports.take(), tls_port)
+        peer.workers = workers
+        return peer
 
 
 @contextmanager
@@ -89,15 +100,20 @@ def _rounds(
     """The figures of all cases while stores fill, and of captured pages once they are full."""
     with ExitStack() as stack:
         peers = []
-        for kind in kinds:
-            peer = stage.peer(kind)
-            stack.callback(peer.stop)
-            peer.start()
-            peers.append(peer)
+        tls = any(case.tls for case in cases)
+        for workers in sorted({case.workers for case in cases}):
+            for kind in kinds:
+                if workers > 1 and not kind.takes_workers:
+                    continue
+                peer = stage.peer(kind, workers, tls and workers == 1)
+                stack.callback(peer.stop)
+                peer.start()
+                peers.append(peer)
         rounds = Schedule(stage.origin, stage.load, peers, cases, list(_WAITING) if effort.waits else [], effort, say)
         rounds.run()
-        captured = [case for case in cases if case.captured and effort.fill]
-        full = Schedule(stage.origin, stage.load, peers, captured, [], effort, say)
+        captured = [case for case in cases if case.captured and case.usual and effort.fill]
+        filled = [peer for peer in peers if peer.workers == 1]
+        full = Schedule(stage.origin, stage.load, filled, captured, [], effort, say)
         if captured:
             full.fill()
             full.run()
@@ -126,7 +142,7 @@ def _few_workers(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
 def _profile(console: Console, cases: list[Case], scale: float, how: str) -> None:
     with _stage() as stage:
         for case in cases:
-            peer = stage.peer(profiled.Profiled)
+            peer = stage.peer(profiled.Profiled, case.workers, case.tls)
             assert isinstance(peer, profiled.Profiled)
             peer.how = how
             try:
@@ -141,7 +157,9 @@ def _profile(console: Console, cases: list[Case], scale: float, how: str) -> Non
 
 
 @click.command(context_settings={"max_content_width": 110})
-@click.option("--quick", is_flag=True, help="under a minute: only the companion and nginx, fewer requests and rounds")
+@click.option(
+    "--quick", is_flag=True, help="under a minute: only the companion and nginx, fewer requests and rounds, no TLS"
+)
 @click.option("--rounds", type=click.IntRange(1, 1000), help="of all cases and peers  [default: 5; with --quick: 3]")
 @click.option(
     "--scale", type=click.FloatRange(0.001, 1000), help="requests, times this  [default: 1; with --quick: 0.5]"
@@ -200,7 +218,7 @@ def main(
     if fill is None:
         fill = 0 if quick else 30000
     effort = Effort(rounds or (3 if quick else 5), scale or (0.5 if quick else 1.0), waits, fill)
-    cases = [case for key, case in _MEASURED.items() if not keys or key in keys]
+    cases = chosen_cases(keys, quick)
     sip_seconds = (4.0 if quick else 12.0) if slow_seconds is None else slow_seconds
     # What was started is to be ended, also when this is.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

@@ -52,7 +52,9 @@ class Load:
         """The id of the process."""
         return self._process.pid
 
-    def put(self, port: int, case: str, tagged: bool, requests: int, connections: int) -> dict[str, Any]:
+    def put(
+        self, port: int, case: str, tagged: bool, requests: int, connections: int, sample: int = 0
+    ) -> dict[str, Any]:
         """See :meth:`bench.visitors.Visitors.load`.
 
         :raises WrongAnswer: where an answer is.
@@ -65,7 +67,19 @@ class Load:
             requests=requests,
             connections=connections,
             seconds=_LOAD_SECONDS,
+            sample=sample,
         )
+
+    def hold(self, port: int, case: str, tagged: bool, connections: int) -> int:
+        """See :meth:`bench.visitors.Visitors.hold`.
+
+        :raises WrongAnswer: where an answer is.
+        """
+        return int(self._do("hold", port=port, case=case, tagged=tagged, connections=connections)["open"])
+
+    def release(self) -> int:
+        """See :meth:`bench.visitors.Visitors.release`."""
+        return int(self._do("release")["closed"])
 
     def waits(self, port: int, direct: int, case: str, tagged: bool, requests: int) -> dict[str, float]:
         """See :meth:`bench.visitors.Visitors.waits`.

@@ -54,6 +54,8 @@ class _Origin(asyncio.Protocol):
     def _answer(self, head: bytes) -> None:
         line = head[: head.index(b"\r\n")]
         path, _, query = line.split(b" ")[1].partition(b"?")
+        # Numbered paths have one answer: it is looked up once.
+        path = path.rstrip(b"0123456789")
         # Some proxies ask in HTTP/1.0, one connection for each request.
         self._old = line.endswith(b"1.0")
         case = _found(path, b"\naccept-encoding: gzip" in head.lower())

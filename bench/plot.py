@@ -9,14 +9,14 @@ from typing import Any
 from attrs import frozen
 
 from bench.targets import COMPANION
-from bench.workload import CASES
+from bench.workload import CASES, GROUPS
 
 _WIDTH = 900
 _NAMES = 250
 _VALUES = 190
 _ROW = 17
 _TITLE = 34
-_OURS, _THEIRS, _SPREAD = "#b5482a", "#6d8aa8", "#222222"
+_OURS, _THEIRS, SPREAD = "#b5482a", "#6d8aa8", "#222222"
 
 
 @frozen
@@ -57,7 +57,7 @@ def _cpu(figures: dict[str, dict[str, Any]]) -> list[tuple[str, list[_Bar]]]:
         case = CASES[key]
         unit = "each MB" if case.streamed else "each"
         bars = [_bar(name, one["cpu_us"], one.get("cpu_ratio")) for name, one in peers.items()]
-        panels.append((f"{case.title}, {case.group}: CPU microseconds, {unit}", bars))
+        panels.append((f"{case.title}, {GROUPS[case.group]}: CPU microseconds, {unit}", bars))
     return panels
 
 
@@ -104,7 +104,7 @@ def _panel(title: str, bars: list[_Bar], y: int) -> list[str]:
             f'<text x="{_NAMES - 8}" y="{top + 12}" text-anchor="end">{escape(bar.name)}</text>',
             f'<rect x="{_NAMES}" y="{top + 2}" width="{x(bar.middle) - _NAMES:.1f}" height="{_ROW - 4}"'
             f' fill="{colour}"/>',
-            f'<line x1="{x(bar.least)}" x2="{x(bar.most)}" y1="{middle}" y2="{middle}" stroke="{_SPREAD}"/>',
+            f'<line x1="{x(bar.least)}" x2="{x(bar.most)}" y1="{middle}" y2="{middle}" stroke="{SPREAD}"/>',
             f'<text x="{max(x(bar.most), x(bar.middle)) + 6:.1f}" y="{top + 12}">{escape(bar.label)}</text>',
         ]
     return parts

@@ -42,11 +42,11 @@ class Profiled(Companion):
 
         :returns: rows of name, own share, share with all it called and calls; lines and shares; CPU microseconds.
         """
-        load.put(self.port, case.key, case.captured, max(20, requests // 5), case.connections)
+        load.put(self.port_for(case), case.key, case.captured, max(20, requests // 5), case.connections)
         pid = self.pids[0]
         before = Cpu.of(self.pids)
         os.kill(pid, signal.SIGUSR2)
-        load.put(self.port, case.key, case.captured, requests, case.connections)
+        load.put(self.port_for(case), case.key, case.captured, requests, case.connections)
         used = Cpu.of(self.pids).since(before).total
         os.kill(pid, signal.SIGUSR2)
         written = self.folder / "profile.json"

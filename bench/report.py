@@ -12,13 +12,7 @@ from rich.table import Table
 
 from bench.peers import REFERENCE, STREAM_REFERENCE
 from bench.schedule import Samples
-from bench.workload import CASES
-
-_GROUPS = {
-    "captured": "Captured pages: CPU microseconds for each",
-    "uncaptured": "Not captured: CPU microseconds for each",
-    "streamed": "Streamed: CPU microseconds for each MB (1,048,576 bytes)",
-}
+from bench.workload import CASES, GROUPS
 
 
 def spread(values: Iterable[float], digits: int = 1) -> dict[str, Any]:
@@ -67,11 +61,13 @@ def _table(title: str, *headings: str) -> Table:
 
 
 def _cpu_tables(console: Console, by_case: dict[str, dict[str, Any]]) -> None:
-    for group, title in _GROUPS.items():
+    for group, title in GROUPS.items():
         keys = [key for key in by_case if CASES[key].group == group]
         if not keys:
             continue
-        table = _table(title, "", "", "CPU us", "ratio", "in kernel", "per second")
+        unit = "MB (1,048,576 bytes)" if group == "streamed" else "request"
+        words = f"{title[0].upper()}{title[1:]}: CPU microseconds for each {unit}"
+        table = _table(words, "", "", "CPU us", "ratio", "in kernel", "per second")
         for key in keys:
             for name, one in by_case[key].items():
                 table.add_row(

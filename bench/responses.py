@@ -197,13 +197,14 @@ class CheckedResponse(Message):
         self._number = number
 
     def on_head(self) -> None:
-        """Check status 200, the case's own fields and a persistent connection."""
+        """Check status 200, the case's own fields and whether the connection is kept."""
         if self.status != 200:
             raise WrongResponse(f"status {self.status}")
         if self.fields.get(b"x-request-id") != b"%d" % self._number:
             raise WrongResponse("the answer to another request")
-        if self.fields.get(b"connection", b"").lower() == b"close":
-            raise WrongResponse("the connection is not kept alive")
+        connection = self.fields.get(b"connection", b"").lower()
+        if connection == (b"close" if self._case.kept else b"keep-alive"):
+            raise WrongResponse(f"the connection is {'not ' if self._case.kept else ''}kept alive")
 
     def check(self, tagged: bool) -> str:
         """Judge the answer when it is whole.
@@ -219,11 +220,14 @@ class CheckedResponse(Message):
         coded = self.fields.get(b"content-encoding") == b"gzip"
         if coded != (self._case.coding == "gzip"):
             raise WrongResponse("not the coding that was asked for")
-        return check_body(self._kept.decoded(coded), self._case.body, tagged)
+        return check_body(self._kept.decoded(coded), self._case.body, tagged, b"https" if self._case.tls else b"http")
 
 
-def check_body(body: bytes, wanted: bytes, tagged: bool) -> str:
-    """Judge a decoded body; see :meth:`CheckedResponse.check`."""
+def check_body(body: bytes, wanted: bytes, tagged: bool, scheme: bytes = b"http") -> str:
+    """Judge a decoded body; see :meth:`CheckedResponse.check`.
+
+    :param scheme: of the address in the tag.
+    """
     if not tagged:
         if body != wanted:
             raise WrongResponse("not the bytes of the application")
@@ -231,6 +235,8 @@ def check_body(body: bytes, wanted: bytes, tagged: bool) -> str:
     found = TAG.search(body)
     if found is None:
         raise WrongResponse("no tag in the page")
+    if found[2] != scheme:
+        raise WrongResponse("the address in the tag has another scheme")
     if body[: found.start()] + body[found.end() :] != wanted:
         raise WrongResponse("not the page around the tag")
     if found.start() > body.index(b"</head>"):

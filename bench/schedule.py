@@ -125,7 +125,7 @@ class Schedule:
 
     def _taking(self, case: Case) -> list[Peer]:
         """The peers that take a case, in the order in which they were given."""
-        return [peer for peer in self._peers if peer.takes_streams or not case.streamed]
+        return [peer for peer in self._peers if peer.takes(case)]
 
     def fill(self) -> None:
         """Fill the stores of the peers that capture. A peer with a small share of the requests is left as it is."""
@@ -162,7 +162,7 @@ class Schedule:
         try:
             # In the measure of the requests, so that a connection's cost is shared by as many with every peer.
             connections = max(_MIN_CONNECTIONS, round(case.connections * peer.share))
-            result = self._load.put(peer.port, case.key, tagged, requests, connections)
+            result = self._load.put(peer.port_for(case), case.key, tagged, requests, connections)
             if tagged and peer.copy(result["last_token"]) != case.body:
                 raise PeerFailed("the copy is not the page")
         except (PeerFailed, WrongAnswer) as error:

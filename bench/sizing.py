@@ -50,21 +50,13 @@ class Sizes:
 
 
 class Node(Companion):
-    """A companion with some workers and a store."""
+    """A companion with a store."""
 
-    workers = 1
     store = "memory:"
 
     def further(self) -> str:
         """Return the store."""
         return f'[store]\nurl = "{self.store}"\nmax_pages = 100000\nmax_bytes = 2147483648\n'
-
-    def command(self) -> list[str]:
-        """The companion's command; its file also says how many workers there are."""
-        command = super().command()
-        file = self.folder / "n1.toml"
-        file.write_text(file.read_text().replace("[node]\n", f"[node]\nworkers = {self.workers}\n", 1))
-        return command
 
 
 def proportional_megabytes(pids: list[int]) -> float:

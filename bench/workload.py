@@ -12,10 +12,10 @@ from attrs import frozen
 HOST = "www.example.com"
 MEGABYTE = 1 << 20
 
-#: What all capturing peers insert; the group is the token.
+#: What all capturing peers insert; the groups are the token and the scheme of the address.
 TAG = re.compile(
     rb'<script async src="[^"]*/_lbc/fetch-from(?:\.js)?\?v=[A-Za-z0-9_-]+" data-lbc-token="([A-Za-z0-9_-]{16,63})"'
-    rb' data-lbc-fetch-from="http://www\.example\.com/_lbc/page/\1"[^>]*></script>'
+    rb' data-lbc-fetch-from="(https?)://www\.example\.com/_lbc/page/\1"[^>]*></script>'
 )
 
 #: Under this path no peer captures: the companion by its ``exclude``, the others by a rule of the same meaning.
@@ -89,13 +89,18 @@ class Case:
 
     :ivar key: short, for command lines and JSON.
     :ivar title: as it stands in tables.
-    :ivar group: ``captured``, ``uncaptured``, ``streamed`` or ``memory``.
+    :ivar group: ``captured``, ``uncaptured``, ``streamed``; ``tls``, ``closed``, ``workers`` for the other ways to be
+        connected; ``memory`` and ``growth`` for other measurements.
     :ivar path: the request's, before its query.
     :ivar size: of the body, in bytes.
     :ivar coding: the Accept-Encoding.
     :ivar chunked: the application does not say how long the body is.
     :ivar requests: of one round, for a peer of share 1.
-    :ivar connections: kept at once.
+    :ivar connections: open at once.
+    :ivar numbered: each request has a path of its own, the number at its end.
+    :ivar tls: the visitors use TLS.
+    :ivar kept: connections are kept; otherwise each request has a new one, and says ``Connection: close``.
+    :ivar workers: of the peer.
     """
 
     key: str
@@ -108,6 +113,15 @@ class Case:
     content_type: str = "text/html; charset=utf-8"
     coding: str = "identity"
     chunked: bool = False
+    numbered: bool = False
+    tls: bool = False
+    kept: bool = True
+    workers: int = 1
+
+    @property
+    def usual(self) -> bool:
+        """Whether visitors keep connections without TLS to a peer with one worker."""
+        return self.kept and not self.tls and self.workers == 1
 
     @property
     def streamed(self) -> bool:
@@ -117,7 +131,7 @@ class Case:
     @property
     def captured(self) -> bool:
         """Whether peers that capture do so here."""
-        return self.group == "captured"
+        return self.content_type.startswith("text/html") and not self.path.startswith(NOT_CAPTURED)
 
     @property
     def body(self) -> bytes:
@@ -155,14 +169,52 @@ CASES: dict[str, Case] = {
         _stream(1, 100, 8, chunked=True),
         _stream(16, 8, 4, chunked=False),
         _stream(16, 8, 4, chunked=True),
+        Case("page-10k-tls", "10 KB page", "tls", "/tls/tools", 10240, 2000, tls=True),
+        Case("asset-10k-tls", "10 KB JavaScript", "tls", "/tls/shop.js", 10240, 2000, content_type=_SCRIPT, tls=True),
+        Case("page-10k-tls-close", "10 KB page, a handshake each", "tls", "/new/tls", 10240, 500, tls=True, kept=False),
+        Case("page-10k-close", "10 KB page", "closed", "/new/tools", 10240, 2000, kept=False),
+        Case(
+            "asset-10k-close",
+            "10 KB JavaScript",
+            "closed",
+            "/new/shop.js",
+            10240,
+            2000,
+            content_type=_SCRIPT,
+            kept=False,
+        ),
+        Case("page-10k-workers", "10 KB page", "workers", "/two/tools", 10240, 2000, workers=2),
+        Case(
+            "asset-10k-workers",
+            "10 KB JavaScript",
+            "workers",
+            "/two/shop.js",
+            10240,
+            2000,
+            content_type=_SCRIPT,
+            workers=2,
+        ),
         _stream(64, 20, 20, chunked=False, group="memory"),
+        Case("page-2k", "2 KB page", "growth", "/short", 2048, 2000),
+        Case("page-10k-numbered", "10 KB page, a path each", "growth", "/tools/item-", 10240, 2000, numbered=True),
     )
 }
+#: The titles of the groups of cases whose CPU time is measured, in the order of the tables.
+GROUPS = {
+    "captured": "captured pages",
+    "uncaptured": "not captured",
+    "streamed": "streamed",
+    "tls": "over TLS",
+    "closed": "a new connection for each request",
+    "workers": "two workers",
+}
+_DIGITS = "0123456789"
 _BY_PATH = {(case.path, case.coding): case for case in CASES.values()}
 
 
 def case_of(path: str, coding: str) -> Case | None:
     """Find the case by a request's path and accepted coding; None if there is none."""
+    path = path.rstrip(_DIGITS)
     return _BY_PATH.get((path, coding)) or _BY_PATH.get((path, "identity"))
 
 
@@ -228,8 +280,10 @@ def request_for(case: Case, number: int) -> bytes:
     :param number: of visitor and request: no two heads are alike on a real site, so remembering one must not pay here.
     """
     tracker_id = number * 2654435761 & 0xFFFFFFFF
+    path = f"{case.path}{number}" if case.numbered else case.path
     return (
-        f"GET {case.path}?page={number}&sort=price HTTP/1.1\r\nHost: {HOST}\r\nConnection: keep-alive\r\n"
+        f"GET {path}?page={number}&sort=price HTTP/1.1\r\nHost: {HOST}\r\n"
+        f"Connection: {'keep-alive' if case.kept else 'close'}\r\n"
         f"sec-ch-ua: {_AGENTS[number % 3]}\r\n"
         f"{_FOR_A_PAGE if case.content_type.startswith('text/html') else _FOR_THE_REST}"
         f"Referer: http://{HOST}/tools?page={number % 89}&sort=price\r\nAccept-Encoding: {case.coding}\r\n"

@@ -60,7 +60,6 @@ EXEMPT = {
     "lbcompanion/doctor/prober.py": "asks a real site: e2e/test_doctor.py",
     "lbcompanion/http1/coding_libraries.py": "imports only",
     "lbcompanion/node/proxy/context.py": "protocols and values",
-    "lbcompanion/node/transports/asyncio_transport.py": "real processes: node/transports/test_listening.py",
     "lbcompanion/node/transports/twisted_transport.py": "real processes: node/transports/test_listening.py",
     "lbcompanion/run/crawler_tap.py": "run/test_tap.py runs each test with both plugins",
     "lbcompanion/run/worker.py": "a process of a node: node/processes/test_supervisor.py",

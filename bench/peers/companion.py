@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 
+from bench.certificate import CERTIFICATE, KEY
 from bench.peers.interface import Peer
 from bench.targets import COMPANION
 from bench.workload import HOST, NOT_CAPTURED
@@ -15,14 +17,17 @@ from lbcompanion.protocol.signatures import Signer
 _CONFIGURATION = """\
 [node]
 name = "n1"
-listen = ["tcp:{port}:interface=127.0.0.1"]
+workers = {workers}
+listen = {listen}
+{node}
 upstream = "tcp:127.0.0.1:{origin_port}"
 secret_file = "farm.secret"
 state_dir = "state"
 admin = "tcp:{admin_port}:interface=127.0.0.1"
 
 [capture]
-exclude = ["{not_captured}**"]
+exclude = {exclude}
+{capture}
 
 {further}
 """
@@ -34,6 +39,7 @@ class Companion(Peer):
     """Capture with masks and excluded blocks, injection, memory store, admin listener, notices: all on."""
 
     name = COMPANION
+    takes_tls = takes_closing = takes_workers = True
 
     @classmethod
     def missing(cls) -> str:
@@ -44,15 +50,34 @@ class Companion(Peer):
         """Return further tables of the configuration."""
         return ""
 
+    def not_captured(self) -> list[str]:
+        """Return the paths that are not captured."""
+        return [f"{NOT_CAPTURED}**"]
+
+    def further_node(self) -> str:
+        """Return further lines of ``[node]``."""
+        return ""
+
+    def further_capture(self) -> str:
+        """Return further lines of ``[capture]``."""
+        return ""
+
     def command(self) -> list[str]:
         """The command of the project, run by this very Python."""
+        listen = [f"tcp:{self.port}:interface=127.0.0.1"]
+        if self.tls_port:
+            listen.append(f"ssl:{self.tls_port}:interface=127.0.0.1:privateKey={KEY}:certKey={CERTIFICATE}")
         self._secret = secrets.token_hex(32)
         (self.folder / "farm.secret").write_text(self._secret)
         configuration = _CONFIGURATION.format(
-            port=self.port,
+            workers=self.workers,
+            # What JSON writes is a list of TOML as well.
+            listen=json.dumps(listen),
             origin_port=self.origin_port,
             admin_port=self.admin_port,
-            not_captured=NOT_CAPTURED,
+            exclude=json.dumps(self.not_captured()),
+            capture=self.further_capture(),
+            node=self.further_node(),
             further=self.further(),
         )
         (self.folder / "n1.toml").write_text(configuration)
@@ -69,6 +94,7 @@ class CompanionMachine(Companion):
     """The companion without the usual path: all messages take the general way."""
 
     name = f"{COMPANION}, usual path off"
+    takes_workers = False
 
     @classmethod
     def missing(cls) -> str:
@@ -84,6 +110,7 @@ class CompanionInPython(Companion):
     """The companion without any compiled reader."""
 
     name = f"{COMPANION}, heads read in Python"
+    takes_tls = takes_closing = takes_workers = False
 
     @classmethod
     def missing(cls) -> str:

@@ -14,8 +14,9 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import ClassVar
 
+from bench import certificate
 from bench.system_info import process_tree
-from bench.workload import HOST
+from bench.workload import HOST, Case
 from lbcompanion.errors import CompanionError
 
 _START_SECONDS = 30.0
@@ -34,16 +35,21 @@ def program(name: str) -> str | None:
 
 
 class Peer(ABC):
-    """One proxy between visitors and application, as one worker.
+    """One proxy between visitors and application.
 
     :param folder: its own, empty; configuration and logs go there.
     :param origin_port: where the application listens on loopback.
     :param port: where it is to listen on loopback.
     :param admin_port: another port, for whatever it needs one for.
+    :param tls_port: where it is to listen with TLS as well; 0: nowhere.
     :cvar name: as it stands in tables; unique.
     :cvar tagged: whether it captures each page and inserts the tag; False: it only passes pages on.
     :cvar share: of the requests of a round; small for those that take long, so that a run ends in time.
     :cvar takes_streams: False: for whole pages only, no streams and no slow readers.
+    :cvar takes_tls: whether it can listen with TLS.
+    :cvar takes_closing: whether it is measured with a new connection for each request.
+    :cvar takes_workers: whether it can have several workers.
+    :ivar workers: how many it has.
     :ivar origin_workers: how many connections the application serves at a time; 0: as many as there are.
     """
 
@@ -51,12 +57,17 @@ class Peer(ABC):
     tagged: ClassVar[bool] = True
     share: ClassVar[float] = 1.0
     takes_streams: ClassVar[bool] = True
+    takes_tls: ClassVar[bool] = False
+    takes_closing: ClassVar[bool] = False
+    takes_workers: ClassVar[bool] = False
 
-    def __init__(self, folder: Path, origin_port: int, port: int, admin_port: int) -> None:
+    def __init__(self, folder: Path, origin_port: int, port: int, admin_port: int, tls_port: int = 0) -> None:
         self.folder = folder
         self.origin_port = origin_port
         self.port = port
         self.admin_port = admin_port
+        self.tls_port = tls_port
+        self.workers = 1
         self.origin_workers = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -73,6 +84,19 @@ class Peer(ABC):
     @abstractmethod
     def command(self) -> list[str]:
         """Write its configuration; the command that runs it in the foreground."""
+
+    def takes(self, case: Case) -> bool:
+        """Whether it is measured with a case as it is set up now."""
+        return (
+            (self.takes_streams or not case.streamed)
+            and (not case.tls or self.tls_port != 0)
+            and (case.kept or self.takes_closing)
+            and case.workers == self.workers
+        )
+
+    def port_for(self, case: Case) -> int:
+        """The port to which the visitors of a case connect."""
+        return self.tls_port if case.tls else self.port
 
     def copy(self, token: str) -> bytes:
         """The copy it keeps of a page; only asked of those that capture.
@@ -114,6 +138,8 @@ class Peer(ABC):
         :raises PeerFailed: where it does not; the text has the end of its log.
         """
         self.folder.mkdir(parents=True)
+        if self.tls_port:
+            certificate.write(self.folder)
         command = self.command()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(

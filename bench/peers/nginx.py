@@ -1,4 +1,4 @@
-"""nginx: with the tag by sub_filter and the copy by Lua, and as a plain proxy. One worker each."""
+"""nginx: with the tag by sub_filter and the copy by Lua, and as a plain proxy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from bench.certificate import CERTIFICATE, KEY
 from bench.peers.interface import Peer, program
 from bench.targets import NGINX, NGINX_LUA
 from bench.workload import NOT_CAPTURED
@@ -18,7 +19,7 @@ _CONFIGURATION = """\
 {modules}
 {user}
 daemon off;
-worker_processes 1;
+worker_processes {workers};
 pid nginx.pid;
 error_log error.log warn;
 events {{ worker_connections 1024; }}
@@ -38,6 +39,7 @@ http {{
 {http}
     server {{
         listen 127.0.0.1:{port} backlog=1024;
+{tls}
 {server}
         location / {{
 {proxying}
@@ -126,6 +128,14 @@ _LOCATION = f"""\
 """
 
 
+_TLS = f"""\
+        listen 127.0.0.1:{{tls_port}} backlog=1024 ssl;
+        ssl_certificate {CERTIFICATE};
+        ssl_certificate_key {KEY};
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_session_cache shared:visitors:10m;
+"""
+
 _KEPT = """\
         keepalive 64;
         keepalive_requests 100000000;
@@ -135,6 +145,7 @@ _KEPT = """\
 class _Nginx(Peer):
     #: Directives that keep connections to the application.
     kept = _KEPT
+    takes_tls = takes_closing = takes_workers = True
 
     @classmethod
     def missing(cls) -> str:
@@ -154,6 +165,8 @@ class _Nginx(Peer):
             user="user root;" if os.geteuid() == 0 else "",
             origin_port=self.origin_port,
             port=self.port,
+            workers=self.workers,
+            tls=_TLS.format(tls_port=self.tls_port) if self.tls_port else "",
             kept=self.kept,
             http=http,
             server=server,

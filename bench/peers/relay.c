@@ -1,7 +1,8 @@
 /* The floor of the bench: what the system calls of a proxy cost when nothing else is done.
  *
  * It passes bytes between visitors and application over kept connections. It reads a response only as far as its end has
- * to be known, which is a Content-Length. It is no proxy: it takes one whole request at a time, and no other bytes.
+ * to be known, which is a Content-Length, and a request only for "Connection: close". It is no proxy: it takes one whole
+ * request at a time, and no other bytes.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -20,6 +21,7 @@
 typedef struct Connection {
     int fd;
     int is_upstream;
+    int closes; /* the visitor wants the connection closed after the response */
     long long left; /* bytes of the response; -1: unknown, its head has not come */
     struct Connection *peer, *next;
 } Connection;
@@ -99,6 +101,8 @@ on_response(Connection *upstream, size_t size)
         upstream->peer = NULL;
         upstream->next = idle;
         idle = upstream;
+        if (visitor->closes)
+            shutdown(visitor->fd, SHUT_WR);
     }
 }
 
@@ -110,7 +114,11 @@ on_readable(Connection *connection)
         return;
     if (size <= 0) {
         close(connection->fd);
-        for (Connection **at = &idle; connection->is_upstream && *at != NULL; at = &(*at)->next) {
+        if (!connection->is_upstream) {
+            free(connection);
+            return;
+        }
+        for (Connection **at = &idle; *at != NULL; at = &(*at)->next) {
             if (*at == connection) {
                 *at = connection->next;
                 break;
@@ -125,6 +133,7 @@ on_readable(Connection *connection)
     Connection *upstream = take_upstream();
     upstream->peer = connection;
     upstream->left = -1;
+    connection->closes = memmem(buffer, (size_t)size, "\r\nConnection: close\r\n", 21) != NULL;
     send_all(upstream->fd, (size_t)size);
 }
 

@@ -18,6 +18,7 @@ class Relay(Peer):
     name = FLOOR
     tagged: ClassVar[bool] = False
     takes_streams: ClassVar[bool] = False
+    takes_closing: ClassVar[bool] = True
 
     @classmethod
     def missing(cls) -> str:

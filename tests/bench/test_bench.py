@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bench.__main__ import chosen_cases
 from bench.peers import PEERS, QUICK, REFERENCE, STREAM_REFERENCE
 from bench.report import figures, show
 from bench.schedule import Samples
 from bench.system_info import Cpu, Disturbance, descriptors, process_tree, python, resident_megabytes
-from bench.targets import FLOOR
+from bench.targets import COMPANION, FLOOR, NGINX
+from bench.workload import GROUPS
 
 pytestmark = pytest.mark.programs
 
@@ -24,9 +26,9 @@ ROOT = Path(__file__).parents[2]
 CASES = ("page-10k", "page-10k-gzip", "excluded-10k", "1m-chunked")
 
 
-def small(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+def small(folder: Path, *more: str, keys: tuple[str, ...] = CASES) -> subprocess.CompletedProcess[str]:
     few = ("--rounds", "1", "--scale", "0.02", "--waits", "20", "--slow-seconds", "0.5", "--fill", "100", "--json")
-    cases = [word for key in CASES for word in ("--case", key)]
+    cases = [word for key in keys for word in ("--case", key)]
     command = [sys.executable, "-m", "bench", *few, *cases, "--results", str(folder), *more]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
 
@@ -67,6 +69,37 @@ def test_a_small_run_of_the_floor(tmp_path: Path) -> None:
 def test_a_small_run_of_its_peers(tmp_path: Path, name: str, need_program) -> None:
     need_program(name.lower())
     runs(tmp_path, name)
+
+
+def runs_otherwise_connected(folder: Path, name: str) -> dict[str, set[str]]:
+    """The peers that were measured, by case."""
+    keys = ("page-10k-tls", "page-10k-tls-close", "page-10k-close", "asset-10k-close", "page-10k-workers")
+    done = small(folder, "--peer", name, "--slow-seconds", "0", keys=keys)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)["figures"]
+    assert all(one["cpu_us"]["median"] > 0 for by_peer in figures.values() for one in by_peer.values())
+    return {case: {*by_peer} for case, by_peer in figures.items()}
+
+
+def test_the_companion_is_measured_with_tls_new_connections_and_two_workers(tmp_path: Path) -> None:
+    measured = runs_otherwise_connected(tmp_path, COMPANION)
+    assert all(COMPANION in names for names in measured.values())
+
+
+def test_nginx_is_measured_with_tls_new_connections_and_two_workers(tmp_path: Path, need_program) -> None:
+    need_program("nginx")
+    assert all(measured >= {NGINX} for measured in runs_otherwise_connected(tmp_path, "nginx").values())
+
+
+def test_the_floor_is_measured_with_new_connections(tmp_path: Path) -> None:
+    measured = runs_otherwise_connected(tmp_path, "floor")
+    assert {case for case, names in measured.items() if names} == {"page-10k-close", "asset-10k-close"}
+
+
+def test_a_quick_run_has_the_usual_cases_only() -> None:
+    assert [case.key for case in chosen_cases((), quick=True) if not case.usual] == []
+    assert {case.group for case in chosen_cases((), quick=False)} == {*GROUPS}
+    assert [case.key for case in chosen_cases(("page-10k-tls",), quick=True)] == ["page-10k-tls"]
 
 
 def test_peers_have_names_of_their_own() -> None:

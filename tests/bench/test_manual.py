@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.manual import rst
+from bench.manual import rst, rst_of_other_connections
 from bench.targets import COMPANION
 from tests.support.bench_results import result
 
@@ -45,6 +45,16 @@ def test_every_row_of_a_table_is_of_one_length() -> None:
     for table in rst(whole()).split(".. list-table::")[1:]:
         rows = table.partition("\n\n")[2].split("   * -")[1:]
         assert len({row.count("\n     -") for row in rows}) == 1
+
+
+def test_other_connections_are_ratios_on_their_own() -> None:
+    report = whole()
+    report["figures"]["page-10k-tls"] = {COMPANION: {"cpu_us": {}, "cpu_ratio": {"median": 1.25, "min": 1, "max": 2}}}  # type: ignore[index]
+    text = rst_of_other_connections(report)
+    assert "Over TLS: CPU time beside" in text
+    assert "- 1.25; 1.00 to 2.00" in text
+    assert "1.50" not in text
+    assert "1.25" not in rst(report)
 
 
 @pytest.mark.network

@@ -44,6 +44,24 @@ def test_a_tagged_page_gives_its_token(form) -> None:
     assert read(form(TAGGED)) == TOKEN
 
 
+def test_an_answer_over_tls_has_the_address_of_tls() -> None:
+    over_tls = CASES["page-10k-tls"]
+    secure = TAGGED.replace(b'from="http:', b'from="https:')
+    assert read(sized(secure), over_tls) == TOKEN
+    for data, case in ((sized(TAGGED), over_tls), (sized(secure), PLAIN)):
+        with pytest.raises(WrongResponse, match="another scheme"):
+            read(data, case)
+
+
+def test_a_connection_that_is_not_kept_is_not_promised() -> None:
+    closed = CASES["page-10k-close"]
+    assert read(sized(TAGGED, b"Connection: close\r\n"), closed) == TOKEN
+    with pytest.raises(WrongResponse, match="is kept alive"):
+        read(sized(TAGGED, b"Connection: keep-alive\r\n"), closed)
+    with pytest.raises(WrongResponse, match="not kept alive"):
+        read(sized(TAGGED, b"Connection: close\r\n"))
+
+
 @given(st.sampled_from([sized, chunked]), st.lists(st.integers(0, 12000), max_size=8))
 def test_any_cut_gives_the_same(form, cuts) -> None:
     data = form(TAGGED)

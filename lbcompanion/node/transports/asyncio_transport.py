@@ -16,7 +16,7 @@ from lbcompanion.node.proxy.proxy_header import ProxyHeader
 from lbcompanion.node.proxy.proxy_protocol import ClientAddressTransport, PendingConnections, ProxyHeaderHandler
 from lbcompanion.node.proxy.upstream import UpstreamConnection
 from lbcompanion.node.transports.connecting import Address, Connecting, Target, connect_socket
-from lbcompanion.node.transports.socket_transport import SocketServer, SocketTransport
+from lbcompanion.node.transports.socket_transport import SocketServer, SocketTransport, without_delay
 from lbcompanion.node.transports.sockets import BACKLOG
 
 #: Connections accepted per iteration if several processes share the socket, so that none accepts them all.
@@ -52,6 +52,9 @@ async def serve_socket(
     if certificate is None:
         listening.listen(BACKLOG)
         return SocketServer(loop, listening, factory, accept_batch)
+    # asyncio does this only for sockets that name their protocol; accepted ones do not. Otherwise the first response
+    # would wait until the visitor acknowledges the session tickets that follow the handshake.
+    without_delay(listening)
     server = await loop.create_server(factory, sock=listening, backlog=accept_batch)
     # asyncio uses backlog= as batch size of accept too, so the backlog is set separately.
     listening.listen(BACKLOG)
@@ -78,6 +81,7 @@ class _FirstHandlerFactory:
         self._certificate = certificate
         self._pending = pending
         self._head_seconds = head_seconds
+        self._received = _received_bytes()
 
     def __call__(self) -> Any:
         if self._pending is not None:
@@ -88,12 +92,13 @@ class _FirstHandlerFactory:
         assert self._certificate is not None
         app: Any = _TlsHandler(self._make_handler(), peername, encrypted=encrypted)
         app.tls = tls = _TlsProtocol(
+            self._received,
             self._loop,
             app,
             self._certificate.context,
-            None,  # type: ignore[arg-type]  # no waiter for the handshake
+            None,  # no waiter for the handshake
             server_side=True,
-            ssl_handshake_timeout=self._head_seconds,  # type: ignore[arg-type]  # typeshed allows int only
+            ssl_handshake_timeout=self._head_seconds,
             ssl_shutdown_timeout=_TLS_CLOSING_SECONDS,
         )
         return tls
@@ -122,7 +127,31 @@ def _feed(tls: SSLProtocol, data: bytes) -> None:
         data = data[len(piece) :]
 
 
-class _UpstreamTls(SSLProtocol):
+class _SharedBufferTls(SSLProtocol):
+    """asyncio's TLS with one buffer for all connections of a listener or target.
+
+    asyncio allocates 256 KiB for each connection, and keeps them for as long as the connection lasts. The buffer is in
+    use only from ``get_buffer`` to the first line of ``buffer_updated``: nothing else runs in the loop in between. If
+    asyncio renamed the two attributes, each connection would have a buffer of ``max_size`` again.
+
+    :param buffer: the shared buffer.
+    """
+
+    #: How much is decrypted at once. A TLS record has no more (RFC 8446 section 5.1), and one read returns one record.
+    max_size = 16384
+
+    def __init__(self, buffer: bytearray, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._ssl_buffer = buffer
+        self._ssl_buffer_view = memoryview(buffer)
+
+
+def _received_bytes() -> bytearray:
+    """A buffer for received bytes, as large as asyncio's own."""
+    return bytearray(SSLProtocol.max_size)
+
+
+class _UpstreamTls(_SharedBufferTls):
     """TLS to the application on a :class:`.SocketTransport`.
 
     asyncio's own transport drops what was received before a failed write, such as a response that refuses an upload.
@@ -133,7 +162,7 @@ class _UpstreamTls(SSLProtocol):
         _feed(self, data)
 
 
-class _TlsProtocol(SSLProtocol):
+class _TlsProtocol(_SharedBufferTls):
     """TLS on a visitor's connection, with a short wait for the visitor's ``close_notify``.
 
     asyncio waits longer for it, although RFC 8446 section 6.1 does not require it; a visitor that keeps its connection
@@ -229,6 +258,7 @@ class AsyncioDialer:
         self._bind_address = bind_address
         self._certificates = certificates
         self._dialling: set[asyncio.Task[None]] = set()
+        self._received = _received_bytes() if certificates is not None else bytearray()
 
     def __call__(self, upstream: UpstreamConnection) -> None:
         """Start connecting; ends in ``connection_made`` (perhaps within the call) or ``dial_failed`` of the handler."""
@@ -280,6 +310,7 @@ class AsyncioDialer:
         handshake: asyncio.Future[None] = self._loop.create_future()
         app: Any = _TlsHandler(upstream, None, encrypted=None)
         tls: Any = _UpstreamTls(
+            self._received,
             self._loop,
             app,
             certificates.context,
