@@ -8,7 +8,7 @@ import resource
 import socket
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -397,7 +397,13 @@ class NodeService(NodeProcess):
                 parts.callback(self.page_cookies.tick)
                 parts.callback(self.copies.tick)
             parts.callback(self.context.upstream_pool.tick, now)
-            parts.callback(self.context.tick, now)
+            parts.callback(self._tick_connections, self.context.tick_in_parts(now))
+
+    def _tick_connections(self, steps: Iterator[None]) -> None:
+        """Check the deadlines of connections; requests are served between two steps."""
+        for _ in steps:
+            self._reactor.callLater(0, self._tick_connections, steps)
+            return
 
     def _return_memory(self) -> None:
         """Return freed memory now and then, while no request waits for the application: it takes milliseconds."""

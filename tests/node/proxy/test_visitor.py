@@ -364,3 +364,22 @@ def test_a_request_cut_off_behind_another_is_not_waited_for() -> None:
     assert only(visitor).status == 200
     assert visitor.closed
     assert len(companion.application.received_requests) == 1
+
+
+def test_the_deadlines_of_many_connections_are_checked_in_parts() -> None:
+    node = InMemoryNode(limits=LimitsTable(connections_per_address=0, connections=5000))
+    visitors = [node.connect(peer=(f"192.0.2.{number % 250}", number)) for number in range(1200)]
+    now = node.clock.seconds() + 1000
+    steps = node.context.tick_in_parts(now)
+    next(steps)
+    node.run()
+    assert sum(visitor.closed for visitor in visitors) == 500
+    # One that is closed between two parts is left out.
+    left = [visitor for visitor in visitors if not visitor.closed]
+    left[0].reset()
+    node.run()
+    assert [None for _ in steps] == [None]
+    node.run()
+    assert all(visitor.closed for visitor in visitors)
+    assert node.counters.timeouts["head"] + node.counters.timeouts["idle"] == 1199
+    assert not node.counters.failed_open
