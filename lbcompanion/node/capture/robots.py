@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _LINE = re.compile(rb"[ \t]*([A-Za-z-]+)[ \t]*:[ \t]*([^#\r\n]*)")
+_RULES = frozenset({b"allow", b"disallow"})
 #: Crawlers need not parse more than this (RFC 9309 section 2.5): a larger file passes unchanged.
 MAX_BYTES = 512000
 
@@ -23,16 +24,17 @@ def add_rules(text: bytes, prefix: bytes) -> bytes:
     """Add the rules to each group of the application's robots.txt, and a group for all other agents if it has none.
 
     An agent obeys only the group that names it (RFC 9309 section 2.2.1), so one group at the end would not apply to
-    agents that the file names.
+    agents that the file names. Only a rule ends the list of a group's agents: other records, such as ``Sitemap``, may
+    stand between them (section 2.2.4).
     """
     rule = _rules(prefix).rstrip()
     out: list[bytes] = []
     in_agents = False
     for_all = False
     for line in text.splitlines(keepends=True):
-        match = _LINE.match(line)
+        match = _LINE.match(line.removeprefix(b"\xef\xbb\xbf"))
         key = match[1].lower() if match else b""
-        if in_agents and match and key != b"user-agent":
+        if in_agents and key in _RULES:
             out.append(rule + b"\n")
             in_agents = False
         if key == b"user-agent" and match:

@@ -266,24 +266,33 @@ class Spool:
     def _make_room(self, database: sqlite3.Connection, source: str, size: int) -> bool:
         """Drop the largest notices of the sources with the largest shares until the new notice has room.
 
-        :returns: False if it gets no room: its own source has the largest share and no larger notice waiting, or would
-            have the largest share with it.
+        :returns: False if it gets no room, and nothing was dropped: its own source has the largest share and no larger
+            notice waiting, or would have the largest share with it.
         """
-        for _ in range(_MAX_DROPPED):
+        database.execute("SAVEPOINT make_room")
+        dropped = self._drop_for(database, source, size)
+        if not dropped:
+            database.execute("ROLLBACK TO make_room")
+        database.execute("RELEASE make_room")
+        self.dropped += dropped
+        return dropped > 0
+
+    def _drop_for(self, database: sqlite3.Connection, source: str, size: int) -> int:
+        """Drop notices until a new one has room; return how many, or 0 if it gets no room."""
+        for dropped in range(1, _MAX_DROPPED + 1):
             largest = database.execute(_LARGEST_SHARE).fetchone()
             if largest is None:
-                return False
+                return 0
             number, token, its_size = database.execute(_LARGEST_NOTICE, largest[:1]).fetchone()
             own = database.execute("SELECT bytes FROM shares WHERE source = ?", (source,)).fetchone()
             own_bytes = own[0] if own else 0
             if its_size <= size if largest[0] == source else largest[1] <= own_bytes + size:
-                return False
+                return 0
             database.execute("DELETE FROM waiting WHERE id = ?", (number,))
             self._add_losses(database, {token: LossReason.of(LossCode.SPOOL_FULL).text})
-            self.dropped += 1
             if self._has_room(database, size):
-                return True
-        return False
+                return dropped
+        return 0
 
     def _add_losses(self, database: sqlite3.Connection, losses: Mapping[str, str]) -> None:
         room = self._max_waiting - database.execute("SELECT count(*) FROM lost").fetchone()[0]

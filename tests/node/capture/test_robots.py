@@ -60,6 +60,46 @@ def test_everything_else_is_allowed_as_before(groups: list[tuple[str, list[str]]
             assert after.can_fetch(agent, f"http://a{path}") == before.can_fetch(agent, f"http://a{path}")
 
 
+def rules_of(text: bytes) -> dict[str, list[str]]:
+    """The rules of each agent, by RFC 9309 sections 2.2.1 and 2.2.4: only rules end the list of a group's agents."""
+    found: dict[str, list[str]] = {}
+    agents: list[str] = []
+    are_open = False
+    for line in text.decode("utf-8-sig").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip().lower() == "user-agent":
+            agents = [*agents, value.strip()] if are_open else [value.strip()]
+            are_open = True
+            found.setdefault(value.strip(), [])
+        elif key.strip().lower() in {"allow", "disallow"}:
+            are_open = False
+            for agent in agents:
+                found[agent].append(line.strip())
+    return found
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *("User-agent: Googlebot", "User-agent: bingbot", "user-agent: *", "Disallow: /", "Allow: /a"),
+                *("Crawl-delay: 5", "Sitemap: http://a/s.xml", "Noindex: /x", "", "# a comment", "rubbish"),
+            ]
+        ),
+        max_size=9,
+    ),
+    st.sampled_from((b"", b"\xef\xbb\xbf")),
+)
+def test_other_records_do_not_end_a_group(lines: list[str], mark: bytes) -> None:
+    text = mark + "\n".join(lines).encode()
+    before, after = rules_of(text), rules_of(add_rules(text, b"/_lbc"))
+    added = ["Disallow: /_lbc/", "Disallow: /*-/_lbc/"]
+    for agent in (*before, "*"):
+        assert set(added) <= set(after[agent])
+        assert [rule for rule in after[agent] if rule not in added] == before.get(agent, [])
+    assert set(after) == {*before, "*"}
+
+
 def test_a_text_that_breaks_off_reaches_the_visitor_as_it_came() -> None:
     companion = InMemoryNode()
     companion.application.answers(

@@ -207,6 +207,18 @@ class FullSpoolTests(SynchronousTestCase):
         assert self.add(small(0, LARGE))
         assert self.spool.dropped == 0
 
+    def test_nothing_is_dropped_for_a_notice_that_gets_no_room_after_all(self) -> None:
+        for number in range(15):
+            assert self.add(small(number, LARGE), f"192.0.2.{number % 3}")
+        kept = set(self.urls())
+        dropped = self.spool.dropped
+        # After three notices no sender has a larger share.
+        assert not self.add(small(1000, LARGE + "x" * 13000), "198.51.100.1")
+        assert set(self.urls()) == kept
+        assert self.spool.dropped == dropped
+        assert small(1000).token in [loss.token for loss in self.successResultOf(self.spool.losses(100))]
+        self.counted()
+
     def test_it_has_room_again_when_a_part_is_free(self) -> None:
         while self.add(small(self.spool.waiting, LARGE)):
             pass

@@ -190,6 +190,10 @@ def test_an_origin_contains_no_syntax(names: list[bytes], data: st.DataObject) -
         (b"forwarded", [b"for=198.51.100.1;for=198.51.100.2", b"proto=http;FOR=203.0.113.9"], "203.0.113.9"),
         (b"x-forwarded-for", [b"198.51.100.1, " * 1000 + b"203.0.113.9, 192.0.2.3"], "203.0.113.9"),
         (b"forwarded", [], "192.0.2.1"),
+        # IPv4 through a socket for IPv6.
+        (b"x-forwarded-for", [b"::ffff:203.0.113.9, ::ffff:192.0.2.3"], "203.0.113.9"),
+        (b"x-forwarded-for", [b"::FFFF:203.0.113.9"], "203.0.113.9"),
+        (b"forwarded", [b'for="[::ffff:cb00:7109]:4711"'], "203.0.113.9"),
         (b"x-real-ip", [b"203.0.113.9"], "203.0.113.9"),
     ],
 )

@@ -49,7 +49,8 @@ def size(count: int | None) -> str:
     if count is None:
         return ""
     value, unit = float(count), 0
-    while value >= _THOUSAND and unit < len(_UNITS) - 1:
+    # 999.6 would be shown as 1000.
+    while value >= _THOUSAND - 0.5 * (unit > 0) and unit < len(_UNITS) - 1:
         value, unit = value / _THOUSAND, unit + 1
     return f"{count} B" if unit == 0 else f"{value:.{0 if value >= 100 else 1}f} {_UNITS[unit]}"
 
@@ -63,8 +64,9 @@ def duration(seconds: float | None) -> str:
     """Show a length of time in the unit that fits, such as ``340 ms``, ``12.0 s``, ``3 min 20 s``, ``2 d 4 h``."""
     if seconds is None:
         return ""
-    if seconds < 1:
+    if seconds < 0.9995:  # not 1000 ms
         return f"{seconds * 1000:.0f} ms"
+    seconds = round(seconds, 1)
     for (unit, length), (smaller, part) in pairwise(_LENGTHS):
         if seconds >= length:
             rest = int(seconds % length // part)

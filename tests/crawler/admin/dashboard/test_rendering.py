@@ -18,7 +18,15 @@ def test_times_are_machine_readable_and_in_utc() -> None:
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(None, ""), (0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (123_456, "123 kB"), (2_500_000_000, "2.5 GB")],
+    [
+        (None, ""),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (999_499, "999 kB"),
+        (999_600, "1.0 MB"),
+        (2_500_000_000, "2.5 GB"),
+    ],
 )
 def test_sizes(count: int | None, text: str) -> None:
     assert size(count) == text
@@ -26,7 +34,16 @@ def test_sizes(count: int | None, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, ""), (0.34, "340 ms"), (12, "12.0 s"), (200, "3 min 20 s"), (3600, "1 h"), (187_200, "2 d 4 h")],
+    [
+        (None, ""),
+        (0.34, "340 ms"),
+        (0.9996, "1.0 s"),
+        (12, "12.0 s"),
+        (59.97, "1 min"),
+        (200, "3 min 20 s"),
+        (3600, "1 h"),
+        (187_200, "2 d 4 h"),
+    ],
 )
 def test_durations(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
