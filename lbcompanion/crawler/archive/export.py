@@ -151,7 +151,11 @@ class Export:
 
     def _write(self, out: BinaryIO, data: bytes) -> int:
         at, self._end = self._end, self._end + len(data)
-        out.write(data)
+        try:
+            out.write(data)
+        except OSError as failure:
+            # The caller has an archive file open, and would report that file as unreadable.
+            raise ExportFailed(f"the new file cannot be written: {failure.strerror}") from None
         return at
 
     def _complete(self, file: str, record: StoredRecord, data: bytes) -> bytes:

@@ -47,19 +47,29 @@ def export_pages(
     target = wacz or warc
     if target is None:
         raise ExportFailed("no file is named")
+    if cdxj is not None and cdxj.resolve() == target.resolve():
+        raise ExportFailed(f"{cdxj}: the index needs a file of its own")
     database = Database(open_engine(settings.queue))
     database.open()
+    is_there = False
     try:
         reader = ArchiveReader(settings.archive_dir, ArchiveIndex(database))
         export = Export(database, reader, filters)
         with ExitStack() as stack:
             index = stack.enter_context(new_file(cdxj)) if cdxj is not None else None
-            out = stack.enter_context(new_file(target))
-            pages = WaczWriter(out, now).write(export) if wacz else _write_warc(export, out, target.name, index)
-            written = [len(page.records) for page in pages]
-            if not written:
-                raise ExportFailed("no archived page fulfils the conditions")
-            return Exported(len(written), sum(written), out.seek(0, 2))
+            with new_file(target) as out:
+                pages = WaczWriter(out, now).write(export) if wacz else _write_warc(export, out, target.name, index)
+                written = [len(page.records) for page in pages]
+                if not written:
+                    raise ExportFailed("no archived page fulfils the conditions")
+                exported = Exported(len(written), sum(written), out.seek(0, 2))
+            is_there = True
+        return exported
+    except BaseException:
+        # The index could not be written. One file without the other is of no use.
+        if is_there:
+            target.unlink(missing_ok=True)
+        raise
     finally:
         database.close()
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import re
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from email.message import Message
-from html import unescape
 from typing import IO, Any, BinaryIO, cast
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
@@ -21,6 +18,7 @@ from attrs import frozen
 from lbcompanion import __version__
 from lbcompanion.crawler.archive.cdxj import IndexLine, SortedLines, index_lines
 from lbcompanion.crawler.archive.export import Export, PageRecords
+from lbcompanion.html.page_title import page_title
 from lbcompanion.model import from_rfc3339
 
 #: The name of the WARC file within the WACZ file.
@@ -28,8 +26,6 @@ WARC_NAME = "pages.warc.gz"
 _INDEX_NAME = "index.cdx.gz"
 #: How many lines of the index a player fetches at once.
 _BLOCK_LINES = 2048
-_TITLE = re.compile(rb"<title[^>]*>(.{0,2000}?)</title", re.IGNORECASE | re.DOTALL)
-_TITLE_BYTES = 65536
 
 
 @frozen
@@ -171,22 +167,8 @@ def _listed(page: PageRecords) -> dict[str, str]:
         "url": address,
         "ts": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
-    title = title_of(page.body, record.http_fields.get("content-type", ""))
+    title = page_title(page.body, record.http_fields.get("content-type", ""))
     return {**entry, "title": title} if title else entry
-
-
-def title_of(body: bytes, content_type: str) -> str:
-    """Return the title of an HTML page with single spaces; empty if its beginning has no title."""
-    found = _TITLE.search(body, 0, _TITLE_BYTES)
-    if found is None:
-        return ""
-    head = Message()
-    head["Content-Type"] = content_type
-    try:
-        text = found[1].decode(head.get_content_charset("utf-8"), "replace")
-    except LookupError:
-        text = found[1].decode("utf-8", "replace")
-    return " ".join(unescape(text).split())
 
 
 def _json_line(value: dict[str, Any]) -> bytes:

@@ -270,7 +270,7 @@ class _Rewriter:
         if name == b"meta":
             return self._meta(values)
         if name == b"link":
-            return self._link(values)
+            return self._link(values, self._end(name, tag))
         found = self._attributes(name, values)
         shown = b"pre" if name == b"xmp" else name
         return b"" if found is None else _tag(shown, found, self._end(name, tag).replace(name, shown))
@@ -280,7 +280,8 @@ class _Rewriter:
         is_element = (self._is_xml or self._tokens.foreign) and tag.endswith(b"/>")
         if name in RAW_TEXT_ELEMENTS:
             return b"></" + name + b">" if is_element else b">"
-        if not tag.endswith(b"/>") or (name in _VOID and not self._is_xml):
+        is_void = name in _VOID and not self._is_xml and not self._tokens.foreign
+        if not tag.endswith(b"/>") or is_void:
             return b">"
         return b"></" + name + b">" if self._is_xml and not self._tokens.foreign and name not in _VOID else b"/>"
 
@@ -444,7 +445,7 @@ class _Rewriter:
             return _tag(b"meta", {b"name": name, b"content": content})
         return b""
 
-    def _link(self, values: dict[bytes, str]) -> bytes:
+    def _link(self, values: dict[bytes, str], end: bytes) -> bytes:
         relations = set(values.get(b"rel", "").lower().split())
         kept = {key: value for key, value in values.items() if key in _LINK_ATTRIBUTES}
         if "stylesheet" in relations:
@@ -457,7 +458,7 @@ class _Rewriter:
             return b""
         if not found.address or found.missing:
             return b""
-        return _tag(b"link", {**kept, b"href": found.address})
+        return _tag(b"link", {**kept, b"href": found.address}, end)
 
 
 def _put(found: dict[bytes, str], key: bytes, value: str) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from lbcompanion.crawler.archive import cdxj, wacz
-from lbcompanion.crawler.archive.wacz import title_of
 from tests.support.replay_tools import cdxj_lines, pywb, run_tool
 from tests.support.wacz_packages import FORM, STYLE, package
 
@@ -18,7 +17,7 @@ PAGES = [
     ("GET", FORM, b"<title>The\n form &amp; more</title>"),
     ("POST", FORM, b"<p>first result"),
     ("GET", FORM, b"<title>Again</title>"),
-    ("POST", f"{FORM}?step=2", b"<p>second result"),
+    ("POST", f"{FORM}?step=2", b"<!-- <title>old</title> --><svg><title>icon</title></svg><p>second result"),
 ]
 
 
@@ -85,16 +84,6 @@ def test_the_index_is_sorted_and_found_by_its_blocks(tmp_path: Path, monkeypatch
     assert found == lines
     # The lines of the form are in one block, those of the style sheet in another.
     assert len(blocks) == 4
-
-
-@pytest.mark.slow
-def test_titles() -> None:
-    assert title_of(b"<TITLE class=a>\n a  b\t&lt;c </Title>", "text/html") == "a b <c"
-    assert title_of("<title>Grüße</title>".encode("latin-1"), "text/html; charset=iso-8859-1") == "Grüße"
-    assert title_of("<title>Grüße</title>".encode(), "text/html; charset=nonsense") == "Grüße"
-    assert title_of(b"<p>none", "") == ""
-    assert title_of(b"<title>" + b"x" * 100_000, "") == ""
-    assert title_of(b"<title><title>" * 20_000, "") == ""
 
 
 @pytest.mark.programs

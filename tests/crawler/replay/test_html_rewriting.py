@@ -57,6 +57,8 @@ def shown(markup: str | bytes, content_type: str = "text/html; charset=utf-8") -
         ("<svg><image xlink:href=x /></svg>", '<svg><image xlink:href="/IMAGE:/a/x"/></svg>'),
         ("<svg><a xlink:href=x></a></svg>", '<svg><a xlink:href="/LINK:/a/x"></a></svg>'),
         ("<svg><set attributeName=href to=x /></svg>", '<svg><set to="x"/></svg>'),
+        ("<svg><link rel=icon href=x /><g/></svg>", '<svg><link rel="icon" href="/IMAGE:/a/x"/><g/></svg>'),
+        ("<svg><input /><rect/></svg><input />", "<svg><input/><rect/></svg><input>"),
         ("<svg><path d='M0 0'/><style/><b></svg>", '<svg><path d="M0 0"/><style></style><b></svg>'),
         ("<svg><![CDATA[<b>&]]></svg><![CDATA[<b>]]>", "<svg>&lt;b>&amp;</svg>]]>"),
         ("<meta charset=latin1>", '<meta charset="utf-8">'),
