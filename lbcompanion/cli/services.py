@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import Any
 
@@ -25,6 +26,7 @@ DRAIN_SECONDS = 35.0
 )
 def node(file: str, log_json: bool, take_over: bool) -> None:
     """Run a companion in the foreground until SIGTERM or Ctrl-C."""
+    _ignore_sighup()
     settings = config.read_node(file)
     from lbcompanion.run import foreground
 
@@ -66,7 +68,14 @@ def drain(file: str, as_json: bool) -> None:
 @log_json_option
 def crawler(file: str, log_json: bool) -> None:
     """Run the crawler in the foreground until SIGTERM or Ctrl-C."""
+    _ignore_sighup()
     settings = config.read_crawler(file)
     from lbcompanion.run import foreground
 
     sys.exit(foreground.run_crawler(settings, json_lines=log_json or None))
+
+
+def _ignore_sighup() -> None:
+    """Ignore SIGHUP until the service handles it: ``systemctl reload`` may come at any time, and certificates are read
+    later."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -182,6 +182,8 @@ def run_service(service: IService, reactor: Any, *, json_lines: bool | None) -> 
     reactor.callWhenRunning(start)
     reactor.addSystemEventTrigger("before", "shutdown", stop)
     reactor.run()
+    # While the interpreter ends, it restores the default action of each signal that has a handler.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return codes[0]
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -161,6 +161,40 @@ def test_a_service_goes_on_after_sighup(farm: Farm, kind: str, way) -> None:  # 
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=STOP_SECONDS)
     assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize("kind", ["node", "crawler"])
+def test_a_service_that_is_starting_ignores_sighup(farm: Farm, kind: str) -> None:
+    """For systemd a unit has started once its process is there: a reload may come before the handler."""
+    text = farm.file(kind).read_text()
+    farm.file(kind).unlink()
+    os.mkfifo(farm.file(kind))
+    with started(by_command(kind, farm.file(kind)), farm.folder) as process:
+        with farm.file(kind).open("w") as opened:  # once the process opens it, too
+            process.send_signal(signal.SIGHUP)
+            with suppress(BrokenPipeError):
+                opened.write(text)
+        wait_until_healthy(farm, kind, process)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=STOP_SECONDS)
+    assert process.returncode == 0, out + err
+
+
+def test_a_service_that_has_ended_ignores_sighup() -> None:
+    """A handler would end with the interpreter, and the signal would end the process then: a stop would look failed."""
+    code = """
+import signal
+from twisted.application.service import Service
+from twisted.internet import reactor
+from lbcompanion.run import foreground
+foreground.reload_on_sighup(reactor, lambda: None)
+reactor.callWhenRunning(reactor.stop)
+foreground.run_service(Service(), reactor, json_lines=None)
+print(signal.getsignal(signal.SIGHUP).name)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=START_SECONDS, check=True)
+    assert done.stdout == "SIG_IGN\n", done.stderr
 
 
 def test_sighup_makes_the_crawler_read_its_certificates_again(farm: Farm) -> None:

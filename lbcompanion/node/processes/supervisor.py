@@ -89,6 +89,7 @@ class _Worker:
     process: Any = None
     started_at: float = 0.0
     serving: bool = False
+    must_reload: bool = False
     restart_delay: float = _FIRST_WAIT_SECONDS
     restart_call: IDelayedCall | None = None
     restarts: int = 0
@@ -178,7 +179,7 @@ class Supervisor(NodeProcess):
         spec = WorkerSpec(self._settings, self._role.group, worker.number, self._json_lines)
         worker.process.writeToChild(COMMANDS_FD, spec.serialized())
         worker.started_at = self._reactor.seconds()
-        worker.serving = False
+        worker.serving = worker.must_reload = False
 
     def _respawn(self, worker: _Worker) -> None:
         """Restart a worker; while the system starts no process, try again with longer delays."""
@@ -193,6 +194,9 @@ class Supervisor(NodeProcess):
     def on_ready(self, worker: _Worker) -> None:
         """A worker is ready."""
         worker.serving = True
+        if worker.must_reload:
+            worker.must_reload = False
+            self._signal(worker, "HUP")
         if not self._all_ready.called and all(other.serving for other in self._workers):
             self._all_ready.callback(None)
 
@@ -291,6 +295,8 @@ class Supervisor(NodeProcess):
     def reload(self) -> None:
         """Reload the certificates, in all workers and for the admin listener."""
         for worker in self._workers:
+            # A worker that is starting may have read the old files, and have no handler of the signal yet.
+            worker.must_reload = not worker.serving
             self._signal(worker, "HUP")
         if self._admin is not None:
             reload_certificates([self._admin], self._log_event)

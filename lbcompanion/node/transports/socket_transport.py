@@ -173,9 +173,11 @@ class SocketTransport:
             size = len(piece)
             if sent >= size:
                 sent -= size
-            else:
-                self._enqueue(memoryview(piece)[sent:] if sent else piece)
-                sent = 0
+                continue
+            self._enqueue(memoryview(piece)[sent:] if sent else piece)
+            sent = 0
+            if not self._queued_bytes:
+                return  # pause_writing() aborted the connection
 
     def close(self) -> None:
         if self._closing:
@@ -286,6 +288,8 @@ class SocketTransport:
             try:
                 self._handler.resume_writing()
             except Exception as error:
+                if not self._queued_bytes:
+                    self._loop.remove_writer(self._fd)
                 self._on_handler_error(error, "resume_writing")
                 return
         if not self._queued_bytes:

@@ -264,6 +264,39 @@ def test_a_worker_that_cannot_be_started_now_is_started_later(monkeypatch: pytes
     assert not clock.getDelayedCalls()
 
 
+def test_a_worker_that_is_starting_reloads_when_it_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have read the old certificate before the signal came, and would show it until the next one."""
+    sent = list[tuple[int, str]]()
+
+    class Process:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def writeToChild(self, _descriptor: int, _data: bytes) -> None:
+            pass
+
+        def signalProcess(self, name: str) -> None:
+            sent.append((self.number, name))
+
+    class Reactor(Clock):
+        def spawnProcess(self, protocol: Any, *_command: object, **_options: object) -> Process:
+            return Process(protocol._worker.number)
+
+    supervisor = Supervisor(settings=settings(node={"workers": 2}), reactor=Reactor())
+    one, other = supervisor._workers
+    for worker in (one, other):
+        supervisor._spawn(worker)
+    supervisor.on_ready(one)
+    supervisor.reload()
+    assert sent == [(1, "HUP")]
+    supervisor.on_ready(other)
+    assert sent == [(1, "HUP"), (2, "HUP")]
+    # One that starts after the signal reads the new files.
+    supervisor._spawn(other)
+    supervisor.on_ready(other)
+    assert len(sent) == 2
+
+
 @pytest.mark.parametrize("start_mode", START_MODES)
 def test_all_finish_and_leave(tmp_path: Path, application: RawApplication, start_mode: str) -> None:
     application.go_on.clear()

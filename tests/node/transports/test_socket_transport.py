@@ -446,6 +446,30 @@ def test_a_fault_in_a_machine_ends_its_connection_only(fails: str) -> None:
     run(go())
 
 
+@pytest.mark.parametrize("fails", ["pause", "resume"])
+def test_a_fault_at_a_full_or_an_empty_queue_leaves_no_descriptor_registered(fails: str) -> None:
+    """The next connection with that number could not be registered."""
+
+    async def go() -> None:
+        handler = Noted()
+        handler.fails = fails
+        ground = Ground(handler)
+        number = ground.ours.fileno()
+        ground.transport.writelines([bytes(MUCH), b"a", b"b"])
+        if fails == "resume":
+            await ground.read(MUCH)
+        await ground.until(lambda: ground.gone)
+        await asyncio.sleep(0.01)
+        assert handler.told == ["made", "pause", *(["resume"] if fails == "resume" else []), ValueError]
+        assert ground.complaints == [f"a connection's handler failed in {fails}_writing"]
+        registered: Any = ground.loop
+        assert number not in registered._selector.get_map()
+        assert ground.transport.get_write_buffer_size() == 0
+        ground.remote.close()
+
+    run(go())
+
+
 def listening() -> closing[socket.socket]:
     door = socket.create_server(("127.0.0.1", 0))
     door.setblocking(False)
