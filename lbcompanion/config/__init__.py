@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import fields_dict
 
@@ -95,7 +96,11 @@ def warnings(settings: NodeSettings | CrawlerSettings) -> list[tuple[str, str]]:
             | dict.fromkeys(_secret_keys(settings), settings.file)
         )
         why = "http: it can be read on the way; use https, except to this machine"
-        plain = [name for name, each in settings.webhooks.items() if each.url.startswith("http:")]
+        plain = [
+            name
+            for name, each in settings.webhooks.items()
+            if each.url.startswith("http:") and not access_checks.is_loopback_name(urlsplit(each.url).hostname or "")
+        ]
         return [*found, *((f"webhooks.{name}.url", why) for name in plain)]
     node = settings.node
     return file_checks.secret_file_warnings(

@@ -22,7 +22,11 @@ def is_local(endpoint: str) -> bool:
     parsed = parse(endpoint)
     if parsed.kind == "unix":
         return True
-    name = parsed.options.get("interface", "").strip("[]")
+    return is_loopback_name(parsed.options.get("interface", "").strip("[]"))
+
+
+def is_loopback_name(name: str) -> bool:
+    """Whether a host name or address is this machine's own: ``localhost``, or an address of loopback."""
     if name.lower() == "localhost":
         return True
     try:

@@ -44,6 +44,12 @@ def test_what_can_be_read_by_others_is_warned_of(tmp_path: Path) -> None:
     assert "hush" not in str(told)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9:8080", "[::1]:80", "localhost", "LOCALHOST:1"])
+def test_http_to_this_machine_is_not_warned_of(tmp_path: Path, host: str) -> None:
+    found = read(tmp_path, f'[webhooks.shop]\nurl = "http://{host}/in"\n{SECRET}')
+    assert "webhooks.shop.url" not in dict(warnings(found))
+
+
 @pytest.mark.parametrize(
     ("text", "key", "value", "right"),
     [

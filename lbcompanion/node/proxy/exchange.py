@@ -266,7 +266,7 @@ class Exchange:
             self._start_response(head, data)
 
     def _forward_interim(self, head: ResponseHead) -> None:
-        """Forward 100 and 103, but not to HTTP/1.0 clients (RFC 9110 section 15.2)."""
+        """Forward any other 1xx response, but not to HTTP/1.0 clients (RFC 9110 section 15.2)."""
         self._interim_seen = True
         if contradicts_framing(head):
             self._distrusted = True
