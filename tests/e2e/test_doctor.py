@@ -218,7 +218,10 @@ def test_what_sticks_behind_several_balancers(environment: DoctorEnvironment, na
     kind, cookies = KINDS[name]
     document = environment.report_on(lambda folder, port, nodes: kind(folder, port, nodes, environment.admins))
     assert (document["sticky"], set(document["sticks_by"]), document["basis"]) == (True, cookies, "proven")
-    assert {node["name"] for node in document["nodes"]} == {"n1", "n2", "n3"}
+    found = {node["name"] for node in document["nodes"]}
+    # Two tiers that each choose for themselves may leave one node out of the few pages that doctor asks for.
+    assert found <= {"n1", "n2", "n3"}
+    assert len(found) == 3 or (len(cookies) > 1 and len(found) == 2)
     assert not {"replay-astray", "no-companions", "fetch-refused"} & codes(document)
     assert ("tiers" in codes(document)) is (len(cookies) > 1)
     assert ("host-replaced" in codes(document)) is (name == "an edge that replaces Host")

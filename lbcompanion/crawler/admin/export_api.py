@@ -156,7 +156,9 @@ def _send(file: BinaryIO, request: Request) -> Callable[[], None]:
         request.finish()
 
     def stop() -> None:
-        sender.stopProducing()
+        # It is called after the file was sent, too.
+        if not file.closed:
+            sender.stopProducing()
 
     done.addCallbacks(finish, lambda _failure: file.close())
     return stop

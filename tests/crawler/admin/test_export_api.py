@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import pytest
 from treq.testing import StubTreq
+from twisted.web.test.requesthelper import DummyRequest
 
 from lbcompanion.crawler.admin import export_api
 from lbcompanion.crawler.admin.export_api import ExportApi
@@ -139,3 +140,39 @@ class ExportApiTests(ApiCase):
         self.patch(export_api, "MAX_PAGES", 4)
         self.patch(export_api, "MAX_BYTES", 10)
         self.assertEqual(self.problem("/api/export")[0], 409)
+
+
+class _SlowRequest(DummyRequest):
+    """A request whose client takes a piece at a time."""
+
+    producer: Any = None
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self.producer = producer
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+
+def test_the_end_of_a_request_stops_nothing_after_the_file_was_sent() -> None:
+    """A request ends after each export, and also when the client has gone."""
+    request: Any = _SlowRequest([b""])
+    file = io.BytesIO(b"x" * 100_000)
+    stop = export_api._send(file, request)
+    ended: list[object] = []
+    request.notifyFinish().addCallback(lambda _: stop()).addBoth(ended.append)
+    while request.producer is not None:
+        request.producer.resumeProducing()
+    assert b"".join(request.written) == b"x" * 100_000
+    assert file.closed
+    assert ended == [None]
+
+
+def test_a_client_that_has_gone_ends_the_sending() -> None:
+    request: Any = _SlowRequest([b""])
+    file = io.BytesIO(b"x" * 100_000)
+    stop = export_api._send(file, request)
+    request.producer.resumeProducing()
+    stop()
+    assert file.closed
+    assert not request.finished
