@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from attrs import frozen
 
 from lbcompanion.endpoints.strings import EndpointString, parse
+from lbcompanion.http1.ip_addresses import unmapped
 
 _ANY_IPV4, _ANY_IPV6 = ip_address("0.0.0.0"), ip_address("::")
 
@@ -43,10 +44,9 @@ def _address(text: str) -> IPv4Address | IPv6Address | str:
     if name == "localhost":
         return IPv4Address("127.0.0.1")
     try:
-        address = ip_address(name.partition("%")[0])
+        return unmapped(ip_address(name.partition("%")[0]))
     except ValueError:
         return name
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def _listening_address(endpoint: EndpointString) -> _SocketAddress | None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 
 from attrs import define
+
+from lbcompanion.http1.ip_addresses import unmapped
 
 #: How many names, addresses, and pairs of both are remembered; the oldest are forgotten first.
 MAX_ENTRIES = 10_000
@@ -105,9 +107,7 @@ class LoginPace:
 def _network(address: str) -> str:
     """Return the /64 of an IPv6 address: a host may choose any address of it."""
     try:
-        found = ip_address(address.partition("%")[0])
+        found = unmapped(ip_address(address.partition("%")[0]))
     except ValueError:
         return address
-    if isinstance(found, IPv6Address) and found.ipv4_mapped is None:
-        return found.exploded[:19]
-    return str(found.ipv4_mapped) if isinstance(found, IPv6Address) else str(found)
+    return found.exploded[:19] if found.version == 6 else str(found)

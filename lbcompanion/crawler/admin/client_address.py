@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from attrs import frozen
 from twisted.web.server import Request
 
+from lbcompanion.http1.ip_addresses import unmapped
 from lbcompanion.settings import Networks
 
 #: A client's own fields may be part of the lists. Real ones have a few members.
@@ -49,10 +50,9 @@ def _is_proxy(address: str, proxies: Networks) -> bool:
     if not address:
         return True
     try:
-        found = ip_address(address.partition("%")[0])
+        found = unmapped(ip_address(address.partition("%")[0]))
     except ValueError:
         return False
-    found = getattr(found, "ipv4_mapped", None) or found
     return any(found in network for network in proxies)
 
 

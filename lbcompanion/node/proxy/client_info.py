@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 
 from lbcompanion.bounded_cache import BoundedCache
 from lbcompanion.http1.field_lines import FORWARDED
 from lbcompanion.http1.heads import RequestHead
+from lbcompanion.http1.ip_addresses import unmapped
 from lbcompanion.settings import Networks
 
 #: The schemes in X-Forwarded-Proto; some proxies send those of WebSocket.
@@ -290,13 +291,10 @@ def _ip_of(member: bytes) -> str:
     """The IP address in a member such as ``192.0.2.1:4711`` or ``[2001:db8::1]:4711``; empty if it has none."""
     found = _MEMBER_ADDRESS.fullmatch(member)
     address = (found[1] or found[2] or found[3]).decode() if found else ""
-    if _is_ip(address, 4):
-        return address
-    if not _is_ip(address, 6):
-        return ""
-    # A socket for IPv6 gives IPv4 peers such an address (RFC 4291 section 2.5.5.2); trusted_proxies has IPv4 networks.
-    mapped = IPv6Address(address).ipv4_mapped
-    return str(mapped) if mapped is not None else address
+    if _is_ip(address, 6):
+        plain = unmapped(ip_address(address))
+        return address if plain.version == 6 else str(plain)
+    return address if _is_ip(address, 4) else ""
 
 
 def forwarding_lines(addresses: bytes, scheme: bytes, host: bytes | None) -> bytes:

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from attrs import frozen
 
 from lbcompanion.errors import CompanionError
+from lbcompanion.http1.ip_addresses import unmapped
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 _FIXED = 16
@@ -86,7 +87,7 @@ def _read_line(buffer: bytes) -> ProxyHeader | None:
 
 def _address(word: str, family: str) -> str:
     try:
-        return _canonical(IPv4Address(word) if family == "TCP4" else IPv6Address(_without_scope(word)))
+        return str(unmapped(IPv4Address(word) if family == "TCP4" else IPv6Address(_without_scope(word))))
     except ValueError:
         raise BadProxyHeader("a PROXY line with a wrong address") from None
 
@@ -95,11 +96,6 @@ def _without_scope(word: str) -> str:
     if "%" in word:
         raise ValueError("no scope has a place here")
     return word
-
-
-def _canonical(address: IPv4Address | IPv6Address) -> str:
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
 
 
 def _port(word: str) -> int:
@@ -135,9 +131,9 @@ def _read_binary(buffer: bytes) -> ProxyHeader | None:
 
 def _source(family: int, body: bytes) -> tuple[str, int] | None:
     if family == _TCP4:
-        return _canonical(IPv4Address(body[0:4])), int.from_bytes(body[8:10], "big")
+        return str(IPv4Address(body[0:4])), int.from_bytes(body[8:10], "big")
     if family == _TCP6:
-        return _canonical(IPv6Address(body[0:16])), int.from_bytes(body[32:34], "big")
+        return str(unmapped(IPv6Address(body[0:16]))), int.from_bytes(body[32:34], "big")
     return None
 
 
