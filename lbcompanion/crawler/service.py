@@ -9,17 +9,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import evolve
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock, execute, maybeDeferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
-from twisted.protocols.policies import WrappingFactory
-from twisted.web.server import Site
 
 from lbcompanion.crawler.access.command_token import write_command_token
 from lbcompanion.crawler.access.roles import Role
@@ -55,6 +51,7 @@ from lbcompanion.crawler.dns_check import DnsCheck
 from lbcompanion.crawler.erasure.eraser import Eraser
 from lbcompanion.crawler.erasure.erasure_service import ErasureContext, ErasureService, build_eraser
 from lbcompanion.crawler.health import Health
+from lbcompanion.crawler.listeners import Listeners
 from lbcompanion.crawler.metrics import CrawlerMetrics
 from lbcompanion.crawler.outcome_watch import OutcomeWatch
 from lbcompanion.crawler.queue.activity_table import ActivityTable
@@ -74,9 +71,6 @@ from lbcompanion.crawler.threads import Threads
 from lbcompanion.crawler.webhooks import senders
 from lbcompanion.crawler.webhooks.delivery import body_writer
 from lbcompanion.crawler.webhooks.sender import SenderParts
-from lbcompanion.endpoints.certificates import BadCertificate, ServerCertificate
-from lbcompanion.endpoints.strings import parse
-from lbcompanion.endpoints.tls_listeners import tls_factory
 from lbcompanion.errors import CompanionError
 from lbcompanion.loops import SteadyLoop
 from lbcompanion.malloc_tuning import RETURN_MEMORY_SECONDS, return_freed_memory
@@ -220,8 +214,7 @@ class CrawlerService(MultiService):
         self._scheduler: Scheduler | None = None
         self._unconfirmed: Unconfirmed | None = None
         self._erasure: ErasureService | None = None
-        self._ports: list[tuple[IListeningPort, WrappingFactory]] = []
-        self._certificates: list[tuple[ServerCertificate, int]] = []
+        self._listeners = Listeners(reactor)
         self._locks = Locks(f"{self._name} (state directory {settings.crawler.state_dir})")
         self._is_recovered = False
         self._trigger: Any = None
@@ -356,12 +349,13 @@ class CrawlerService(MultiService):
         intake_limits = IntakeLimits(
             self._reactor, crawler.intake_connections, crawler.intake_seconds, self._metrics.count_intake_limit
         )
-        self.intake_port = await self._listen(crawler.listen, intake_site(intake, intake_limits))
-        self.admin_port = await self._listen(crawler.admin, admin_site(admin, self._reactor))
+        self.intake_port = await self._listeners.listen(crawler.listen, intake_site(intake, intake_limits))
+        self.admin_port = await self._listeners.listen(crawler.admin, admin_site(admin, self._reactor))
         if scripts is not None:
             known = (*crawler.admin_hosts, *filter(None, (urlsplit(crawler.replay_scripts_origin).hostname,)))
             resource = AdminResource(scripts.endpoints(), hosts=known, for_other_sites=True)
-            self.scripts_port = await self._listen(crawler.replay_scripts, admin_site(resource, self._reactor))
+            site = admin_site(resource, self._reactor)
+            self.scripts_port = await self._listeners.listen(crawler.replay_scripts, site)
         self._log.info("crawler: intake at {intake}, admin at {admin}", intake=crawler.listen, admin=crawler.admin)
         if self._resolves_names:
             self._dns_check.start()
@@ -479,35 +473,9 @@ class CrawlerService(MultiService):
         )
         return senders.Webhooks(self.settings.webhooks, self._outcome_watch, parts, agents)
 
-    async def _listen(self, endpoint_text: str, site: Site) -> int:
-        factory = WrappingFactory(site)
-        factory.noisy = False
-        endpoint = parse(endpoint_text)
-        served: Any = factory
-        certificate = None
-        if endpoint.encrypted:
-            # Twisted's own listener would read the certificate only once.
-            certificate = ServerCertificate(endpoint)
-            served = tls_factory(served, certificate)
-            options = {name: endpoint.options[name] for name in ("interface", "backlog") if name in endpoint.options}
-            endpoint = evolve(endpoint, kind="tcp", options=options)
-        listener = serverFromString(self._reactor, str(endpoint))
-        listening = cast(IListeningPort, await listener.listen(served))
-        self._ports.append((listening, factory))
-        port = int(getattr(listening.getHost(), "port", 0))
-        if certificate is not None:
-            self._certificates.append((certificate, port))
-        return port
-
     def reload(self) -> None:
-        """Reload the certificates of the listeners; one that cannot be used is logged, and the old one stays."""
-        for certificate, port in self._certificates:
-            try:
-                certificate.reload()
-            except BadCertificate as error:
-                self._log.warn("certificate not reloaded, the old one stays: {why}", why=str(error))
-            else:
-                self._log.info("certificate reloaded: port {port}", port=port)
+        """Reload the certificates of the listeners."""
+        self._listeners.reload()
 
     def _origins(self) -> list[str]:
         return [site.origin for site in self.settings.sites.values()]
@@ -554,8 +522,7 @@ class CrawlerService(MultiService):
         self._stream.stop()
         await self._webhooks.stop()
         self._outcome_watch.stop()
-        ports = [maybeDeferred(listening.stopListening) for listening, _ in self._ports]
-        await DeferredList(cast(list[Deferred[Any]], ports), consumeErrors=True)
+        await self._listeners.stop_listening()
         if self._unconfirmed is not None:
             self._unconfirmed.stop()
         if self._erasure is not None:
@@ -567,10 +534,7 @@ class CrawlerService(MultiService):
             await self._activity_writer.stop()
         for context in self._contexts.values():
             context.fetcher.close()
-        for _, factory in self._ports:
-            for connection in list(factory.protocols):
-                connection.loseConnection()
-        self._ports = []
+        self._listeners.close_connections()
         if self._database_thread.are_running:
             await DeferredList([self._database_thread(self._close)], consumeErrors=True)
             self._reactor.removeSystemEventTrigger(self._trigger)

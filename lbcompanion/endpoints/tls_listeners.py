@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from OpenSSL import SSL
@@ -10,7 +11,10 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
-from lbcompanion.endpoints.certificates import ServerCertificate
+from lbcompanion.endpoints.certificates import BadCertificate, ServerCertificate
+
+#: The event of a certificate that cannot be used after it was changed.
+CERTIFICATE_NOT_RELOADED = "certificate not reloaded, the old one stays"
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -31,3 +35,20 @@ def tls_factory(factory: Factory, certificate: ServerCertificate) -> Factory:
     wrapped.noisy = False
     tls_wrapped: Factory = wrapped
     return tls_wrapped
+
+
+def reload_certificates(
+    certificates: Iterable[tuple[ServerCertificate, int]], log_event: Callable[[str, str], None]
+) -> None:
+    """Reload all certificates; one that cannot be used is logged, and the old one stays in use.
+
+    :param certificates: with the port of each.
+    :param log_event: ``log_event(event, detail)``.
+    """
+    for certificate, port in certificates:
+        try:
+            certificate.reload()
+        except BadCertificate as error:
+            log_event(CERTIFICATE_NOT_RELOADED, str(error))
+        else:
+            log_event("certificate reloaded", f"port {port}")

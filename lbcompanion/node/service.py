@@ -18,6 +18,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorSocket
 from twisted.internet.task import deferLater
 
+from lbcompanion.endpoints.tls_listeners import reload_certificates
 from lbcompanion.errors import StoreError
 from lbcompanion.http1.heads import use_python_reader
 from lbcompanion.loops import SteadyLoop
@@ -45,8 +46,8 @@ from lbcompanion.node.transports.listening import (
     AnyListener,
     InMemoryListener,
     Listener,
+    certificates_of,
     dialer,
-    reload_certificates,
     serve,
     serve_site,
 )
@@ -362,7 +363,7 @@ class NodeService(NodeProcess):
     def reload(self) -> None:
         """Reload the listeners' certificates."""
         admin = [self._admin_listener] if self._admin_listener is not None else []
-        reload_certificates([*self._listeners, *admin], self._log_event)
+        reload_certificates(certificates_of([*self._listeners, *admin]), self._log_event)
 
     def _raise_descriptor_limit(self) -> None:
         """Raise the limit of open files; lower the connection limit if that is not enough."""

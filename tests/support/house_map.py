@@ -41,7 +41,7 @@ DISTRICTS = {
         ("erasure",),
         ("crawl", "replay", "webhooks"),
         ("admin",),
-        ("sites", "dns_check", "activity_writer"),
+        ("sites", "dns_check", "activity_writer", "listeners"),
         ("service", "fetch_command", "user_command"),
         ("erase_command",),
     ),

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from lbcompanion.endpoints.tls_listeners import CERTIFICATE_NOT_RELOADED
 from lbcompanion.node.health import CONTROL, Health
 from lbcompanion.node.processes.control import ControlSocket
 from lbcompanion.node.processes.drain_state import DrainState
@@ -25,7 +26,7 @@ _RETRY_SECONDS = 5.0
 EVENT_LEVELS = {
     **dict.fromkeys(
         (
-            "certificate not reloaded, the old one stays",
+            CERTIFICATE_NOT_RELOADED,
             "endpoint failed",
             "no control",
             "control socket fails",

@@ -26,6 +26,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from lbcompanion.endpoints.tls_listeners import reload_certificates
 from lbcompanion.errors import CompanionError
 from lbcompanion.logs import level_of
 from lbcompanion.node.metrics.admin import admin_host_names, admin_site
@@ -34,7 +35,7 @@ from lbcompanion.node.metrics.status import NodeStatus, from_json, sum_counters,
 from lbcompanion.node.processes.node_process import NodeProcess
 from lbcompanion.node.processes.process_role import ProcessRole
 from lbcompanion.node.processes.siblings import Siblings
-from lbcompanion.node.transports.listening import Listener, reload_certificates, serve_site
+from lbcompanion.node.transports.listening import Listener, certificates_of, serve_site
 from lbcompanion.node.transports.sockets import open_sockets, remove_path
 from lbcompanion.protocol.copies import Frame
 from lbcompanion.settings import NodeSettings
@@ -299,7 +300,7 @@ class Supervisor(NodeProcess):
             worker.must_reload = not worker.serving
             self._signal(worker, "HUP")
         if self._admin is not None:
-            reload_certificates([self._admin], self._log_event)
+            reload_certificates(certificates_of([self._admin]), self._log_event)
 
     @staticmethod
     def _signal(worker: _Worker, name: str) -> None:

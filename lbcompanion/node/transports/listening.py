@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from lbcompanion.endpoints.certificates import BadCertificate, ClientCertificates, ServerCertificate
+from lbcompanion.endpoints.certificates import ClientCertificates, ServerCertificate
 from lbcompanion.endpoints.strings import EndpointString, parse
 from lbcompanion.endpoints.tls_listeners import tls_factory
 from lbcompanion.node.proxy.interface import ConnectionHandler
@@ -148,16 +148,9 @@ def adopt(
     return listener
 
 
-def reload_certificates(listeners: Sequence[AnyListener], log_event: Callable[[str, str], None]) -> None:
-    """Reload all certificates; a certificate that cannot be used is logged and the old one stays in use."""
-    for listener in listeners:
-        if listener.certificate is not None:
-            try:
-                listener.certificate.reload()
-            except BadCertificate as error:
-                log_event("certificate not reloaded, the old one stays", str(error))
-            else:
-                log_event("certificate reloaded", f"port {listener.port}")
+def certificates_of(listeners: Sequence[AnyListener]) -> list[tuple[ServerCertificate, int]]:
+    """The certificates of the listeners in TLS, each with its port."""
+    return [(listener.certificate, listener.port) for listener in listeners if listener.certificate is not None]
 
 
 def client_endpoint(description: str, reactor: Any) -> IStreamClientEndpoint:

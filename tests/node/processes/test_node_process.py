@@ -106,5 +106,6 @@ def test_every_event_with_a_level_is_logged_somewhere() -> None:
     folder = Path(lbcompanion.node.__file__).parent
     sources = "".join(path.read_text() for path in folder.rglob("*.py") if path.name != "node_process.py")
     sources += (folder / "processes/node_process.py").read_text().partition("class ")[2]
+    sources += (folder.parent / "endpoints/tls_listeners.py").read_text()
     assert [event for event in EVENT_LEVELS if f'"{event}"' not in sources] == []
     assert set(EVENT_LEVELS.values()) == {LogLevel.warn, LogLevel.error}
