@@ -11,7 +11,8 @@
 
 /* A head that is longer is not usual: the lines to forward are collected on the stack. */
 #define LONGEST_HEAD 16384
-/* Strangers choose the values of a request; a content security policy is long. */
+/* The largest keys. Strangers choose the values of a request. A response may have a content security policy, which is
+ * long. */
 #define LONGEST_REQUEST_KEY 768
 #define LONGEST_RESPONSE_KEY 4096
 #define MOST_SLOTS 24
@@ -29,7 +30,7 @@ typedef struct {
     Table table;
     short slots[MOST_NAMES]; /* for each entry of the table: a slot, UNUSUAL or IGNORED */
     int key_slots;           /* the slots before this one are the key */
-    Py_ssize_t longest_key;
+    Py_ssize_t longest_key;  /* a message with a longer one is not usual */
 } Reader;
 
 typedef struct {
@@ -464,8 +465,9 @@ setup(PyObject *module, PyObject *args)
     if (set_slots(&requests, request_key, request_others, request_ignored) < 0 ||
         set_slots(&responses, response_key, response_others, response_ignored) < 0)
         return NULL;
-    if (PyTuple_GET_SIZE(request_key) < 1 || PyTuple_GET_SIZE(response_key) < 1 || PyTuple_GET_SIZE(request_others) != 3 || PyTuple_GET_SIZE(response_others) != 3) {
-        PyErr_SetString(PyExc_ValueError, "3 others of requests and 3 of responses are needed; see usual_heads.py");
+    if (PyTuple_GET_SIZE(request_key) < 1 || PyTuple_GET_SIZE(response_key) < 1 ||
+        PyTuple_GET_SIZE(request_others) != 3 || PyTuple_GET_SIZE(response_others) != 3) {
+        PyErr_SetString(PyExc_ValueError, "keys, 3 others of requests and 3 of responses are needed; see usual_heads.py");
         return NULL;
     }
     replaceable_slot = 0;
@@ -485,7 +487,7 @@ static PyMethodDef methods[] = {
      "setup(of_request, key, others, ignored, of_response, key, others, ignored): what fields mean; see usual_heads.py."},
     {"usual_request", (PyCFunction)(void (*)(void))usual_request, METH_FASTCALL,
      "usual_request(raw, prefix, known, max_lines): (head to send, what is known, Cookie) of a usual request; its key "
-     " if nothing is known yet; None of any other."},
+     "if nothing is known yet; None of any other."},
     {"usual_response", (PyCFunction)(void (*)(void))usual_response, METH_FASTCALL,
      "usual_response(raw, prefix, known, max_lines): (what is known, lines to forward, where the body starts, flags, the body "
      "if it is chunked) of a usual response; its key if nothing is known yet; None of any other."},

@@ -382,12 +382,17 @@ class InMemoryNode:
     def run(self) -> None:
         self.loop.run()
 
+    def tick(self) -> None:
+        """Check the deadlines of all connections."""
+        for _ in self.context.tick_in_parts(self.clock.seconds()):
+            pass
+
     def pass_time(self, seconds: float, step: float = 1.0) -> None:
         """Let time pass, with the ticks that the service gives."""
         while seconds > 0:
             self.clock.advance(min(step, seconds))
             seconds -= step
-            self.context.tick(self.clock.seconds())
+            self.tick()
             self.upstream_pool.tick(self.clock.seconds())
             self.run()
 

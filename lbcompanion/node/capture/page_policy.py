@@ -101,6 +101,7 @@ class PagePolicy:
         self._accept_encodings: BoundedCache[bytes, bytes] = BoundedCache()
         self._script_paths: BoundedCache[bytes, str] = BoundedCache()
         self._tags: BoundedCache[tuple[str, str, bool, bool], tuple[bytes, bytes, bytes]] = BoundedCache()
+        # A key may contain a content security policy.
         self._usual_tags: BoundedCache[tuple[str, bytes, bytes], tuple[bytes, ...]] = BoundedCache(max_key_bytes=8192)
         self.uses_default_tag = self.top is None and self.bottom is None
         self._eligibility: BoundedCache[tuple[object, ...], Eligibility] = BoundedCache()

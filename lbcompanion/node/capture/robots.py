@@ -6,6 +6,7 @@ import re
 
 _LINE = re.compile(rb"[ \t]*([A-Za-z-]+)[ \t]*:[ \t]*([^#\r\n]*)")
 _RULES = frozenset({b"allow", b"disallow"})
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 #: Crawlers need not parse more than this (RFC 9309 section 2.5): a larger file passes unchanged.
 MAX_BYTES = 512000
 
@@ -32,7 +33,7 @@ def add_rules(text: bytes, prefix: bytes) -> bytes:
     in_agents = False
     for_all = False
     for line in text.splitlines(keepends=True):
-        match = _LINE.match(line.removeprefix(b"\xef\xbb\xbf"))
+        match = _LINE.match(line if out else line.removeprefix(_BYTE_ORDER_MARK))
         key = match[1].lower() if match else b""
         if in_agents and key in _RULES:
             out.append(rule + b"\n")

@@ -42,7 +42,7 @@ from lbcompanion.protocol import headers
 # kind. Strangers can fill the caches.
 _MAX_KINDS = 4096
 _MAX_KIND_BYTES = 1048576
-# As much as _usual.c allows: a content security policy is long.
+# More than the longest key of _usual.c, which has a content security policy in it.
 _MAX_RESPONSE_KEY_BYTES = 8192
 # How many content security policies kinds are kept for.
 _MAX_POLICIES = 64
@@ -400,7 +400,8 @@ class UsualPages:
         return ResponseKind("", eligibility, b"" if coding is None else content_coding((coding,)), content_type, csp)
 
     def _learns_csp(self, csp: bytes) -> bool:
-        """Whether to keep a kind with this policy. Only a few: an application may send another one with each page."""
+        """Whether to keep kinds with this policy. It is so for the first :data:`_MAX_POLICIES` ones: an application may
+        send another policy with each page."""
         if len(self._policies) < _MAX_POLICIES:
             self._policies.add(csp)
         return csp in self._policies

@@ -44,9 +44,7 @@ _ROUNDS = 2
 # A probe is a connection beyond the estimated number of workers. After an estimate the next probe is made at once, the
 # following ones after this many requests for each worker, doubled each time.
 _PROBE_ROUNDS = (2, 32)
-
-
-# Entries of closed and of answered connections are removed when there are this many entries.
+# Entries of connections that wait for no first byte are removed when there are this many entries.
 _CLEAN_UP_AT = 64
 
 
@@ -76,6 +74,7 @@ _Connection = TypeVar("_Connection", bound=Connection)
 
 
 def _waits_for_answer(upstream: Connection) -> bool:
+    """Whether a request waits for the first byte of a connection."""
     return upstream.unanswered and upstream.user is not None
 
 

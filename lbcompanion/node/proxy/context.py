@@ -188,11 +188,6 @@ class ProxyContext:
     def _forwarded_by_line(self) -> bytes:
         return b"%b: %b\r\n" % (headers.FORWARDED_BY.written, self.node_id)
 
-    def tick(self, now: float) -> None:
-        """Check the deadlines of all connections."""
-        for _ in self.tick_in_parts(now):
-            pass
-
     def tick_in_parts(self, now: float) -> Iterator[None]:
         """Check the deadlines of some connections at each step, so that other work can be done between two steps.
 

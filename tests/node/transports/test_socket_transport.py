@@ -623,7 +623,7 @@ def test_a_closed_connection_is_freed_without_the_garbage_collector(sent: bytes,
             async with asyncio.timeout(WAIT):
                 while node.counters.connections_open or node.context.rejected:
                     node.clock.advance(3)
-                    node.context.tick(node.clock.seconds())
+                    node.tick()
                     await asyncio.sleep(0.001)
         node.upstream_pool.close()
         async with asyncio.timeout(WAIT):

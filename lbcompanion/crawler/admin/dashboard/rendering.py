@@ -16,6 +16,8 @@ from lbcompanion.crawler.admin.endpoint import Response, html_response
 _HERE = Path(__file__).parent
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _THOUSAND = 1000
+# What is shown without decimals as 1000.
+_ROUNDED_TO_THOUSAND = 999.5
 _REMOVED = {
     "elements": ("masked element", "masked elements"),
     "blocks": ("excluded block", "excluded blocks"),
@@ -49,8 +51,7 @@ def size(count: int | None) -> str:
     if count is None:
         return ""
     value, unit = float(count), 0
-    # 999.6 would be shown as 1000.
-    while value >= _THOUSAND - 0.5 * (unit > 0) and unit < len(_UNITS) - 1:
+    while value >= (_ROUNDED_TO_THOUSAND if unit else _THOUSAND) and unit < len(_UNITS) - 1:
         value, unit = value / _THOUSAND, unit + 1
     return f"{count} B" if unit == 0 else f"{value:.{0 if value >= 100 else 1}f} {_UNITS[unit]}"
 
