@@ -213,15 +213,22 @@ KINDS: dict[str, tuple[Kind, set[str]]] = {
 }
 
 
+_NODES = {"n1", "n2", "n3"}
+_REPORTS = 5
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_what_sticks_behind_several_balancers(environment: DoctorEnvironment, name: str) -> None:
     kind, cookies = KINDS[name]
-    document = environment.report_on(lambda folder, port, nodes: kind(folder, port, nodes, environment.admins))
-    assert (document["sticky"], set(document["sticks_by"]), document["basis"]) == (True, cookies, "proven")
-    found = {node["name"] for node in document["nodes"]}
-    # Two tiers that each choose for themselves may leave one node out of the few pages that doctor asks for.
-    assert found <= {"n1", "n2", "n3"}
-    assert len(found) == 3 or (len(cookies) > 1 and len(found) == 2)
+    found: set[str] = set()
+    # Balancers that choose at random may leave one node out of the few pages of one report.
+    for _ in range(_REPORTS):
+        document = environment.report_on(lambda folder, port, nodes: kind(folder, port, nodes, environment.admins))
+        assert (document["sticky"], set(document["sticks_by"]), document["basis"]) == (True, cookies, "proven")
+        found |= {node["name"] for node in document["nodes"]}
+        if len(found) >= len(_NODES):
+            break
+    assert found == _NODES
     assert not {"replay-astray", "no-companions", "fetch-refused"} & codes(document)
     assert ("tiers" in codes(document)) is (len(cookies) > 1)
     assert ("host-replaced" in codes(document)) is (name == "an edge that replaces Host")
