@@ -8,6 +8,7 @@ import socket
 import ssl
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lbcompanion.endpoints.certificates import ClientCertificates, ServerCertificate
@@ -198,15 +199,15 @@ class _TlsTransport(ClientAddressTransport):
         self, transport: Any, peername: tuple[str, int] | None, tls: _TlsProtocol | None, *, encrypted: bool | None
     ) -> None:
         super().__init__(transport, peername, encrypted=encrypted)
-        self._close = transport.close
-        self._tls = tls
         self.write_eof = _nothing
-        self.close = self._close_soon
+        if tls is not None:
+            # No method of this object, which would refer to itself then: a closed connection is freed at once.
+            self.close = partial(_close_soon, transport.close, tls)
 
-    def _close_soon(self) -> None:
-        self._close()
-        if self._tls is not None:
-            self._tls.close_soon()
+
+def _close_soon(close: Callable[[], None], tls: _TlsProtocol) -> None:
+    close()
+    tls.close_soon()
 
 
 def _nothing() -> None:
